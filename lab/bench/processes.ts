@@ -1,0 +1,229 @@
+import { type ChildProcess, fork, type Serializable, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { KEYS } from './subjects.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+const running = new Set<ChildProcess>()
+const places = new Set<Place>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+  for (const place of places) place.remove()
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+/** Our environment without settings of a tracing SDK, which would make figures depend on who measures. */
+function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(OFFPATH|LANGFUSE|OTEL)_/.test(name),
+  )
+  return { ...Object.fromEntries(kept), ...extra }
+}
+
+function tracked(child: ChildProcess): ChildProcess {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
+
+/** A measuring process that talks to us in turns. */
+export interface Child {
+  /** The next message; rejects when the process ends before. */
+  receive<T>(): Promise<T>
+  send(message: Serializable): void
+  /** Resolves when it has ended. */
+  ended(): Promise<void>
+}
+
+/** Starts a file of this folder with `argument` as JSON. */
+export function startChild(file: string, argument: unknown, env: NodeJS.ProcessEnv): Child {
+  const child = tracked(
+    fork(join(import.meta.dirname, file), [JSON.stringify(argument)], {
+      env: environment(env),
+      execArgv: [...process.execArgv, '--expose-gc'],
+      stdio: ['ignore', 2, 2, 'ipc'],
+    }),
+  )
+  const exited = once(child, 'exit')
+  const messages: unknown[] = []
+  let wake = () => {}
+  child.on('message', (message) => {
+    messages.push(message)
+    wake()
+  })
+  return {
+    receive: async <T>() => {
+      while (messages.length === 0) {
+        const message = new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        await Promise.race([message, exited])
+        if (messages.length === 0 && !running.has(child)) {
+          throw new Error(`${file} ${JSON.stringify(argument)} ended with ${child.exitCode}`)
+        }
+      }
+      return messages.shift() as T
+    },
+    send: (message) => child.send(message),
+    ended: async () => void (await exited),
+  }
+}
+
+/** Directories of one run: spools in memory where the system has such, the store on disk. */
+export interface Place {
+  readonly spool: string
+  readonly staging: string
+  readonly store: string
+  readonly env: NodeJS.ProcessEnv
+  remove(): void
+}
+
+export function makePlace(inMemory = true): Place {
+  const memory = inMemory && existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+  const fast = mkdtempSync(join(memory, 'offpath-bench-'))
+  const slow = mkdtempSync(join(tmpdir(), 'offpath-bench-'))
+  const spool = join(fast, 'spool')
+  const staging = join(fast, 'staging')
+  for (const directory of [spool, staging]) mkdirSync(directory, { mode: 0o700 })
+  const place: Place = {
+    spool,
+    staging,
+    store: slow,
+    env: { OFFPATH_SPOOL_DIR: spool, OFFPATH_SPOOL_DISK_DIR: join(slow, 'spool') },
+    remove: () => {
+      for (const directory of [fast, slow]) rmSync(directory, { recursive: true, force: true })
+      places.delete(place)
+    },
+  }
+  places.add(place)
+  return place
+}
+
+/** The server that takes the spans of all subjects: it answers at once and counts. */
+export interface Server {
+  readonly url: string
+  /** Spans received since `clear`. */
+  received(): Promise<number>
+  clear(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function startServer(): Promise<Server> {
+  const { publicKey, secretKey } = KEYS
+  const child = tracked(
+    spawn(
+      process.execPath,
+      [
+        ...process.execArgv,
+        join(root, 'test/langfuse-server/main.ts'),
+        ...['--count-only', '--quiet', '--project', `${publicKey}:${secretKey}`],
+      ],
+      { env: environment({}), stdio: ['ignore', 'pipe', 'inherit'] },
+    ),
+  )
+  const { url } = JSON.parse(await firstLine(child)) as { url: string }
+  return {
+    url,
+    received: async () => {
+      const stats = (await (await fetch(`${url}/__stats`)).json()) as { received: number }
+      return stats.received
+    },
+    clear: async () => void (await fetch(`${url}/__clear`, { method: 'POST' })),
+    stop: () => stop(child),
+  }
+}
+
+export interface Usage {
+  /** CPU of the process, all threads, in µs. */
+  readonly cpu: number
+  readonly rssBytes: number
+}
+
+export interface Relay {
+  usage(): Promise<Usage>
+  stop(): Promise<void>
+}
+
+/** Starts a relay on the place; with `target` it delivers there as to Langfuse, uncompressed as Langfuse's SDK does. */
+export async function startRelay(place: Place, target: string | undefined): Promise<Relay> {
+  const keys = {
+    LANGFUSE_BASE_URL: target,
+    LANGFUSE_PUBLIC_KEY: KEYS.publicKey,
+    LANGFUSE_SECRET_KEY: KEYS.secretKey,
+  }
+  const child = tracked(
+    spawn(
+      process.execPath,
+      [
+        ...process.execArgv,
+        ...['--import', join(import.meta.dirname, 'relay-probe.child.ts')],
+        join(root, 'packages/relay/bin/offpath.js'),
+        ...['up', '--json', '--log-level', 'error'],
+      ],
+      {
+        env: environment({
+          ...place.env,
+          OFFPATH_STORE_DIR: place.store,
+          OFFPATH_HTTP_PORT: '0',
+          OFFPATH_EXPORT_GZIP: 'never',
+          // A run that records faster than it delivers is to measure, not to drop.
+          OFFPATH_EXPORT_BACKLOG_CAP: '8GB',
+          ...(target === undefined ? {} : keys),
+        }),
+        // No offpath.yaml is found there.
+        cwd: place.store,
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      },
+    ),
+  )
+  await firstLine(child)
+  return {
+    usage: async () => {
+      child.send('usage')
+      return ((await once(child, 'message')) as [Usage])[0]
+    },
+    stop: () => stop(child),
+  }
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })
+  return new Promise((resolve, reject) => {
+    lines.once('line', resolve)
+    child.once('exit', (code, signal) =>
+      reject(new Error(`${child.spawnargs.slice(1).join(' ')} ended: ${code ?? signal}`)),
+    )
+  })
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (!running.has(child)) return
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  await exited
+  clearTimeout(timer)
+}
+
+/**
+ * Waits until `count()` has reached `enough`. Gives up when it has not grown for `patienceMs`. Returns the last count.
+ */
+export async function waitForCount(
+  count: () => number | Promise<number>,
+  enough: number,
+  patienceMs: number,
+): Promise<number> {
+  let last = await count()
+  let grewAt = performance.now()
+  while (last < enough && performance.now() - grewAt < patienceMs) {
+    await delay(25)
+    const now = await count()
+    if (now > last) grewAt = performance.now()
+    last = now
+  }
+  return last
+}

@@ -1,0 +1,63 @@
+import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import { startLangfuseServer } from '../../test/langfuse-server/server.ts'
+import { account, type ChaosResult, storedTraces } from './account.ts'
+import { makePlace, startRelay, startWriter } from './processes.ts'
+
+export interface ChaosOptions {
+  readonly times: number
+  readonly seed: number
+  readonly onKill: (kills: number) => void
+}
+
+const SETTLE_MS = 60_000
+
+/** Kills `times` applications, each between two flushes or in one, while a relay reads. */
+export async function killApplications(options: ChaosOptions): Promise<ChaosResult> {
+  const random = seededRandom(options.seed)
+  const target = await startLangfuseServer({})
+  const place = makePlace(target.otlpUrl)
+  const relay = await startRelay(place.env)
+  const acknowledged = new Map<string, number>()
+  try {
+    for (let kills = 1; kills <= options.times; kills++) {
+      const run = `app${kills}`
+      const writer = startWriter(run, 1, place.env)
+      await writer.started
+      await new Promise((resolve) => setTimeout(resolve, random() * 80))
+      await writer.kill()
+      acknowledged.set(run, writer.acknowledged())
+      options.onKill(kills)
+    }
+    const counts = await settled(relay.url, acknowledged)
+    return {
+      kills: options.times,
+      ...counts,
+      resent: target.duplicates.identical,
+      tornTails: await tornTails(relay.url),
+    }
+  } finally {
+    await relay.stop()
+    await target.close()
+    place.remove()
+  }
+}
+
+/** Waits until the store holds all that was acknowledged, or until waiting longer would not help. */
+export async function settled(
+  relayUrl: string,
+  acknowledged: ReadonlyMap<string, number>,
+): Promise<ReturnType<typeof account>> {
+  for (const end = performance.now() + SETTLE_MS; ; ) {
+    const counts = account(acknowledged, await storedTraces(relayUrl))
+    if (counts.lost === 0 || performance.now() > end) return counts
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+}
+
+/** Segments that ended in half a frame, as the relay has counted them. */
+export async function tornTails(relayUrl: string): Promise<number> {
+  const stats = (await (await fetch(`${relayUrl}/api/stats`)).json()) as {
+    counters?: { tornTails?: number }
+  }
+  return stats.counters?.tornTails ?? 0
+}

@@ -1,0 +1,33 @@
+import { startLangfuseServer } from '../../test/langfuse-server/server.ts'
+import type { ChaosResult } from './account.ts'
+import { settled, tornTails } from './applications.ts'
+import { makePlace, startRelay, startWriter } from './processes.ts'
+
+const OBSERVATIONS = 3000
+
+/**
+ * An application records and ends; the relay that reads it kills itself at the named point, and a second one
+ * finishes.
+ */
+export async function crashRelayAt(point: string): Promise<ChaosResult> {
+  const target = await startLangfuseServer({})
+  const place = makePlace(target.otlpUrl)
+  try {
+    const writer = startWriter('writer', 0, place.env, OBSERVATIONS)
+    await writer.closed
+    const acknowledged = new Map([['writer', writer.acknowledged()]])
+
+    // It may die before it has said that it is ready.
+    const first = await startRelay({ ...place.env, OFFPATH_CRASH_AT: point }).catch(() => undefined)
+    await first?.ended
+    const relay = await startRelay(place.env)
+    const counts = await settled(relay.url, acknowledged)
+    await target.waitForSpans(counts.recorded, 60_000)
+    const torn = await tornTails(relay.url)
+    await relay.stop()
+    return { kills: 1, ...counts, resent: target.duplicates.identical, tornTails: torn }
+  } finally {
+    await target.close()
+    place.remove()
+  }
+}

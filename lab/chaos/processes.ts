@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const root = join(import.meta.dirname, '..', '..')
+const node = (file: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess =>
+  spawn(process.execPath, ['--conditions=offpath-source', join(root, file), ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+
+/** Directories and variables of one chaos run; `remove` deletes what it wrote. */
+export interface Place {
+  readonly env: NodeJS.ProcessEnv
+  remove(): void
+}
+
+/** A spool and a store of our own, and the address that the relay exports to. */
+export function makePlace(otlpUrl: string): Place {
+  const directory = mkdtempSync(join(tmpdir(), 'offpath-chaos-'))
+  return {
+    env: {
+      OFFPATH_SPOOL_DIR: join(directory, 'spool'),
+      OFFPATH_SPOOL_DISK_DIR: join(directory, 'spool-disk'),
+      OFFPATH_STORE_DIR: join(directory, 'store'),
+      OFFPATH_HTTP_PORT: '0',
+      OFFPATH_OTLP_URL: otlpUrl,
+      // Nobody's keys: a chaos run delivers to its own server alone.
+      LANGFUSE_PUBLIC_KEY: '',
+      LANGFUSE_SECRET_KEY: '',
+    },
+    remove: () => rmSync(directory, { recursive: true, force: true }),
+  }
+}
+
+interface Killable {
+  /** SIGKILL; resolves when it is gone and its output read. */
+  kill(): Promise<void>
+}
+
+export interface Relay extends Killable {
+  readonly url: string
+  readonly ended: Promise<void>
+  stop(): Promise<void>
+}
+
+/** Starts the relay and waits until it is ready; rejects when it ends before. */
+export async function startRelay(env: NodeJS.ProcessEnv): Promise<Relay> {
+  const child = node(
+    'packages/relay/src/cli/main.ts',
+    ['up', '--json', '--log-level', 'error'],
+    env,
+  )
+  const closed = closing(child)
+  const line = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).once('line', resolve)
+    child.once('exit', (code, signal) => reject(new Error(`relay ended: ${code ?? signal}`)))
+  })
+  return {
+    url: (JSON.parse(line) as { url: string }).url,
+    ended: closed,
+    kill: () => {
+      child.kill('SIGKILL')
+      return closed
+    },
+    stop: () => {
+      child.kill('SIGTERM')
+      return closed
+    },
+  }
+}
+
+export interface Writer extends Killable {
+  /** Observations whose flush has returned. */
+  acknowledged(): number
+  /** Resolves at the first acknowledgement. */
+  readonly started: Promise<void>
+  readonly closed: Promise<void>
+}
+
+/** Starts an application that records observations `<run>-1`, `<run>-2` … up to `total`. */
+export function startWriter(
+  run: string,
+  pauseMs: number,
+  env: NodeJS.ProcessEnv,
+  total: number = Number.POSITIVE_INFINITY,
+): Writer {
+  const child = node('lab/chaos/writer.child.ts', [run, String(pauseMs), String(total)], env)
+  let acknowledged = 0
+  const started = new Promise<void>((resolve) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+      const count = /^acknowledged (\d+)$/.exec(line)?.[1]
+      if (count === undefined) return
+      acknowledged = Number(count)
+      resolve()
+    })
+  })
+  const closed = closing(child)
+  return {
+    acknowledged: () => acknowledged,
+    started,
+    closed,
+    kill: () => {
+      child.kill('SIGKILL')
+      return closed
+    },
+  }
+}
+
+function closing(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => child.once('close', () => resolve()))
+}

@@ -1,0 +1,92 @@
+import type { SpanFacts } from '../store/chunk-builder.ts'
+import { HEAD, NO_FILE } from '../store/layout.ts'
+import type { Words } from '../store/words.ts'
+
+/** Key of an observation within its writer: the serial of binary records, the span id of JSON records. */
+export type SpanKey = number | string
+
+/** A place in a writer's segments. */
+export interface SpoolPlace {
+  readonly segment: number
+  readonly offset: number
+}
+
+const NOWHERE: SpoolPlace = { segment: 0, offset: 0 }
+
+/**
+ * An observation from its start until it is handed to the store. What was recorded of it lies in the form in which it
+ * will be stored: head and name, then fields. Long values are in the data files already.
+ *
+ *   kept (from batches before)  +  pieces in the arena (of this batch):  words | next piece | head, name, fields
+ *                                                                        words | next piece | fields
+ */
+export class OpenSpan implements SpanFacts {
+  readonly key: SpanKey
+  type: number
+  statusCode = 0
+  levelIsError = false
+  /** From batches before; null: none. */
+  kept: Int32Array | null = null
+  /** First and last piece in the arena; 0: none. */
+  first = 0
+  last = 0
+  maskLow = 0
+  maskHigh = 0
+  /** Fields may have to be merged before they are stored. */
+  merge = false
+  /** Blobs have to be put in before it is stored. */
+  holes = false
+  expanded = 0
+  oldestFile: number = NO_FILE
+  ended = false
+  endSeconds = 0
+  endNanos = 0
+  /** Of a further version: what the first one said. */
+  before: { readonly failed: boolean; readonly interrupted: boolean } | null = null
+  /** Number of the segment that it began in. */
+  readonly segment: number
+  /** Something was recorded since it was closed as interrupted. */
+  news = false
+  /** Whether the store has a row of it, whether that is out of date, and up to where records are in it. */
+  saved = false
+  changed = true
+  savedAt: SpoolPlace = NOWHERE
+
+  constructor(key: SpanKey, type: number, segment: number) {
+    this.key = key
+    this.type = type
+    this.segment = segment
+  }
+
+  get failed(): boolean {
+    return this.levelIsError || this.statusCode === 2
+  }
+}
+
+/** Words before a piece's content. */
+export const PIECE_WORDS = 2
+
+/** Appends all that is kept of the span to `out`. */
+export function copySpan(span: OpenSpan, arena: Words, out: Words): void {
+  const { kept } = span
+  if (kept !== null) out.copyWords(kept, 0, kept.length)
+  for (let piece = span.first; piece !== 0; piece = arena.words[piece + 1] as number) {
+    const from = piece + PIECE_WORDS
+    out.copyWords(arena.words, from, from + (arena.words[piece] as number))
+  }
+}
+
+/** Puts what is only in the head at the end into it. */
+export function completeHead(span: OpenSpan, words: Int32Array, at: number, bits: number): void {
+  const kinds = words[at + HEAD.kinds] as number
+  words[at + HEAD.kinds] = (kinds & 0x00ff_ff00) | span.type | (span.statusCode << 24)
+  words[at + HEAD.bits] = (words[at + HEAD.bits] as number) | bits
+  const startSeconds = (words[at + HEAD.start] as number) >>> 0
+  const startNanos = (words[at + HEAD.start + 1] as number) >>> 0
+  const { endSeconds, endNanos } = span
+  // A negative duration becomes zero.
+  const negative =
+    endSeconds < startSeconds || (endSeconds === startSeconds && endNanos < startNanos)
+  words[at + HEAD.end] = negative ? startSeconds : endSeconds
+  words[at + HEAD.end + 1] = negative ? startNanos : endNanos
+}

@@ -1,0 +1,50 @@
+import { LOSS_REASONS } from '@offpath/sdk/spool-format'
+import type { Resource } from '../store/span.ts'
+import { Blobs } from './blobs.ts'
+import type { OpenSpan, SpanKey } from './open-span.ts'
+
+/** What is known of a writer: its open observations, its blobs, what it says of itself. */
+export class WriterState {
+  readonly id: string
+  readonly resource: Resource
+  /** Started and not finished; those that wait for blobs are among them. */
+  readonly open: Map<SpanKey, OpenSpan> = new Map()
+  /** Closed as interrupted while the writer may live on: an end, if it comes after all, makes a second version. */
+  readonly given: Map<SpanKey, OpenSpan> = new Map()
+  /** Ended, but a blob is not complete. */
+  readonly waiting: Set<OpenSpan> = new Set()
+  readonly blobs: Blobs = new Blobs()
+  /** Keys of finished spans of which the store has a row; emptied by a commit. */
+  gone: SpanKey[] = []
+  /** Number of the segment that is being read. */
+  segment = 0
+  /** Totals of the last good frame, and the starts that were seen or counted as corrupt up to there. */
+  started = 0
+  lost = 0
+  seen = 0
+  /** Losses by slot of LOSS_REASONS, as last told. */
+  readonly losses: number[] = LOSS_REASONS.map(() => 0)
+  /** The latest time that any of its records bears. */
+  lastSeconds = 0
+  lastNanos = 0
+
+  constructor(id: string, resource: Resource) {
+    this.id = id
+    this.resource = resource
+  }
+
+  sawTime(seconds: number, nanos: number): void {
+    if (seconds < this.lastSeconds) return
+    if (seconds === this.lastSeconds && nanos <= this.lastNanos) return
+    this.lastSeconds = seconds
+    this.lastNanos = nanos
+  }
+
+  /** The oldest data file that its unfinished observations refer to. */
+  get oldestFile(): number {
+    let oldest = this.blobs.oldestFile
+    for (const span of this.open.values()) oldest = Math.min(oldest, span.oldestFile)
+    for (const span of this.given.values()) oldest = Math.min(oldest, span.oldestFile)
+    return oldest
+  }
+}

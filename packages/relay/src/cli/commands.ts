@@ -1,0 +1,136 @@
+import type { OptionName } from '../config/options.ts'
+import type { Run } from './call.ts'
+
+export interface Flag {
+  /** Name of its value; undefined: a switch. */
+  readonly value?: string
+  readonly about: string
+}
+
+export interface Command {
+  readonly name: string
+  readonly words: string
+  readonly summary: string
+  /** What else a reader of its help needs: columns, JSON shape, examples. */
+  readonly details: string
+  readonly flags: Readonly<Record<string, Flag>>
+  /** Options of the configuration that matter to it, shown in its help. All are accepted by all commands. */
+  readonly options: readonly (OptionName | 'all')[]
+  /** Loaded when it runs: --help needs neither SQLite nor HTTP. */
+  load(): Promise<{ run: Run }>
+}
+
+const STORE: readonly OptionName[] = ['store.dir']
+const SPOOL: readonly OptionName[] = ['spool.dir', 'spool.disk-dir']
+
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'up',
+    words: '',
+    summary: 'run the relay until Ctrl-C',
+    details: `Reads what applications record, stores it, and delivers it to the exporters that are configured
+(Langfuse: keys, OTLP: a URL). Log lines go to stderr. SIGTERM and Ctrl-C end it: what is not delivered stays
+on disk for the next start.
+
+--json prints one line once it is ready:
+  {"ready":true,"url":"http://127.0.0.1:7411","spool":"…","diskSpool":"…","store":"…","pid":1,
+   "exporters":["langfuse"]}`,
+    flags: {},
+    options: ['all'],
+    load: () => import('./up.ts'),
+  },
+  {
+    name: 'ls',
+    words: '',
+    summary: 'recent traces, newest first',
+    details: `--json prints {"traces":[…],"next":"…"|null}. A trace:
+  {"id","name","complete","service","environment","userId","sessionId","startTime","durationMs",
+   "observations","errors","interrupted"}
+startTime is ISO 8601 in UTC; "complete": its root observation has ended; "next": --before of the next page.`,
+    flags: {
+      limit: { value: 'n', about: 'how many (default 20, at most 500)' },
+      service: { value: 'name', about: 'of this service only' },
+      since: { value: 'time', about: 'since 10m, 2h, 7d ago, or an ISO time' },
+      before: { value: 'cursor', about: 'the next page: "next" of the page before' },
+    },
+    options: STORE,
+    load: () => import('./ls.ts'),
+  },
+  {
+    name: 'show',
+    words: '<trace>',
+    summary: 'one trace as a tree',
+    details: `<trace> is a trace id or the beginning of one. The tree shows type, start after the trace's start,
+duration, time to first token, tokens, level and status message, and the beginning of input and output.
+
+--json prints what /api/traces/:id answers: {"trace":{… as in ls …},"observations":[…],"omitted":0}.
+An observation:
+  {"id","traceId","parentId","name","type","service","startTime","endTime","durationMs","level",
+   "statusMessage","interrupted","environment","version","project","model","modelParameters","usage","cost",
+   "completionStartTime","timeToFirstTokenMs","prompt","userId","sessionId","traceName","tags","input",
+   "output","traceInput","traceOutput","metadata","traceMetadata","attributes","events","links","cut"}
+"cut" names values that were too long for the answer, with their length in bytes.`,
+    flags: { full: { about: 'values as they are, not their beginning' } },
+    options: STORE,
+    load: () => import('./show.ts'),
+  },
+  {
+    name: 'tail',
+    words: '',
+    summary: 'observations as they finish',
+    details: `Runs until Ctrl-C. --json prints an observation a line, as those of \`offpath show --json\`.`,
+    flags: {
+      limit: { value: 'n', about: 'begin with the last n (default 10)' },
+      service: { value: 'name', about: 'of this service only' },
+    },
+    options: STORE,
+    load: () => import('./tail.ts'),
+  },
+  {
+    name: 'status',
+    words: '',
+    summary: 'is all well: relay, spool, exporters, losses',
+    details: `Asks the relay, or reads the store when none runs. Per exporter, in observations:
+accepted = delivered + dead-lettered + dropped + held.
+
+--json prints what /api/stats answers:
+  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes"}],
+   "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
+   "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
+     "waitingBytes","resent","delivery":{"state","since","message",…}|null}],
+   "vitals":[{"service","microsecondsPerObservation","microsecondsPerTrace",…}],"deadLetters":[…]}`,
+    flags: {},
+    options: [...STORE, ...SPOOL, 'http.host', 'http.port', 'http.token'],
+    load: () => import('./status.ts'),
+  },
+  {
+    name: 'spool ls',
+    words: '',
+    summary: 'segments that applications have written',
+    details: `--json prints {"segments":[…]}. A segment:
+  {"path","tier","bytes","frames","writer","number","pid","thread","alive","service","startTime","fault"}`,
+    flags: {},
+    options: SPOOL,
+    load: () => import('./spool-ls.ts'),
+  },
+  {
+    name: 'spool verify',
+    words: '<file>',
+    summary: 'check a segment frame by frame',
+    details: `Exit code 1 when something is wrong with it.
+
+--json prints
+  {"path","clean","bytes","frames","records","ended","faults":[{"offset","bytes","fault"}],"header":{…}}`,
+    flags: {},
+    options: [],
+    load: () => import('./spool-verify.ts'),
+  },
+]
+
+/** Flags of every command. */
+export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
+  json: { about: 'print JSON' },
+  config: { value: 'file', about: 'configuration (default ./offpath.yaml)' },
+  help: { about: 'print help' },
+  version: { about: 'print the version' },
+}

@@ -1,0 +1,64 @@
+import { listTraces } from '../http/answers.ts'
+import { LIMITS } from '../http/query.ts'
+import type { TraceSummary } from '../http/shapes.ts'
+import type { Run } from './call.ts'
+import { clockTime, count, duration } from './format.ts'
+import { pointInTime, wholeNumber } from './numbers.ts'
+import { openStore } from './store.ts'
+import { type Cell, renderTable } from './table.ts'
+import { printable } from './text.ts'
+
+export const run: Run = async (call) => {
+  const { flags, json, loaded, terminal } = call
+  const filter = {
+    limit: wholeNumber(call, 'limit', 20, 1, LIMITS.maxTraces),
+    before: flags.get('before'),
+    service: flags.get('service'),
+    since: pointInTime(call, 'since'),
+  }
+  const reader = openStore(loaded.config)
+  const list = listTraces(reader, filter)
+  reader.close()
+  if (json) {
+    terminal.print(`${JSON.stringify(list)}\n`)
+    return 0
+  }
+  if (list.traces.length === 0) {
+    terminal.print('No traces.\n')
+    return 0
+  }
+  const columns = [
+    { title: 'TRACE' },
+    { title: 'TIME' },
+    { title: 'NAME', flexible: true },
+    { title: 'SERVICE', flexible: true },
+    { title: 'DURATION', align: 'end' },
+    { title: 'SPANS', align: 'end' },
+    { title: 'ERRORS', align: 'end' },
+    { title: 'USER', flexible: true },
+    { title: 'SESSION', flexible: true },
+  ] as const
+  terminal.print(renderTable(columns, list.traces.map(row), terminal))
+  if (list.next !== null) {
+    terminal.print(terminal.style('dim', `older ones: offpath ls --before ${list.next}\n`))
+  }
+  return 0
+}
+
+function row(trace: TraceSummary): Cell[] {
+  const { errors, interrupted } = trace
+  const trouble = [errors > 0 && count(errors), interrupted > 0 && `${count(interrupted)} cut off`]
+  return [
+    { text: trace.id.slice(0, 12), style: 'cyan' },
+    { text: clockTime(new Date(trace.startTime)) },
+    trace.name === null
+      ? { text: '(running)', style: 'dim' }
+      : { text: printable(trace.name), style: 'bold' },
+    { text: printable(trace.service ?? '') },
+    { text: trace.complete ? duration(trace.durationMs) : `${duration(trace.durationMs)} …` },
+    { text: count(trace.observations) },
+    { text: trouble.filter(Boolean).join(', '), style: errors > 0 ? 'red' : 'yellow' },
+    { text: printable(trace.userId ?? '') },
+    { text: printable(trace.sessionId ?? '') },
+  ]
+}

@@ -1,0 +1,200 @@
+import type { Stats } from '../http/stats.ts'
+import { bytes, clockTime, count, duration, plural } from './format.ts'
+import { type Cell, renderTable } from './table.ts'
+import type { Style, Terminal } from './terminal.ts'
+import { printable } from './text.ts'
+
+/** Writers of the past are many; the live ones come first. */
+const MAX_WRITERS = 15
+const MAX_DEAD_LETTERS = 5
+
+/** /api/stats for people. */
+export function renderStatus(stats: Stats, terminal: Terminal): string {
+  const sections = [
+    relaySection(stats, terminal),
+    observationSection(stats, terminal),
+    exporterSection(stats, terminal),
+    writerSection(stats, terminal),
+    vitalsSection(stats, terminal),
+    deadLetterSection(stats, terminal),
+  ]
+  return sections.filter((section) => section !== '').join('\n')
+}
+
+function relaySection({ relay, spool, store }: Stats, terminal: Terminal): string {
+  const rows: [string, string][] = [
+    [
+      'relay',
+      relay === null
+        ? terminal.style('yellow', 'not running')
+        : `${terminal.style('green', 'running')}, pid ${relay.pid}, ${relay.url}, for ${duration(Date.now() - Date.parse(relay.startedAt))}`,
+    ],
+    ...spool.map((dir): [string, string] => {
+      const cap = dir.capBytes === null ? '' : ` of ${bytes(dir.capBytes)}`
+      const unread = dir.unreadBytes > 0 ? `, ${bytes(dir.unreadBytes)} not read yet` : ''
+      return [
+        `${dir.tier} spool`,
+        `${printable(dir.dir)}: ${plural(dir.segments, 'segment')}, ${bytes(dir.bytes)}${cap}${unread}`,
+      ]
+    }),
+    [
+      'store',
+      `${printable(store.dir)}: ${bytes(store.bytes)}${
+        relay?.storeFull ? terminal.style('red', ', full: nothing is read until there is room') : ''
+      }`,
+    ],
+  ]
+  return rows.map(([title, text]) => `${terminal.style('dim', title.padEnd(13))}${text}\n`).join('')
+}
+
+function observationSection(stats: Stats, terminal: Terminal): string {
+  const { accepted, open, interrupted, lost, counters } = stats
+  const lines = [
+    `${plural(accepted, 'observation')} accepted, ${count(open)} open, ${count(interrupted)} interrupted`,
+  ]
+  const losses = Object.entries(lost).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
+  if (losses.length > 0) lines.push(terminal.style('red', `lost: ${losses.join(', ')}`))
+  const noted = NOTED.flatMap(([name, text]) => {
+    const value = counters[name] ?? 0
+    return value > 0 ? [`${count(value)} ${text}`] : []
+  })
+  if (noted.length > 0) lines.push(terminal.style('yellow', noted.join(', ')))
+  return `${lines.join('\n')}\n`
+}
+
+/** Counters that somebody should know of. */
+const NOTED: readonly (readonly [name: string, text: string])[] = [
+  ['corruptFrames', 'damaged frames passed over'],
+  ['tornTails', 'torn tails'],
+  ['malformedRecords', 'malformed records'],
+  ['orphanRecords', 'records without a start'],
+  ['danglingReferences', 'references to what was lost'],
+  ['badSegments', 'files that are no segments'],
+]
+
+function exporterSection({ exporters, relay }: Stats, terminal: Terminal): string {
+  if (exporters.length === 0) {
+    return terminal.style('dim', 'no exporter is configured: traces are kept in the store\n')
+  }
+  const columns = [
+    { title: 'EXPORTER' },
+    { title: 'STATE' },
+    { title: 'ACCEPTED', align: 'end' },
+    { title: 'DELIVERED', align: 'end' },
+    { title: 'DEAD', align: 'end' },
+    { title: 'DROPPED', align: 'end' },
+    { title: 'HELD', align: 'end' },
+    { title: 'WAITING', align: 'end' },
+    { title: 'RESENT', align: 'end' },
+  ] as const
+  const rows = exporters.map((exporter): Cell[] => {
+    const dropped = Object.values(exporter.dropped).reduce((sum, n) => sum + n, 0)
+    const state = exporter.delivery?.state ?? (relay === null ? 'stopped' : 'not configured')
+    return [
+      { text: exporter.name, style: 'bold' },
+      { text: state, style: STATE_STYLES[state] ?? 'dim' },
+      { text: count(exporter.accepted) },
+      { text: count(exporter.delivered) },
+      { text: count(exporter.deadLettered), ...(exporter.deadLettered > 0 && { style: 'red' }) },
+      { text: count(dropped), ...(dropped > 0 && { style: 'red' }) },
+      { text: count(exporter.held) },
+      { text: bytes(exporter.waitingBytes) },
+      { text: exporter.resent > 0 ? count(exporter.resent) : '' },
+    ]
+  })
+  const notes = exporters.flatMap(({ name, delivery, dropped }) => {
+    const lines: string[] = []
+    if (delivery !== null && delivery.state !== 'ok') {
+      const since = clockTime(new Date(delivery.since))
+      lines.push(`${name}: ${delivery.state} since ${since}: ${printable(delivery.message ?? '')}`)
+    }
+    const reasons = Object.entries(dropped).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
+    if (reasons.length > 0) lines.push(`${name}: dropped ${reasons.join(', ')}`)
+    return lines
+  })
+  const text = notes.map((note) => `${terminal.style('yellow', note)}\n`).join('')
+  return renderTable(columns, rows, terminal) + text
+}
+
+const STATE_STYLES: Readonly<Record<string, Style>> = {
+  ok: 'green',
+  retrying: 'yellow',
+  unauthorized: 'red',
+  misconfigured: 'red',
+  'no-keys': 'red',
+}
+
+function writerSection({ writers }: Stats, terminal: Terminal): string {
+  if (writers.length === 0) return ''
+  const rank = (alive: boolean | null): number => (alive === true ? 0 : alive === null ? 1 : 2)
+  const sorted = writers.toSorted((a, b) => rank(a.alive) - rank(b.alive))
+  const columns = [
+    { title: 'WRITER' },
+    { title: 'SERVICE', flexible: true },
+    { title: 'PID', align: 'end' },
+    { title: 'HOST', flexible: true },
+    { title: 'LIFE' },
+    { title: 'OPEN', align: 'end' },
+    { title: 'SEGMENTS', align: 'end' },
+  ] as const
+  const rows = sorted
+    .slice(0, MAX_WRITERS)
+    .map((writer): Cell[] => [
+      { text: printable(writer.id) },
+      { text: printable(writer.service ?? '') },
+      { text: String(writer.pid) },
+      { text: printable(writer.host) },
+      writer.alive === true
+        ? { text: 'alive', style: 'green' }
+        : { text: writer.alive === null ? 'unknown' : 'dead', style: 'dim' },
+      { text: count(writer.open) },
+      { text: count(writer.segments) },
+    ])
+  const more = writers.length - MAX_WRITERS
+  return (
+    renderTable(columns, rows, terminal) +
+    (more > 0 ? terminal.style('dim', `… and ${plural(more, 'writer')} more\n`) : '')
+  )
+}
+
+function vitalsSection({ vitals }: Stats, terminal: Terminal): string {
+  if (vitals.length === 0) return ''
+  const columns = [
+    { title: 'COST OF TRACING', flexible: true },
+    { title: 'PER OBSERVATION', align: 'end' },
+    { title: 'PER TRACE', align: 'end' },
+    { title: 'LONGEST LOOP DELAY', align: 'end' },
+    { title: 'RSS', align: 'end' },
+    { title: 'OVER', align: 'end' },
+  ] as const
+  const rows = vitals.map((one): Cell[] => [
+    { text: printable(one.service ?? '(no service name)') },
+    { text: `${one.microsecondsPerObservation} µs` },
+    { text: one.microsecondsPerTrace === null ? '' : `${one.microsecondsPerTrace} µs` },
+    { text: duration(one.loopDelayMaxMs) },
+    { text: bytes(one.rssBytes) },
+    { text: duration(one.seconds * 1000) },
+  ])
+  return renderTable(columns, rows, terminal)
+}
+
+function deadLetterSection({ deadLetters }: Stats, terminal: Terminal): string {
+  if (deadLetters.length === 0) return ''
+  const columns = [
+    { title: 'DEAD LETTER' },
+    { title: 'EXPORTER' },
+    { title: 'TRACE' },
+    { title: 'NAME', flexible: true },
+    { title: 'REASON', flexible: true },
+  ] as const
+  const rows = deadLetters
+    .slice(0, MAX_DEAD_LETTERS)
+    .map((letter): Cell[] => [
+      { text: clockTime(new Date(letter.time)) },
+      { text: letter.exporter },
+      { text: letter.traceId.slice(0, 12), style: 'cyan' },
+      { text: printable(letter.name) },
+      { text: printable(letter.reason), style: 'red' },
+    ])
+  return renderTable(columns, rows, terminal)
+}

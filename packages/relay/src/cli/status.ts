@@ -1,0 +1,54 @@
+import type { Config } from '../config/options.ts'
+import { fullStats, type Stats, storeStats } from '../http/stats.ts'
+import { readRelayFile } from '../relay-file.ts'
+import type { Run } from './call.ts'
+import { renderStatus } from './show-status.ts'
+import { openStore } from './store.ts'
+
+const TIMEOUT_MS = 3000
+
+export const run: Run = async ({ json, loaded: { config }, terminal }) => {
+  const asked = await askRelay(config)
+  let stats: Stats
+  if (typeof asked === 'object') stats = asked
+  else {
+    if (asked !== 'none') terminal.complain(`offpath: ${asked}; this is read from the store`)
+    const reader = openStore(config)
+    stats = fullStats(storeStats(reader, config['store.dir']), config, null)
+    reader.close()
+  }
+  terminal.print(json ? `${JSON.stringify(stats)}\n` : renderStatus(stats, terminal))
+  return 0
+}
+
+/** What the relay of our store says; `none`: there is none; else why it could not be asked. */
+async function askRelay(config: Config): Promise<Stats | 'none' | string> {
+  const file = readRelayFile(config['store.dir'])
+  if (file === null) return 'none'
+  const token = config['http.token']
+  try {
+    const answer = await fetch(`${file.url}/api/stats`, {
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      redirect: 'error',
+    })
+    if (answer.status === 401) return `the relay at ${file.url} asks for a token (http.token)`
+    const stats = (await answer.json()) as Stats
+    // A killed relay's file may name a port that another program has taken since.
+    if (stats.relay?.pid === file.pid && stats.store.dir === config['store.dir']) return stats
+    return 'none'
+  } catch (error) {
+    if (!isRunning(file.pid)) return 'none'
+    const { cause, message } = error as Error & { cause?: Error }
+    return `the relay (pid ${file.pid}) does not answer at ${file.url}: ${cause?.message ?? message}`
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

@@ -1,0 +1,155 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${NAME} in paths is expanded by kinds.ts.
+import type { Kind, Values } from './kinds.ts'
+
+/** One option. Its name is its key in offpath.yaml; flag and environment variable are made from it. */
+export interface Option {
+  readonly kind: Kind
+  /** As it would be written in offpath.yaml; undefined: unset. */
+  readonly default: string | undefined
+  readonly about: string
+  /** Shown as [redacted]. */
+  readonly secret?: true
+  /** Other environment variables that set it, the first one that is set wins. */
+  readonly env?: readonly string[]
+}
+
+// The one table: flags, environment, offpath.yaml, validation, --help and docs/configuration.md come from it.
+const OPTIONS = {
+  'spool.dir': {
+    kind: 'path',
+    default: '/dev/shm/offpath-<uid>',
+    about:
+      'Where applications record, in memory; without /dev/shm, offpath-<uid> in the folder for temporary files',
+  },
+  'spool.cap': {
+    kind: 'size',
+    default: undefined,
+    about:
+      'Most that spool.dir may hold; unset: 64MB or half of what is free there, whichever is less',
+  },
+  'spool.disk-dir': {
+    kind: 'path',
+    default: '${XDG_STATE_HOME:-~/.local/state}/offpath/spool',
+    about: 'Where applications record when spool.dir cannot take more',
+  },
+  'spool.disk-cap': { kind: 'size', default: '1GB', about: 'Most that spool.disk-dir may hold' },
+  'store.dir': {
+    kind: 'path',
+    default: '${XDG_STATE_HOME:-~/.local/state}/offpath',
+    about: 'Where the relay keeps traces, and what is not delivered yet',
+  },
+  'retention.age': { kind: 'duration', default: '7d', about: 'How long traces are kept' },
+  'retention.size': {
+    kind: 'size',
+    default: '2GB',
+    about: 'Most that delivered traces may take; what waits for an exporter is spared',
+  },
+  'http.host': {
+    kind: 'text',
+    default: '127.0.0.1',
+    about: 'Address that the HTTP API listens on',
+  },
+  'http.port': { kind: 'port', default: '7411', about: 'Port of the HTTP API; 0: any free one' },
+  'http.allowed-hosts': {
+    kind: 'hosts',
+    default: '',
+    about:
+      'Names beside localhost under which the HTTP API may be asked for (against DNS rebinding)',
+  },
+  'http.token': {
+    kind: 'text',
+    default: undefined,
+    about: 'Bearer token that the HTTP API asks for, /health excepted',
+    secret: true,
+  },
+  'langfuse.base-url': {
+    kind: 'url',
+    default: 'https://cloud.langfuse.com',
+    about: 'Langfuse server; traces go there once keys are set',
+    env: ['LANGFUSE_BASE_URL', 'LANGFUSE_BASEURL', 'LANGFUSE_HOST'],
+  },
+  'langfuse.public-key': {
+    kind: 'text',
+    default: undefined,
+    about: 'Public key of the Langfuse project',
+    env: ['LANGFUSE_PUBLIC_KEY'],
+  },
+  'langfuse.secret-key': {
+    kind: 'text',
+    default: undefined,
+    about: 'Secret key of the Langfuse project',
+    secret: true,
+    env: ['LANGFUSE_SECRET_KEY'],
+  },
+  'langfuse.projects': {
+    kind: 'projects',
+    default: '',
+    about: 'Keys of further projects, by the name that observations carry',
+    secret: true,
+  },
+  'otlp.url': {
+    kind: 'url',
+    default: undefined,
+    about: 'OTLP endpoint (protobuf over HTTP); traces go there once it is set',
+  },
+  'otlp.headers': {
+    kind: 'headers',
+    default: '',
+    about: 'Headers of each request to otlp.url',
+    secret: true,
+  },
+  'export.gzip': {
+    kind: 'gzip',
+    default: 'auto',
+    about: 'Compress requests; auto: unless they stay on this machine',
+  },
+  'export.request-bytes': {
+    kind: 'size',
+    default: '3MB',
+    about: 'Size of a request before compression; a larger single span goes alone',
+  },
+  'export.span-bytes': {
+    kind: 'size',
+    default: '16MB',
+    about: 'Most that one span may take; of larger ones the longest values are cut, visibly',
+  },
+  'export.concurrency': { kind: 'count', default: '4', about: 'Requests in flight, per exporter' },
+  'export.timeout': { kind: 'duration', default: '30s', about: 'How long a request may take' },
+  'export.backlog-cap': {
+    kind: 'size',
+    default: '1GB',
+    about:
+      'Most that may wait for one exporter; beyond it the oldest is dropped for that one, counted',
+  },
+  'log.level': { kind: 'level', default: 'info', about: 'Least severe lines that are logged' },
+} as const
+
+export type OptionName = keyof typeof OPTIONS
+
+/** All options with their values: sizes in bytes, durations in milliseconds, paths absolute. Frozen. */
+export type Config = {
+  readonly [N in OptionName]:
+    | Values[(typeof OPTIONS)[N]['kind']]
+    | ((typeof OPTIONS)[N]['default'] extends string ? never : undefined)
+}
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
+
+export function isOptionName(name: string): name is OptionName {
+  return Object.hasOwn(OPTIONS, name)
+}
+
+/** The option's row, without the narrow types of the literal. */
+export function optionOf(name: OptionName): Option {
+  return OPTIONS[name]
+}
+
+/** spool.dir → --spool-dir */
+export function flagOf(name: OptionName): string {
+  return `--${name.replaceAll('.', '-')}`
+}
+
+/** spool.dir → OFFPATH_SPOOL_DIR */
+export function variableOf(name: OptionName): string {
+  return `OFFPATH_${name.replaceAll(/[.-]/g, '_').toUpperCase()}`
+}

@@ -1,0 +1,520 @@
+import { FIELD, LOSS_REASONS, LOSS_SLOTS, OBSERVATION_TYPES } from '@offpath/sdk/spool-format'
+import type { Assembler } from '../assemble/assembler.ts'
+import { OpenSpan, type SpanKey } from '../assemble/open-span.ts'
+import { HEAD, HEAD_BITS } from '../store/layout.ts'
+import type { FieldWriter } from './field-writer.ts'
+import {
+  type FrameCount,
+  MAX_VITALS_CHARS,
+  newFrameCount,
+  type Payload,
+  type RecordDecoder,
+} from './records.ts'
+import { LOST_MARKER, type Tables } from './tables.ts'
+
+// JSON records: docs/json-records.md. One object a line; long strings lie behind the text as parts.
+
+const STRING_KEY = '$offpath:string'
+const BLOB_KEY = '$offpath:blob'
+const OBJECT_KEY = '$offpath:object'
+const KINDS = ['internal', 'server', 'client', 'producer', 'consumer']
+const STATUS_CODES = ['unset', 'ok', 'error']
+const PART_UTF16 = 2
+
+type Json = Record<string, unknown>
+
+/** Keys of a record whose values are taken as they are. */
+const VALUES: readonly (readonly [key: string, field: number])[] = [
+  ['input', FIELD.input],
+  ['output', FIELD.output],
+  ['level', FIELD.level],
+  ['status_message', FIELD.statusMessage],
+  ['version', FIELD.version],
+  ['environment', FIELD.environment],
+  ['model', FIELD.model],
+  ['model_parameters', FIELD.modelParameters],
+  ['usage_details', FIELD.usageDetails],
+  ['cost_details', FIELD.costDetails],
+  ['project', FIELD.project],
+  ['trace_state', FIELD.traceState],
+]
+const TRACE_VALUES: readonly (readonly [key: string, field: number])[] = [
+  ['name', FIELD.traceName],
+  ['user_id', FIELD.userId],
+  ['session_id', FIELD.sessionId],
+  ['public', FIELD.tracePublic],
+  ['input', FIELD.traceInput],
+  ['output', FIELD.traceOutput],
+]
+const PROMPT_VALUES: readonly (readonly [key: string, field: number])[] = [
+  ['name', FIELD.promptName],
+  ['version', FIELD.promptVersion],
+]
+
+class MalformedRecord extends Error {}
+
+export class JsonDecoder {
+  /** References so far that led nowhere. */
+  dangling = 0
+  readonly #assembler: Assembler
+  readonly #fields: FieldWriter
+  readonly #records: RecordDecoder
+  #tables!: Tables
+  #count: FrameCount = newFrameCount()
+  /** Whether the line refers to strings or blobs at all: most do not. */
+  #refers = false
+
+  /** Numbered strings are stored by the decoder of binary records. */
+  constructor(assembler: Assembler, records: RecordDecoder) {
+    this.#assembler = assembler
+    this.#fields = assembler.fields
+    this.#records = records
+  }
+
+  /** As RecordDecoder.records. */
+  records(
+    payload: Payload,
+    tables: Tables,
+    wanted: ((key: SpanKey) => boolean) | null,
+  ): FrameCount {
+    this.#tables = tables
+    const count = newFrameCount()
+    this.#count = count
+    const text = textOf(payload.bytes, payload.from << 2, payload.to << 2)
+    if (text === null) {
+      count.malformed++
+      return count
+    }
+    this.#records.setPayload(payload, tables)
+    if (!this.#parts(payload, text.end)) count.malformed++
+    for (const line of text.lines) {
+      count.records++
+      const piece = this.#assembler.beginPiece()
+      try {
+        this.#record(piece, line, wanted)
+      } catch (error) {
+        if (!(error instanceof MalformedRecord) && !(error instanceof SyntaxError)) throw error
+        this.#assembler.dropPiece(piece)
+        count.malformed++
+      }
+    }
+    return count
+  }
+
+  /** Keys of observations that end in a frame. */
+  ends(bytes: Buffer, from: number, to: number, ended: Set<SpanKey>): void {
+    for (const line of textOf(bytes, from, to)?.lines ?? []) {
+      try {
+        const record = parse(line)
+        const { record: type } = record
+        if (type === 'end' || type === 'event' || type === 'observation') {
+          ended.add(String(record.span_id))
+        }
+        for (const { span_id } of lostEnds(record)) ended.add(String(span_id))
+      } catch {
+        // Was counted when it was read first.
+      }
+    }
+  }
+
+  /** Takes in the strings behind the text. */
+  #parts({ bytes, to, base }: Payload, from: number): boolean {
+    const end = to << 2
+    let at = from
+    while (at + 8 <= end) {
+      const head = bytes.readUInt32LE(at)
+      const length = head >>> 8
+      if (at + 8 + length > end) return false
+      this.#tables.strings.set(bytes.readUInt32LE(at + 4), {
+        offset: base + at + 8,
+        length,
+        utf16: (head & 255) === PART_UTF16,
+        text: null,
+        json: null,
+      })
+      at += 8 + ((length + 3) & ~3)
+    }
+    return at === end
+  }
+
+  #record(piece: number, line: string, wanted: ((key: SpanKey) => boolean) | null): void {
+    const record = parse(line)
+    this.#refers = line.includes('"$offpath:')
+    const key = String(record.span_id)
+    switch (record.record) {
+      case 'start':
+      case 'event':
+      case 'observation':
+        if (wanted !== null && !wanted(key)) break
+        this.#start(piece, key, record)
+        this.#count.started++
+        return
+      case 'update':
+        if (wanted !== null && !wanted(key)) break
+        this.#update(piece, key, record)
+        return
+      case 'end':
+        if (wanted !== null && !wanted(key)) break
+        this.#update(piece, key, record)
+        this.#end(key, record.end_time)
+        return
+      case 'lost_ends':
+        for (const { span_id, end_time } of lostEnds(record)) {
+          const lost = String(span_id)
+          if (wanted === null || wanted(lost)) this.#end(lost, end_time)
+        }
+        break
+      case 'context':
+        this.#records.keepContext(contextNumber(record), () => this.#putFields(null, record))
+        break
+      case 'vitals':
+        if (line.length > MAX_VITALS_CHARS) throw new MalformedRecord()
+        if (wanted === null) this.#count.vitals.push(line)
+        break
+      case 'loss':
+        if (wanted === null) this.#count.losses = lossesOf(record)
+        break
+      // Others are of a later version: passed over.
+    }
+    this.#assembler.dropPiece(piece)
+  }
+
+  #start(piece: number, key: string, record: Json): void {
+    const { out } = this.#fields
+    const { words, bytes, at } = out
+    const parent = record.parent_span_id ?? null
+    const type = OBSERVATION_TYPES.indexOf((record.type ?? 'span') as never)
+    const kind = KINDS.indexOf(String(record.kind ?? 'internal'))
+    const flags =
+      (record.remote_parent === true ? 1 : 0) |
+      (record.app_root === true ? 2 : 0) |
+      (record.as_root === true ? 4 : 0)
+    const [seconds, nanos] = timeOf(record.start_time)
+    words.fill(0, at, at + HEAD.words)
+    words[at + HEAD.kinds] = (Math.max(0, kind) << 8) | (flags << 16)
+    words[at + HEAD.bits] = parent === null ? 0 : HEAD_BITS.parent
+    putHex(bytes, (at + HEAD.traceId) << 2, record.trace_id, 16)
+    putHex(bytes, (at + HEAD.spanId) << 2, record.span_id, 8)
+    if (parent !== null) putHex(bytes, (at + HEAD.parentSpanId) << 2, parent, 8)
+    words[at + HEAD.start] = seconds
+    words[at + HEAD.start + 1] = nanos
+    out.at = at + HEAD.words
+    out.text(String(record.name ?? ''))
+
+    const { writer } = this.#assembler
+    const span = new OpenSpan(key, Math.max(0, type), writer.segment)
+    if (record.context !== undefined) this.#records.useContext(contextNumber(record))
+    const isEvent = record.record === 'event'
+    const isWhole = record.record === 'observation'
+    const end = isWhole ? timeOf(record.end_time) : null
+    this.#putFields(span, { ...record, name: undefined, type: undefined })
+    writer.sawTime(seconds, nanos)
+    this.#assembler.addPiece(span, piece)
+    this.#assembler.start(span)
+    if (isEvent) this.#assembler.end(key, seconds, nanos)
+    if (end === null) return
+    writer.sawTime(...end)
+    this.#assembler.end(key, ...end)
+  }
+
+  #update(piece: number, key: string, record: Json): void {
+    const { writer } = this.#assembler
+    const span = writer.open.get(key) ?? writer.given.get(key)
+    if (span === undefined || span.ended) {
+      this.#assembler.dropPiece(piece)
+      if (record.record === 'update') this.#count.orphans++
+      return
+    }
+    this.#putFields(span, record)
+    this.#assembler.addPiece(span, piece)
+  }
+
+  #end(key: string, at: unknown): void {
+    const [seconds, nanos] = timeOf(at)
+    this.#assembler.writer.sawTime(seconds, nanos)
+    if (!this.#assembler.end(key, seconds, nanos)) this.#count.orphans++
+  }
+
+  // --- fields ---
+
+  #putFields(span: OpenSpan | null, record: Json): void {
+    const { name, type, level, status } = record
+    if (typeof name === 'string') this.#put(FIELD.name, name)
+    if (span !== null && typeof type === 'string') {
+      const index = OBSERVATION_TYPES.indexOf(type as never)
+      if (index >= 0) this.#assembler.setType(span, index)
+    }
+    if (span !== null && typeof level === 'string') span.levelIsError = level === 'ERROR'
+    for (const [key, field] of VALUES) this.#put(field, record[key])
+    this.#entries(FIELD.metadata, record.metadata, true)
+    if (record.completion_start_time !== undefined && record.completion_start_time !== null) {
+      const [seconds, nanos] = timeOf(record.completion_start_time)
+      const date = new Date(seconds * 1000 + Math.floor(nanos / 1e6))
+      this.#putJson(FIELD.completionStartTime, date.toJSON())
+    }
+    this.#each(PROMPT_VALUES, record.prompt)
+    const trace = record.trace
+    this.#each(TRACE_VALUES, trace)
+    if (isObject(trace)) {
+      this.#entries(FIELD.traceMetadata, trace.metadata, true)
+      if (Array.isArray(trace.tags) && trace.tags.length > 0) {
+        this.#fields.open(FIELD.tags)
+        this.#fields.strings(trace.tags.map(String))
+      }
+    }
+    this.#entries(FIELD.attribute, record.attributes, false)
+    if (isObject(status)) {
+      const code = statusCodeOf(status.code)
+      if (span !== null && code >= 0) this.#assembler.setStatusCode(span, code)
+      if (typeof status.message === 'string') this.#put(FIELD.statusDescription, status.message)
+    }
+    this.#scope(record.scope)
+    for (const event of arrayOf(record.events)) this.#event(event)
+    for (const link of arrayOf(record.links)) this.#link(link)
+  }
+
+  #each(values: readonly (readonly [key: string, field: number])[], object: unknown): void {
+    if (!isObject(object)) return
+    for (const [key, field] of values) this.#put(field, object[key])
+  }
+
+  #entries(field: number, value: unknown, nullCounts: boolean): void {
+    if (!isObject(value) || this.#isReference(value)) {
+      if (field !== FIELD.attribute) this.#put(field, value)
+      return
+    }
+    const object = plainObject(value)
+    for (const key in object) {
+      this.#fields.open(field)
+      this.#fields.key(key)
+      this.#value(object[key], nullCounts)
+    }
+  }
+
+  #scope(scope: unknown): void {
+    if (!isObject(scope)) return
+    const { name, version, attributes } = scope
+    this.#putJson(FIELD.scope, [String(name), version ?? null, attributes ?? {}])
+  }
+
+  #event(event: Json): void {
+    const [seconds, nanos] = timeOf(event.time)
+    this.#fields.openEvent(FIELD.event, String(event.name ?? ''), seconds, nanos)
+    this.#attributes(event.attributes)
+    this.#fields.endEvent()
+  }
+
+  #link(link: Json): void {
+    const { trace_id, span_id, flags = 1 } = link
+    const fields = this.#fields
+    if (!fields.openLink(FIELD.link, String(trace_id), String(span_id), Number(flags) | 0)) {
+      throw new MalformedRecord()
+    }
+    this.#attributes(link.attributes)
+    fields.endLink()
+  }
+
+  #attributes(attributes: unknown): void {
+    this.#fields.beginParts(true)
+    this.#json(isObject(attributes) ? attributes : {})
+    this.#fields.closeParts()
+  }
+
+  // --- values ---
+
+  #put(field: number, value: unknown): void {
+    if (value === undefined || value === null) return
+    this.#fields.open(field)
+    this.#value(value, false)
+  }
+
+  #putJson(field: number, value: unknown): void {
+    this.#fields.open(field)
+    this.#jsonValue(value)
+  }
+
+  #value(value: unknown, nullCounts: boolean): void {
+    const fields = this.#fields
+    switch (typeof value) {
+      case 'string':
+        fields.text(value)
+        return
+      case 'boolean':
+        fields.boolean(value)
+        return
+      case 'number':
+        this.#number(value)
+        return
+    }
+    if (value === null || value === undefined) {
+      if (nullCounts) this.#jsonValue(null)
+      else fields.drop()
+    } else if (isLargeInteger(value)) fields.bigint(value.rawJSON)
+    else if (this.#isReference(value)) {
+      fields.beginParts(false)
+      this.#reference(value as Json)
+      fields.endParts()
+    } else this.#jsonValue(value)
+  }
+
+  #number(value: number): void {
+    if ((value | 0) === value && !Object.is(value, -0)) this.#fields.int(value)
+    else if (Number.isSafeInteger(value) && value !== 0) this.#fields.bigint(String(value))
+    else {
+      double.writeDoubleLE(value)
+      this.#fields.double(double.readInt32LE(0), double.readInt32LE(4))
+    }
+  }
+
+  #jsonValue(value: unknown): void {
+    this.#fields.beginParts(true)
+    this.#json(value)
+    this.#fields.endParts()
+  }
+
+  #json(value: unknown): void {
+    const fields = this.#fields
+    if (!this.#refers || typeof value !== 'object' || value === null || isLargeInteger(value)) {
+      fields.putText(JSON.stringify(value))
+      return
+    }
+    if (this.#isReference(value)) {
+      fields.putAscii('"')
+      this.#reference(value as Json)
+      fields.putAscii('"')
+      return
+    }
+    if (Array.isArray(value)) {
+      fields.putAscii('[')
+      value.forEach((item, index) => {
+        if (index > 0) fields.putAscii(',')
+        this.#json(item)
+      })
+      fields.putAscii(']')
+      return
+    }
+    const object = plainObject(value as Json)
+    let before = '{'
+    for (const key in object) {
+      fields.putText(`${before}${JSON.stringify(key)}:`)
+      this.#json(object[key])
+      before = ','
+    }
+    fields.putAscii(before === '{' ? '{}' : '}')
+  }
+
+  #isReference(value: unknown): boolean {
+    if (!this.#refers || !isObject(value)) return false
+    const keys = Object.keys(value)
+    return keys.length === 1 && (keys[0] === STRING_KEY || keys[0] === BLOB_KEY)
+  }
+
+  #reference(reference: Json): void {
+    const fields = this.#fields
+    const blob = reference[BLOB_KEY]
+    if (blob !== undefined) {
+      const id = Number(blob) | 0
+      this.#assembler.writer.blobs.name(id, this.#tables.segment, fields.isJson)
+      fields.hole(id)
+      return
+    }
+    const place = this.#records.placeOfString(Number(reference[STRING_KEY]))
+    if (place !== null) fields.place(place)
+    else {
+      this.dangling++
+      fields.putAscii(LOST_MARKER)
+    }
+  }
+}
+
+const double = Buffer.alloc(8)
+
+function textOf(bytes: Buffer, from: number, to: number): { lines: string[]; end: number } | null {
+  if (to - from < 4) return null
+  const length = bytes.readUInt32LE(from)
+  const end = from + 4 + ((length + 3) & ~3)
+  if (length > to - from - 4 || end > to) return null
+  const text = bytes.toString('utf8', from + 4, from + 4 + length)
+  return { lines: text.split('\n').filter((line) => line.trim() !== ''), end }
+}
+
+/** What JSON.parse gives for an integer that a number can't hold, by the reviver below. */
+interface LargeInteger {
+  readonly rawJSON: string
+}
+
+// ES2026; in Node since 21.
+const { rawJSON, isRawJSON } = JSON as unknown as {
+  rawJSON(text: string): LargeInteger
+  isRawJSON(value: unknown): value is LargeInteger
+}
+
+function isLargeInteger(value: unknown): value is LargeInteger {
+  return isRawJSON(value)
+}
+
+function parse(line: string): Json {
+  // A reviver is slow: only where a long number stands outside of quotes.
+  const value: unknown = /[^"\d]\d{16}/.test(line)
+    ? JSON.parse(line, exactIntegers as (key: string, value: unknown) => unknown)
+    : JSON.parse(line)
+  if (!isObject(value)) throw new MalformedRecord()
+  return value
+}
+
+function exactIntegers(_key: string, value: unknown, context: { source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  const { source = '' } = context
+  return /^-?\d+$/.test(source) ? rawJSON(source) : value
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** An object that looks like a reference and is none stands in another one. */
+function plainObject(value: Json): Json {
+  const inner = value[OBJECT_KEY]
+  return isObject(inner) && Object.keys(value).length === 1 ? inner : value
+}
+
+function arrayOf(value: unknown): Json[] {
+  return Array.isArray(value) ? value.filter(isObject) : []
+}
+
+function lostEnds(record: Json): Json[] {
+  return record.record === 'lost_ends' ? arrayOf(record.ends) : []
+}
+
+function lossesOf({ totals }: Json): number[] {
+  const losses = new Array<number>(LOSS_SLOTS).fill(0)
+  LOSS_REASONS.forEach((reason, slot) => {
+    if (isObject(totals)) losses[slot] = Number(totals[reason] ?? 0) || 0
+  })
+  return losses
+}
+
+/** 0 unset, 1 ok, 2 error, given as a number or by name; -1: neither. */
+function statusCodeOf(code: unknown): number {
+  return code === 0 || code === 1 || code === 2 ? code : STATUS_CODES.indexOf(String(code))
+}
+
+function contextNumber({ context }: Json): number {
+  if (!Number.isSafeInteger(context) || (context as number) < 1) throw new MalformedRecord()
+  return context as number
+}
+
+function putHex(bytes: Buffer, at: number, value: unknown, length: number): void {
+  if (typeof value !== 'string' || value.length !== length * 2 || !/^[0-9a-f]+$/.test(value)) {
+    throw new MalformedRecord()
+  }
+  bytes.write(value, at, 'hex')
+}
+
+/** Seconds and nanoseconds of a decimal string of nanoseconds since 1970. */
+function timeOf(value: unknown): [seconds: number, nanos: number] {
+  if (typeof value !== 'string' || !/^\d{1,20}$/.test(value)) throw new MalformedRecord()
+  const seconds = Number(value.slice(0, -9))
+  if (seconds > 0xffff_ffff) throw new MalformedRecord()
+  return [seconds, Number(value.slice(-9))]
+}

@@ -1,0 +1,111 @@
+// What is known of a chunk while spans of it are on their way.
+import type { StoredSpan } from '../store/span.ts'
+import type { ChunkInfo, DeadLetter, Settlement } from '../store/store.ts'
+
+/** Where a span is: in the outbox alone, in a request, or done with. */
+export const WAITING = 0
+export const TAKEN = 1
+const SETTLED = 2
+
+export interface Chunk {
+  readonly info: ChunkInfo
+  /** WAITING, TAKEN or SETTLED for each span. */
+  readonly states: Uint8Array
+  taken: number
+  settled: number
+  /** Spans settled since the outbox was told, and below what became of them. */
+  news: number
+  delivered: number
+  resent: number
+  refused: number
+  deadLetters: DeadLetter[]
+}
+
+/** Spans of a chunk that follow each other in it and in a request: `from` up to, not including, `to`. */
+export interface Run {
+  readonly chunk: Chunk
+  readonly from: number
+  readonly to: number
+  /** They are newer versions of spans that were delivered or interrupted before. */
+  readonly revision: boolean
+}
+
+export function openChunk(info: ChunkInfo): Chunk {
+  const states = new Uint8Array(info.spans)
+  if (info.states !== null) states.set(info.states)
+  return {
+    info,
+    states,
+    taken: 0,
+    settled: states.reduce((count, state) => (state === SETTLED ? count + 1 : count), 0),
+    news: 0,
+    delivered: 0,
+    resent: 0,
+    refused: 0,
+    deadLetters: [],
+  }
+}
+
+/** The first `count` spans of the runs, and the rest. */
+export function splitRuns(runs: readonly Run[], count: number): [Run[], Run[]] {
+  const first: Run[] = []
+  let left = count
+  for (const [index, run] of runs.entries()) {
+    const length = run.to - run.from
+    if (left < length) {
+      const middle = run.from + left
+      if (left > 0) first.push({ ...run, to: middle })
+      return [first, [{ ...run, from: middle }, ...runs.slice(index + 1)]]
+    }
+    first.push(run)
+    left -= length
+  }
+  return [first, []]
+}
+
+export function settle({ chunk, from, to }: Run): void {
+  chunk.states.fill(SETTLED, from, to)
+  chunk.taken -= to - from
+  chunk.settled += to - from
+  chunk.news += to - from
+}
+
+export function release({ chunk, from, to }: Run): void {
+  chunk.states.fill(WAITING, from, to)
+  chunk.taken -= to - from
+}
+
+/** What became of the chunk's spans since `told`. */
+export function tell(chunk: Chunk): Settlement {
+  const complete = chunk.settled === chunk.info.spans
+  return {
+    chunk: chunk.info.id,
+    complete,
+    states: complete ? null : chunk.states.map((state) => (state === SETTLED ? SETTLED : WAITING)),
+    delivered: chunk.delivered,
+    resent: chunk.resent,
+    deadLetters: chunk.deadLetters,
+    dropped: chunk.refused === 0 ? {} : { refused: chunk.refused },
+  }
+}
+
+export function told(chunk: Chunk): void {
+  chunk.news = chunk.delivered = chunk.resent = chunk.refused = 0
+  chunk.deadLetters = []
+}
+
+/** For a chunk that is given up unsent. Newer versions of spans were counted with their first one. */
+export function dropOf(info: ChunkInfo, spans: readonly StoredSpan[]): Settlement {
+  const count = spans.filter(
+    ({ revision }, index) => revision === 0 && info.states?.[index] !== SETTLED,
+  ).length
+  return {
+    chunk: info.id,
+    complete: true,
+    states: null,
+    delivered: 0,
+    resent: 0,
+    deadLetters: [],
+    dropped: { backlog_full: count },
+  }
+}

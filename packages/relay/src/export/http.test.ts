@@ -1,0 +1,203 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
+import type { Fault, LangfuseServer } from '../../../../test/langfuse-server/types.ts'
+import { load, makeSpan } from './fixtures.ts'
+import { type Attempt, openEndpoint, type Request, retryAfterMs, SendError } from './http.ts'
+import { javascript5 } from './langfuse.ts'
+import { createEncoder } from './otlp.ts'
+
+const SECRET = 'sk-lf-very-secret'
+const TOKEN = Buffer.from(`pk-lf-1:${SECRET}`).toString('base64')
+
+let server: LangfuseServer
+let endpoint: ReturnType<typeof openEndpoint>
+let attempts: Attempt[]
+
+beforeEach(async () => {
+  server = await startLangfuseServer({ projects: { 'pk-lf-1': SECRET } })
+  attempts = []
+  endpoint = openEndpoint({
+    url: new URL(`${server.url}/api/public/otel/v1/traces`),
+    timeoutMs: 300,
+    secrets: [TOKEN, SECRET],
+    now: () => Date.parse('2026-11-24T10:00:00Z'),
+    onAttempt: (attempt) => attempts.push(attempt),
+  })
+})
+afterEach(async () => {
+  await endpoint.close()
+  await server.close()
+})
+
+const encoder = createEncoder({ dialect: javascript5, load, maxSpanBytes: 1e6 })
+
+function request(headers: Record<string, string> = {}): Request {
+  return {
+    body: encoder.encode([makeSpan(), makeSpan()]),
+    headers: {
+      'content-type': 'application/x-protobuf',
+      authorization: `Basic ${TOKEN}`,
+      ...headers,
+    },
+    spans: 2,
+    split: () => {
+      throw new Error('not asked for')
+    },
+  }
+}
+
+const never = new AbortController().signal
+
+async function failure(fault?: Fault, headers?: Record<string, string>): Promise<SendError> {
+  server.faults = [fault]
+  const error: unknown = await endpoint.post(request(headers), never).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(SendError)
+  return error as SendError
+}
+
+describe('post', () => {
+  it('delivers, and measures', async () => {
+    expect(await endpoint.post(request(), never)).toEqual([
+      { type: 'delivered', spans: 2, refused: 0 },
+    ])
+    expect(server.spans()).toHaveLength(2)
+    expect(attempts).toEqual([
+      { status: 200, seconds: expect.any(Number), bytes: server.requests[0]!.encodedBytes },
+    ])
+  })
+
+  it.each([
+    [401, 'refused'],
+    [403, 'refused'],
+    [404, 'refused'],
+    [302, 'refused'],
+    [400, 'rejected'],
+    [413, 'rejected'],
+    [422, 'rejected'],
+    [408, 'busy'],
+    [429, 'busy'],
+    [500, 'busy'],
+    [502, 'busy'],
+    [503, 'busy'],
+    [504, 'busy'],
+  ] as const)('tells by status %i that it is %s', async (status, code) => {
+    expect(await failure({ type: 'status', status, body: 'so it is' })).toMatchObject({
+      code,
+      status,
+      message: `answered ${status}: so it is`,
+      retryAfterMs: 0,
+    })
+  })
+
+  it('takes wrong keys for refused, a malformed span for rejected', async () => {
+    expect(await failure(undefined, { authorization: 'Basic bm90OmtleXM=' })).toMatchObject({
+      code: 'refused',
+      status: 401,
+    })
+    server.rejectSpan = () => 'poison'
+    expect(await failure()).toMatchObject({ code: 'rejected', status: 400 })
+  })
+
+  it('reads Retry-After', async () => {
+    expect(await failure({ type: 'status', status: 429, retryAfter: 30 })).toMatchObject({
+      code: 'busy',
+      retryAfterMs: 30_000,
+    })
+    const retryAfter = 'Tue, 24 Nov 2026 10:02:00 GMT'
+    expect(await failure({ type: 'status', status: 503, retryAfter })).toMatchObject({
+      retryAfterMs: 120_000,
+    })
+  })
+
+  it.each<[string, Fault]>([
+    ['a reset', { type: 'reset' }],
+    ['a reset at once', { type: 'reset', when: 'headers' }],
+    ['half an answer', { type: 'half-body', accept: true }],
+  ])('takes %s for unreachable', async (_what, fault) => {
+    expect(await failure(fault)).toMatchObject({ code: 'unreachable' })
+  })
+
+  it.each<[string, Fault]>([
+    ['never answers', { type: 'hang' }],
+    ['answers drop by drop', { type: 'slow', ms: 5_000 }],
+  ])('gives up on a server that %s', async (_what, fault) => {
+    expect(await failure(fault)).toMatchObject({
+      code: 'unreachable',
+      message: 'no answer within 300 ms',
+    })
+    expect(await endpoint.post(request(), never)).toHaveLength(1)
+  })
+
+  it('takes no web page for an answer', async () => {
+    expect(await failure({ type: 'html' })).toMatchObject({
+      code: 'refused',
+      message: 'answered 200 with an HTML page: is the URL right?',
+    })
+  })
+
+  it('says what is wrong when nobody listens', async () => {
+    await server.close()
+    expect(await failure()).toMatchObject({
+      code: 'unreachable',
+      message: expect.stringContaining('ECONNREFUSED'),
+    })
+    expect(attempts).toMatchObject([{ status: 0 }])
+  })
+
+  it('keeps secrets, control characters and long pages out of messages', async () => {
+    const body = `bad keys ${SECRET}\u001b[31m or\n\n${TOKEN} ${'x'.repeat(300_000)}`
+    const { message } = await failure({ type: 'status', status: 400, body })
+    expect(message).toMatch(/^answered 400: bad keys \*\*\* \[31m or \*\*\* xxx/)
+    expect(message.length).toBeLessThan(600)
+    expect(await endpoint.post(request(), never)).toHaveLength(1)
+  })
+
+  it('counts spans that the server took and dropped', async () => {
+    const answer = (contentType: string, body: string): Fault => ({
+      type: 'status',
+      status: 200,
+      contentType,
+      body,
+    })
+    server.faults = [
+      answer('application/json', '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"no"}}'),
+      // ExportTraceServiceResponse { partial_success { rejected_spans: 2, error_message: "no" } }
+      answer('application/x-protobuf', '\x0a\x06\x08\x02\x12\x02no'),
+      answer('application/x-protobuf', '\x0a\xff'),
+      answer('application/json', '{{'),
+    ]
+    const refused: number[] = []
+    for (let i = 0; i < 4; i++) {
+      const [result] = await endpoint.post(request(), never)
+      if (result?.type === 'delivered') refused.push(result.refused)
+    }
+    expect(refused).toEqual([1, 2, 0, 0])
+  })
+
+  it('ends with the reason of the signal', async () => {
+    server.faults = () => ({ type: 'hang' })
+    const stop = new AbortController()
+    const sent = endpoint.post(request(), stop.signal)
+    stop.abort(new Error('enough'))
+    await expect(sent).rejects.toThrow('enough')
+    await expect(endpoint.post(request(), stop.signal)).rejects.toThrow('enough')
+  })
+})
+
+describe('Retry-After', () => {
+  it.each([
+    ['5', 5_000],
+    [' 120 ', 120_000],
+    ['Thu, 01 Jan 1970 00:01:00 GMT', 59_000],
+    ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
+    ['soon', 0],
+    ['-5', 0],
+    ['1.5', 0],
+    [undefined, 0],
+  ])('%s is %i ms', (header, ms) => {
+    expect(retryAfterMs(header, 1_000)).toBe(ms)
+  })
+})

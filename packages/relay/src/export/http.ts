@@ -1,0 +1,205 @@
+import { Pool } from 'undici'
+import { readPartialSuccess } from './otlp-response.ts'
+
+/** One request to an OTLP endpoint, as each layer hands it to the next. */
+export interface Request {
+  readonly body: Buffer
+  readonly headers: Readonly<Record<string, string>>
+  /** Spans in the body. */
+  readonly spans: number
+  /** The same spans in two requests. Asked for only when there are at least two. */
+  split(): [Request, Request]
+}
+
+/** What became of the spans of a request: runs, in their order, that add up to all of them. */
+export type Result =
+  /** `refused` of them the server took and said (partial_success) that it dropped; not which. */
+  | { type: 'delivered'; spans: number; refused: number }
+  | { type: 'rejected'; spans: 1; status: number; reason: string }
+  /** Whether they arrived is unknown; they stay in the outbox. */
+  | { type: 'abandoned'; spans: number }
+
+/**
+ * A layer: bisect(gzip(retry(post))).
+ * Rejects with a SendError, or with the signal's reason once it is aborted.
+ */
+export type Send = (request: Request, signal: AbortSignal) => Promise<Result[]>
+
+/**
+ * Why a request failed, by what can be done about it. `unreachable`: no answer; `busy`: the server
+ * asks for later; `refused`: it takes nothing from us, whatever we send (keys, URL); `rejected`: it
+ * does not take these spans.
+ */
+export type Failure = 'unreachable' | 'busy' | 'refused' | 'rejected'
+
+/** Its message is fit for logs and dead letters: bounded, and without the exporter's secrets. */
+export class SendError extends Error {
+  readonly code: Failure
+  /** HTTP status; 0 without an answer. */
+  readonly status: number
+  /** The server's Retry-After in ms. */
+  readonly retryAfterMs: number
+
+  constructor(code: Failure, message: string, status = 0, retryAfterMs = 0) {
+    super(message)
+    this.name = 'SendError'
+    this.code = code
+    this.status = status
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** One attempt, for metrics. `status` 0: no answer. */
+export interface Attempt {
+  status: number
+  seconds: number
+  /** Body bytes as sent. */
+  bytes: number
+}
+
+export interface Endpoint {
+  url: URL
+  /** For one attempt, from the connection to the last byte of the answer. */
+  timeoutMs: number
+  /** Never shown in a message. */
+  secrets: readonly string[]
+  now(): number
+  onAttempt(attempt: Attempt): void
+}
+
+const MAX_ANSWER_BYTES = 64 * 1024
+const MAX_EXCERPT_CHARS = 500
+
+/** Posts to an endpoint over kept connections; `close` ends them, with what is under way. */
+export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise<void> } {
+  const { url, timeoutMs } = endpoint
+  const pool = new Pool(url.origin, {
+    // One deadline for the whole attempt, below: undici's begin anew with every piece of an answer.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: { timeout: timeoutMs },
+  })
+  const path = url.pathname + url.search
+
+  const attempt = async (request: Request, signal: AbortSignal): Promise<Response> => {
+    const answer = await pool.request({
+      method: 'POST',
+      path,
+      headers: request.headers,
+      body: request.body,
+      signal,
+    })
+    const body = await readBounded(answer.body)
+    return { status: answer.statusCode, headers: answer.headers, body }
+  }
+
+  const post: Send = async (request, signal) => {
+    signal.throwIfAborted()
+    const deadline = new AbortController()
+    const abort = (): void => deadline.abort()
+    signal.addEventListener('abort', abort)
+    const timer = setTimeout(abort, timeoutMs)
+    const began = performance.now()
+    let status = 0
+    try {
+      const response = await attempt(request, deadline.signal)
+      status = response.status
+      return [judge(response, request.spans)]
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof SendError) throw error
+      throw deadline.signal.aborted
+        ? new SendError('unreachable', `no answer within ${timeoutMs} ms`)
+        : new SendError('unreachable', shown(reasonOf(error)))
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+      const seconds = (performance.now() - began) / 1000
+      endpoint.onAttempt({ status, seconds, bytes: request.body.length })
+    }
+  }
+
+  const judge = ({ status, headers, body }: Response, spans: number): Result => {
+    const type = String(headers['content-type'] ?? '')
+    if (status >= 200 && status < 300) {
+      // A login page or a captive portal in front of the server: nothing was taken.
+      if (type.includes('text/html')) {
+        throw new SendError(
+          'refused',
+          `answered ${status} with an HTML page: is the URL right?`,
+          status,
+        )
+      }
+      const refused = readPartialSuccess(body, type)
+      return { type: 'delivered', spans, refused: Math.min(refused, spans) }
+    }
+    const failure = classify(status)
+    const text = shown(body.toString('utf8'))
+    const message = `answered ${status}${text === '' ? '' : `: ${text}`}`
+    const wait = failure === 'rejected' ? 0 : retryAfterMs(headers['retry-after'], endpoint.now())
+    throw new SendError(failure, message, status, wait)
+  }
+
+  const shown = (text: string): string => excerpt(redact(text, endpoint.secrets))
+
+  return { post, close: () => pool.destroy() }
+}
+
+interface Response {
+  status: number
+  headers: Readonly<Record<string, string | string[] | undefined>>
+  body: Buffer
+}
+
+function classify(status: number): Failure {
+  if (status >= 500 || status === 429 || status === 408) return 'busy'
+  if (status === 400 || status === 413 || status === 422) return 'rejected'
+  return 'refused'
+}
+
+/**
+ * Retry-After (RFC 9110, 10.2.3) in ms: seconds, or an HTTP date.
+ *
+ * @returns 0 when it is missing, past or malformed
+ */
+export function retryAfterMs(header: string | string[] | undefined, now: number): number {
+  const value = String(header ?? '').trim()
+  if (/^\d+$/.test(value)) return Number(value) * 1000
+  // Date.parse finds a date in nearly anything; an HTTP date ends in GMT.
+  const date = value.endsWith('GMT') ? Date.parse(value) : Number.NaN
+  return Number.isNaN(date) ? 0 : Math.max(0, date - now)
+}
+
+async function readBounded(body: AsyncIterable<Buffer>): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  let length = 0
+  // Leaving the loop early destroys the body and with it the connection.
+  for await (const piece of body) {
+    pieces.push(piece)
+    length += piece.length
+    if (length >= MAX_ANSWER_BYTES) break
+  }
+  return Buffer.concat(pieces).subarray(0, MAX_ANSWER_BYTES)
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = (error as NodeJS.ErrnoException).code
+  // A name with several addresses fails with an AggregateError, whose message is empty.
+  if (error.message === '') return code ?? error.name
+  return code === undefined || error.message.includes(code)
+    ? error.message
+    : `${code}: ${error.message}`
+}
+
+function redact(text: string, secrets: readonly string[]): string {
+  let clean = text
+  for (const secret of secrets) clean = clean.replaceAll(secret, '***')
+  return clean
+}
+
+function excerpt(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a server's answer must not drive a terminal.
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\s]+/g, ' ').trim()
+  return line.length > MAX_EXCERPT_CHARS ? `${line.slice(0, MAX_EXCERPT_CHARS)}…` : line
+}

@@ -1,0 +1,73 @@
+import type { StoredSpan } from '../store/span.ts'
+import { type Chunk, type Run, TAKEN } from './chunk.ts'
+import type { Encoder, RequestWriter } from './otlp.ts'
+
+/** Encoded spans, ready to be sent. */
+export interface Pack {
+  readonly buffer: Buffer
+  /** Bytes of the buffer in use. */
+  readonly length: number
+  readonly runs: readonly Run[]
+  /** Goes only when nothing else is under way: it holds a span of which an older version may be. */
+  readonly alone: boolean
+}
+
+/**
+ * Puts spans into requests as they are read, so that their objects live for a moment only. A newer
+ * version of a span begins a request: it shares none with the older one.
+ */
+export interface Packer {
+  /** Full requests, in order. */
+  readonly ready: Pack[]
+  /** Spans in the request that is being filled. */
+  readonly spans: number
+  /** Throws, and leaves the span out, when it cannot be encoded. */
+  put(chunk: Chunk, index: number, span: StoredSpan): void
+  /** Ends the request that is being filled. */
+  seal(): void
+}
+
+/** @param take hands out buffers */
+export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buffer): Packer {
+  const ready: Pack[] = []
+  let writer: RequestWriter | null = null
+  let runs: (Run & { to: number })[] = []
+  let alone = false
+
+  const seal = (): void => {
+    if (writer === null) return
+    ready.push({ ...writer.finish(), runs, alone })
+    writer = null
+    runs = []
+    alone = false
+  }
+
+  const add = (span: StoredSpan): boolean => {
+    writer ??= encoder.begin(take(), maxBytes)
+    return writer.add(span)
+  }
+
+  const put = (chunk: Chunk, index: number, span: StoredSpan): void => {
+    const revision = span.revision > 0
+    if (revision && runs.length > 0) seal()
+    if (!add(span)) {
+      seal()
+      add(span)
+    }
+    alone ||= revision
+    chunk.states[index] = TAKEN
+    chunk.taken++
+    const last = runs.at(-1)
+    if (last?.chunk === chunk && last.to === index && !last.revision && !revision) last.to++
+    else runs.push({ chunk, from: index, to: index + 1, revision })
+  }
+
+  return {
+    ready,
+    get spans() {
+      return writer?.spans ?? 0
+    },
+    put,
+    seal,
+  }
+}

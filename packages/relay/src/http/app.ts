@@ -1,0 +1,88 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Hono } from 'hono'
+import { type Answer, errorBody, LIMITS, type Query } from './query.ts'
+
+/** What the API answers from. */
+export interface ApiSources {
+  ask(query: Query): Promise<Answer>
+  /** Of /api/stats. */
+  stats(): Promise<object>
+  health(): { readonly ok: boolean }
+  /** Prometheus text. */
+  metrics(): Promise<{ readonly type: string; readonly text: string }>
+  /** Undefined: none is asked for. */
+  readonly token: string | undefined
+  onError(error: Error): void
+}
+
+/** Cursors and names longer than this are none of ours. */
+const MAX_PARAMETER_CHARS = 200
+
+/** The JSON API; docs of its shapes are in shapes.ts. */
+export function createApp(sources: ApiSources): Hono {
+  const app = new Hono()
+  const { token } = sources
+
+  app.get('/health', (c) => {
+    const health = sources.health()
+    return c.json(health, health.ok ? 200 : 503)
+  })
+
+  if (token !== undefined) {
+    const expected = digest(`Bearer ${token}`)
+    app.use(async (c, next) => {
+      // Digests, so that the comparison takes the same time whatever the length.
+      if (timingSafeEqual(digest(c.req.header('authorization') ?? ''), expected)) return next()
+      c.header('www-authenticate', 'Bearer realm="offpath"')
+      return c.json(errorBody('unauthorized', 'a bearer token is needed (http.token)'), 401)
+    })
+  }
+
+  app.get('/api/traces', async (c) => {
+    const { limit = String(LIMITS.defaultTraces), before, service } = c.req.query()
+    const number = /^\d{1,4}$/.test(limit) ? Number(limit) : 0
+    if (number < 1 || number > LIMITS.maxTraces) {
+      return c.json(errorBody('bad_request', `limit must be from 1 to ${LIMITS.maxTraces}`), 400)
+    }
+    if (
+      (before?.length ?? 0) > MAX_PARAMETER_CHARS ||
+      (service?.length ?? 0) > MAX_PARAMETER_CHARS
+    ) {
+      return c.json(errorBody('bad_request', 'before or service is too long'), 400)
+    }
+    return send(await sources.ask({ type: 'traces', limit: number, before, service }))
+  })
+
+  app.get('/api/traces/:id', async (c) => {
+    const id = c.req.param('id').toLowerCase()
+    if (!/^[0-9a-f]{1,32}$/.test(id)) {
+      return c.json(
+        errorBody('bad_request', 'a trace id is 32 hexadecimal digits, or their beginning'),
+        400,
+      )
+    }
+    return send(await sources.ask({ type: 'trace', id }))
+  })
+
+  app.get('/api/stats', async (c) => c.json(await sources.stats()))
+
+  app.get('/metrics', async () => {
+    const { type, text } = await sources.metrics()
+    return new Response(text, { headers: { 'content-type': type } })
+  })
+
+  app.notFound((c) => c.json(errorBody('not_found', 'no such resource'), 404))
+  app.onError((error, c) => {
+    sources.onError(error)
+    return c.json(errorBody('internal', 'the relay failed to answer; its log says why'), 500)
+  })
+  return app
+}
+
+function send({ status, body }: Answer): Response {
+  return new Response(body, { status, headers: { 'content-type': 'application/json' } })
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

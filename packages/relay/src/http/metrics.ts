@@ -1,0 +1,194 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Attempt } from '../export/http.ts'
+import type { Stats } from './stats.ts'
+
+export interface Metrics {
+  /** A request to an exporter's server was answered, or failed. */
+  onAttempt(exporter: string, attempt: Attempt): void
+  render(stats: Stats): Promise<{ readonly type: string; readonly text: string }>
+}
+
+type Labels = Record<string, string>
+
+/** Prometheus metrics on a registry of their own. Totals come from the store: they survive restarts of the relay. */
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const requests = new Counter({
+    name: 'offpath_exporter_requests_total',
+    help: 'Requests since the relay started, by HTTP status (0: no answer)',
+    labelNames: ['exporter', 'status'],
+    registers,
+  })
+  const sentBytes = new Counter({
+    name: 'offpath_exporter_sent_bytes_total',
+    help: 'Bytes of request bodies since the relay started, as sent',
+    labelNames: ['exporter'],
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'offpath_exporter_request_seconds',
+    help: 'Time from a request to the last byte of its answer',
+    labelNames: ['exporter'],
+    buckets: [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  })
+
+  const counter = (name: string, help: string, labelNames: string[] = []): SetAll => {
+    const metric = new Counter({ name, help, labelNames, registers })
+    // Set to the store's totals at each scrape: inc() of what grew would need a memory of its own.
+    return (values) => {
+      metric.reset()
+      for (const [labels, value] of values) metric.inc(labels, value)
+    }
+  }
+  const gauge = (name: string, help: string, labelNames: string[] = []): SetAll => {
+    const metric = new Gauge({ name, help, labelNames, registers })
+    return (values) => {
+      metric.reset()
+      for (const [labels, value] of values) metric.set(labels, value)
+    }
+  }
+
+  const accepted = counter(
+    'offpath_observations_accepted_total',
+    'Observations read from the spool',
+  )
+  const interrupted = counter(
+    'offpath_observations_interrupted_total',
+    'Observations whose process ended before they did',
+  )
+  const lost = counter(
+    'offpath_observations_lost_total',
+    'Observations that were never read, by reason',
+    ['reason'],
+  )
+  const open = gauge('offpath_observations_open', 'Observations started and not ended')
+  const events = counter(
+    'offpath_events_total',
+    'Damaged frames, torn tails and the like, by kind',
+    ['kind'],
+  )
+  const delivered = counter('offpath_exporter_delivered_total', 'Observations delivered', [
+    'exporter',
+  ])
+  const resent = counter(
+    'offpath_exporter_resent_total',
+    'Observations delivered again because they changed',
+    ['exporter'],
+  )
+  const dead = counter('offpath_exporter_dead_lettered_total', 'Observations that were rejected', [
+    'exporter',
+  ])
+  const dropped = counter('offpath_exporter_dropped_total', 'Observations dropped, by reason', [
+    'exporter',
+    'reason',
+  ])
+  const exporterAccepted = counter(
+    'offpath_exporter_accepted_total',
+    'Observations meant for the exporter: delivered + dead-lettered + dropped + held',
+    ['exporter'],
+  )
+  const held = gauge('offpath_exporter_held', 'Observations open or waiting', ['exporter'])
+  const waitingBytes = gauge(
+    'offpath_exporter_waiting_bytes',
+    'Bytes waiting, before compression',
+    ['exporter'],
+  )
+  const retries = counter('offpath_exporter_retries_total', 'Retries since the relay started', [
+    'exporter',
+  ])
+  const state = gauge('offpath_exporter_state', 'The state that the exporter is in is 1', [
+    'exporter',
+    'state',
+  ])
+  const spoolBytes = gauge('offpath_spool_bytes', 'Bytes of segments', ['tier'])
+  const spoolSegments = gauge('offpath_spool_segments', 'Segments', ['tier'])
+  const spoolUnread = gauge('offpath_spool_unread_bytes', 'Bytes not in the store yet', ['tier'])
+  const writers = gauge('offpath_writers', 'Processes and threads that record', ['life'])
+  const storeBytes = gauge('offpath_store_bytes', 'Bytes of the store')
+  const storeFull = gauge('offpath_store_full', '1: nothing is read until there is room')
+  const cost = gauge(
+    'offpath_recording_microseconds_per_observation',
+    "Time on the application's thread, lately",
+    ['service'],
+  )
+  const loopDelay = gauge(
+    'offpath_application_loop_delay_max_seconds',
+    "Longest delay of the application's event loop, lately",
+    ['service'],
+  )
+
+  return {
+    onAttempt(exporter, attempt) {
+      requests.inc({ exporter, status: String(attempt.status) })
+      sentBytes.inc({ exporter }, attempt.bytes)
+      seconds.observe({ exporter }, attempt.seconds)
+    },
+    async render(stats) {
+      const one = (value: number): Values => [[{}, value]]
+      const each = <T>(of: readonly T[], labels: (one: T) => Labels, value: (one: T) => number) =>
+        of.map((item): [Labels, number] => [labels(item), value(item)])
+      const byExporter = (value: (exporter: Stats['exporters'][number]) => number): Values =>
+        each(stats.exporters, ({ name }) => ({ exporter: name }), value)
+      const byTier = (value: (spool: Stats['spool'][number]) => number): Values =>
+        each(stats.spool, ({ tier }) => ({ tier }), value)
+
+      accepted(one(stats.accepted))
+      interrupted(one(stats.interrupted))
+      lost(Object.entries(stats.lost).map(([reason, value]) => [{ reason }, value]))
+      open(one(stats.open))
+      events(Object.entries(stats.counters).map(([kind, value]) => [{ kind }, value]))
+      exporterAccepted(byExporter((exporter) => exporter.accepted))
+      delivered(byExporter((exporter) => exporter.delivered))
+      resent(byExporter((exporter) => exporter.resent))
+      dead(byExporter((exporter) => exporter.deadLettered))
+      dropped(
+        stats.exporters.flatMap(({ name, dropped }) =>
+          Object.entries(dropped).map(([reason, value]): [Labels, number] => [
+            { exporter: name, reason },
+            value,
+          ]),
+        ),
+      )
+      held(byExporter((exporter) => exporter.held))
+      waitingBytes(byExporter((exporter) => exporter.waitingBytes))
+      retries(byExporter((exporter) => exporter.delivery?.retries ?? 0))
+      state(
+        stats.exporters.flatMap(({ name, delivery }): [Labels, number][] =>
+          delivery === null ? [] : [[{ exporter: name, state: delivery.state }, 1]],
+        ),
+      )
+      spoolBytes(byTier((spool) => spool.bytes))
+      spoolSegments(byTier((spool) => spool.segments))
+      spoolUnread(byTier((spool) => spool.unreadBytes))
+      const lives = Map.groupBy(stats.writers, ({ alive }) => lifeName(alive))
+      writers([...lives].map(([life, of]) => [{ life }, of.length]))
+      storeBytes(one(stats.store.bytes))
+      storeFull(one(stats.relay?.storeFull ? 1 : 0))
+      cost(
+        each(
+          stats.vitals,
+          ({ service }) => ({ service: service ?? '' }),
+          (vitals) => vitals.microsecondsPerObservation,
+        ),
+      )
+      loopDelay(
+        each(
+          stats.vitals,
+          ({ service }) => ({ service: service ?? '' }),
+          (vitals) => vitals.loopDelayMaxMs / 1000,
+        ),
+      )
+      return { type: registry.contentType, text: await registry.metrics() }
+    },
+  }
+}
+
+type Values = readonly (readonly [labels: Labels, value: number])[]
+type SetAll = (values: Values) => void
+
+function lifeName(alive: boolean | null): string {
+  if (alive === null) return 'unknown'
+  return alive ? 'alive' : 'dead'
+}

@@ -1,0 +1,250 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type ApiSources, createApp } from './app.ts'
+import { jsonAnswer, type Query } from './query.ts'
+import { type HttpServer, listen } from './server.ts'
+
+let asked: Query[]
+let server: HttpServer
+
+beforeEach(async () => {
+  asked = []
+  server = await open({})
+})
+
+afterEach(() => server.close())
+
+function open(
+  sources: Partial<ApiSources>,
+  allowedHosts: readonly string[] = ['relay.example'],
+): Promise<HttpServer> {
+  const app = createApp({
+    ask: async (query) => {
+      asked.push(query)
+      return jsonAnswer(200, { traces: [], next: null })
+    },
+    stats: async () => ({ exporters: [] }),
+    health: () => ({ ok: true }),
+    metrics: async () => ({ type: 'text/plain; version=0.0.4', text: 'offpath_up 1\n' }),
+    token: undefined,
+    onError: () => {},
+    ...sources,
+  })
+  const onError = (error: Error): never => {
+    throw error
+  }
+  return listen(app, { host: '127.0.0.1', port: 0, allowedHosts, onError })
+}
+
+/** Node's fetch sets the Host header by itself; here it is the attacker's. */
+async function get(
+  path: string,
+  headers: Record<string, string | string[]> = {},
+  method = 'GET',
+): Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: string }> {
+  const { port } = new URL(server.url)
+  const sent = request({ host: '127.0.0.1', port, path, method, headers })
+  sent.end()
+  const [response] = await once(sent, 'response')
+  return { status: response.statusCode, headers: response.headers, body: await text(response) }
+}
+
+/** A request as bytes, for what no client sends. */
+async function raw(lines: readonly string[]): Promise<string> {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+  socket.end(`${lines.join('\r\n')}\r\n\r\n`)
+  return text(socket)
+}
+
+describe('a rebinding page', () => {
+  test.each([
+    'evil.example',
+    'evil.example:7411',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'relay.example.evil',
+    'localhost@evil.example',
+    'evil.example#localhost',
+    '127.0.0.1:80:80',
+    '0.0.0.0',
+    '[::ffff:127.0.0.1]',
+  ])('with Host %j gets nothing', async (host) => {
+    const { status, body } = await get('/api/traces', { host })
+    expect(status).toBeGreaterThanOrEqual(400)
+    expect(JSON.parse(body || '{}').traces).toBeUndefined()
+    expect(asked).toEqual([])
+  })
+
+  test('gets 421 with the name of the option that would allow it', async () => {
+    const { status, body, headers } = await get('/api/stats', { host: 'evil.example' })
+    expect([status, headers['content-type']]).toEqual([421, 'application/json'])
+    expect(JSON.parse(body).error).toMatchObject({ code: 'host_not_allowed' })
+    expect(body).toContain('http.allowed-hosts')
+  })
+
+  test('gets nothing by two Host headers, none, or a target that names another host', async () => {
+    const localhost = 'Host: localhost'
+    const evil = 'Host: evil.example'
+    for (const lines of [
+      ['GET /api/traces HTTP/1.1', localhost, evil],
+      ['GET /api/traces HTTP/1.1', evil, localhost],
+      ['GET /api/traces HTTP/1.1', 'Host:'],
+      ['GET /api/traces HTTP/1.1'],
+      ['GET /api/traces HTTP/1.0'],
+      ['GET http://evil.example/api/traces HTTP/1.1', localhost],
+      ['GET //evil.example/api/traces HTTP/1.1', evil],
+    ]) {
+      expect(await raw(lines)).toMatch(/^HTTP\/1\.1 4(00|21) /)
+    }
+    expect(asked).toEqual([])
+  })
+
+  test('of another site is told by its browser', async () => {
+    const { status, body } = await get('/api/traces', { 'sec-fetch-site': 'cross-site' })
+    expect([status, JSON.parse(body).error.code]).toEqual([403, 'cross_site'])
+  })
+})
+
+test.each([
+  'localhost',
+  'LOCALHOST:7411',
+  '127.0.0.1:1',
+  '[::1]:7411',
+  'relay.example',
+  'Relay.Example:80',
+])('Host %s is served', async (host) => {
+  expect((await get('/api/traces', { host })).status).toBe(200)
+})
+
+test('every answer is protected from browsers, and none is for other origins', async () => {
+  for (const [path, host] of [
+    ['/health', 'localhost'],
+    ['/api/traces', 'localhost'],
+    ['/nothing', 'localhost'],
+    ['/', 'evil.example'],
+  ] as const) {
+    const { headers } = await get(path, { host, origin: 'http://evil.example' })
+    expect(headers).toMatchObject({
+      'cache-control': 'no-store',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'cross-origin-resource-policy': 'same-origin',
+      'x-content-type-options': 'nosniff',
+    })
+    expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([])
+  }
+})
+
+test.each(['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])(
+  '%s is not for this API',
+  async (method) => {
+    const { status } = await get('/api/traces', {}, method)
+    expect(status).toBe(405)
+  },
+)
+
+describe('a token', () => {
+  beforeEach(async () => {
+    await server.close()
+    server = await open({ token: 'hunter2' })
+  })
+
+  test('is asked for, /health excepted', async () => {
+    expect((await get('/health')).status).toBe(200)
+    for (const path of ['/api/traces', '/api/traces/ab', '/api/stats', '/metrics', '/nothing']) {
+      const { status, headers, body } = await get(path)
+      expect([path, status, headers['www-authenticate']]).toEqual([
+        path,
+        401,
+        'Bearer realm="offpath"',
+      ])
+      expect(body).not.toContain('hunter2')
+    }
+  })
+
+  test.each(['Bearer hunter', 'Bearer hunter22', 'hunter2', 'Basic hunter2', 'Bearer '])(
+    '%j is refused',
+    async (authorization) => {
+      expect((await get('/api/stats', { authorization })).status).toBe(401)
+    },
+  )
+
+  test('opens the door', async () => {
+    expect((await get('/api/stats', { authorization: 'Bearer hunter2' })).status).toBe(200)
+  })
+})
+
+describe('the API', () => {
+  test('asks the store for what was meant', async () => {
+    await get('/api/traces')
+    await get('/api/traces?limit=5&before=12&service=a%20b')
+    await get('/api/traces/ABCDEF')
+    expect(asked).toEqual([
+      { type: 'traces', limit: 50, before: undefined, service: undefined },
+      { type: 'traces', limit: 5, before: '12', service: 'a b' },
+      { type: 'trace', id: 'abcdef' },
+    ])
+  })
+
+  test.each([
+    '/api/traces?limit=0',
+    '/api/traces?limit=501',
+    '/api/traces?limit=-1',
+    '/api/traces?limit=1e2',
+    `/api/traces?service=${'x'.repeat(201)}`,
+    '/api/traces/xyz',
+    `/api/traces/${'a'.repeat(33)}`,
+    '/api/traces/..%2f..%2fetc',
+  ])('refuses %s', async (path) => {
+    const { status, body } = await get(path)
+    expect([status, JSON.parse(body).error.code]).toEqual([400, 'bad_request'])
+    expect(asked).toEqual([])
+  })
+
+  test('answers stats, health and metrics', async () => {
+    expect(JSON.parse((await get('/api/stats')).body)).toEqual({ exporters: [] })
+    expect(JSON.parse((await get('/health')).body)).toEqual({ ok: true })
+    expect((await get('/metrics')).body).toBe('offpath_up 1\n')
+  })
+
+  test('says 500 without its reasons when it fails', async () => {
+    await server.close()
+    const errors: Error[] = []
+    server = await open({
+      stats: async () => {
+        throw new Error('secret')
+      },
+      onError: (error) => errors.push(error),
+    })
+    const { status, body } = await get('/api/stats')
+    expect(status).toBe(500)
+    expect(body).not.toContain('secret')
+    expect(errors.map(({ message }) => message)).toEqual(['secret'])
+  })
+})
+
+test('a taken port is told in one line that names the flag', async () => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const app = createApp({} as ApiSources)
+  await expect(
+    listen(app, { host: '127.0.0.1', port, allowedHosts: [], onError: () => {} }),
+  ).rejects.toMatchObject({
+    code: 'OFFPATH_PORT_TAKEN',
+    message: `port ${port} of 127.0.0.1 is taken; choose another one with --http-port (0: any free one)`,
+  })
+  other.close()
+})
+
+test('close ends kept connections', async () => {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+  socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await once(socket, 'data')
+  const ended = once(socket, 'close')
+  await server.close()
+  await ended
+  server = await open({})
+})

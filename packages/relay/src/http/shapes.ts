@@ -1,0 +1,82 @@
+// What /api answers and the CLI prints with --json. Keys are added, never renamed or removed.
+
+/** A trace in a list. Times are ISO 8601 in UTC with nanoseconds. */
+export interface TraceSummary {
+  readonly id: string
+  /** Of the root observation, once it has ended; else of the trace, if it was given one. */
+  readonly name: string | null
+  /** Its root observation has ended. */
+  readonly complete: boolean
+  readonly service: string | null
+  readonly environment: string | null
+  readonly userId: string | null
+  readonly sessionId: string | null
+  /** Of the first observation. */
+  readonly startTime: string
+  /** From the first start to the last end. */
+  readonly durationMs: number
+  readonly observations: number
+  readonly errors: number
+  readonly interrupted: number
+}
+
+export interface TraceList {
+  readonly traces: readonly TraceSummary[]
+  /** `before` of the next page; null: this was the last. */
+  readonly next: string | null
+}
+
+/** JSON as recorded; long texts may be cut, see `cut`. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+export interface Observation {
+  readonly id: string
+  readonly traceId: string
+  readonly parentId: string | null
+  readonly name: string
+  /** span, generation, event, … */
+  readonly type: string
+  readonly service: string | null
+  readonly startTime: string
+  readonly endTime: string
+  readonly durationMs: number
+  readonly level: string
+  readonly statusMessage: string | null
+  /** Its process ended before it did. */
+  readonly interrupted: boolean
+  readonly environment: string | null
+  readonly version: string | null
+  readonly project: string | null
+  readonly model: string | null
+  readonly modelParameters: Json
+  /** Tokens and the like by kind. */
+  readonly usage: Json
+  readonly cost: Json
+  readonly completionStartTime: string | null
+  readonly timeToFirstTokenMs: number | null
+  readonly prompt: { readonly name: string; readonly version: Json } | null
+  readonly userId: string | null
+  readonly sessionId: string | null
+  readonly traceName: string | null
+  readonly tags: readonly string[]
+  readonly input: Json
+  readonly output: Json
+  readonly traceInput: Json
+  readonly traceOutput: Json
+  readonly metadata: { readonly [key: string]: Json }
+  readonly traceMetadata: { readonly [key: string]: Json }
+  /** OpenTelemetry attributes beside the fields above. */
+  readonly attributes: { readonly [key: string]: Json }
+  readonly events: readonly Json[]
+  readonly links: readonly Json[]
+  /** Values too long for the answer, of which only the beginning is here: name → length in bytes as recorded. */
+  readonly cut: { readonly [name: string]: number }
+}
+
+export interface Trace {
+  readonly trace: TraceSummary
+  /** In the order of their starts. */
+  readonly observations: readonly Observation[]
+  /** Observations left out, of a trace too large for one answer. */
+  readonly omitted: number
+}

@@ -1,0 +1,330 @@
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config/options.ts'
+import type { DeliveryStatus } from '../export/delivery.ts'
+import type { StoreReader, VitalsRow } from '../store/read.ts'
+import { openReadOnly } from '../store/schema.ts'
+import { listSegments, type Segment, type Tier } from './segments.ts'
+
+/** What /api/stats answers and `offpath status --json` prints. */
+export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'cursors'> {
+  /** Null: no relay runs, or none that answers. */
+  readonly relay: RelayStats | null
+  readonly store: { readonly dir: string; readonly bytes: number }
+  readonly spool: readonly SpoolStats[]
+  readonly writers: readonly (WriterStats & {
+    /** Null: not to be told from here. */
+    readonly alive: boolean | null
+    readonly segments: number
+  })[]
+  readonly exporters: readonly (ExporterStats & { readonly delivery: DeliveryStats | null })[]
+}
+
+export interface RelayStats {
+  readonly version: string
+  readonly pid: number
+  readonly url: string
+  /** ISO 8601. */
+  readonly startedAt: string
+  /** Nothing is read from the spool until exporters or retention have made room. */
+  readonly storeFull: boolean
+}
+
+/** A spool directory. */
+interface SpoolStats {
+  readonly dir: string
+  readonly tier: Tier
+  /** Null: 64 MB or half of what is free, whichever is less. */
+  readonly capBytes: number | null
+  readonly bytes: number
+  readonly segments: number
+  /** Not in the store yet: how far the relay lags behind. */
+  readonly unreadBytes: number
+}
+
+/** How an exporter gets on; `state` ok, retrying, unauthorized, misconfigured or no-keys. Times ISO 8601. */
+interface DeliveryStats extends Omit<DeliveryStatus, 'name' | 'since' | 'lastError' | 'lanes'> {
+  readonly since: string
+  readonly lastError: { readonly at: string; readonly message: string } | null
+  readonly lanes: readonly (Omit<DeliveryStatus['lanes'][number], 'since'> & { since: string })[]
+}
+
+/** What the store knows: the same whether or not a relay runs. Counts are of observations. */
+export interface StoreStats {
+  /** Started by applications and read from the spool. */
+  readonly accepted: number
+  /** Started and not ended yet, as of the last commit. */
+  readonly open: number
+  readonly interrupted: number
+  /** Never read: by the reason that writers gave, and `corrupt` from damaged frames. */
+  readonly lost: Readonly<Record<string, number>>
+  readonly exporters: readonly ExporterStats[]
+  readonly writers: readonly WriterStats[]
+  /** The newest ones. */
+  readonly deadLetters: readonly DeadLetterStats[]
+  readonly vitals: readonly VitalsStats[]
+  /** Further counters: damaged frames, torn tails, records without a start, … */
+  readonly counters: Readonly<Record<string, number>>
+  /** How far segments are read, by path. */
+  readonly cursors: Readonly<Record<string, number>>
+}
+
+/** accepted = delivered + deadLettered + dropped + held, in first deliveries. */
+interface ExporterStats {
+  readonly name: string
+  readonly accepted: number
+  readonly delivered: number
+  readonly deadLettered: number
+  readonly dropped: Readonly<Record<string, number>>
+  /** Open, or waiting in the outbox. */
+  readonly held: number
+  readonly waiting: number
+  readonly waitingBytes: number
+  /** Delivered again because they changed. */
+  readonly resent: number
+}
+
+interface WriterStats {
+  readonly id: string
+  readonly service: string | null
+  readonly host: string
+  readonly pid: number
+  readonly open: number
+}
+
+interface DeadLetterStats {
+  readonly exporter: string
+  readonly traceId: string
+  readonly observationId: string
+  readonly name: string
+  readonly reason: string
+  /** ISO 8601. */
+  readonly time: string
+}
+
+/** What recording costs a service, from what its writers said of themselves lately. */
+interface VitalsStats {
+  readonly service: string | null
+  /** Seconds that the figures are of. */
+  readonly seconds: number
+  readonly observations: number
+  readonly observationsPerTrace: number | null
+  /** On the application's thread: recording and writing. */
+  readonly microsecondsPerObservation: number
+  readonly microsecondsPerTrace: number | null
+  readonly loopDelayMaxMs: number
+  readonly rssBytes: number
+  readonly lost: number
+}
+
+const MAX_DEAD_LETTERS = 20
+const VITALS_READ = 600
+const TRACES_READ = 200
+
+export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
+  const { accepted = 0, interrupted = 0, ...counters } = reader.counters()
+  const exporters = reader.exporters()
+  const writers = reader.writers()
+  const open = reader.open()
+  const lost: Record<string, number> = {}
+  const add = (reason: string, count: number): void => {
+    if (count > 0) lost[reason] = (lost[reason] ?? 0) + count
+  }
+  for (const [name, count] of Object.entries(counters)) {
+    if (!name.startsWith('lost.')) continue
+    add(name.slice('lost.'.length), count)
+    delete counters[name]
+  }
+  for (const { losses } of writers) for (const [reason, n] of Object.entries(losses)) add(reason, n)
+  for (const { name } of exporters) {
+    for (const key of Object.keys(counters)) if (key.startsWith(`${name}.`)) delete counters[key]
+  }
+  const before = reader.counters()
+  return {
+    accepted,
+    open,
+    interrupted,
+    lost,
+    exporters: exporters.map((row) => ({
+      name: row.name,
+      accepted: accepted - (before[beforeCounter(row.name)] ?? 0),
+      delivered: row.delivered,
+      deadLettered: row.dead,
+      dropped: row.dropped,
+      held: open + row.waiting,
+      waiting: row.waiting,
+      waitingBytes: row.waitingBytes,
+      resent: row.resent,
+    })),
+    writers: writers.map(({ id, service, host, pid, unfinished }) => {
+      return { id, service, host, pid, open: unfinished }
+    }),
+    deadLetters: reader.deadLetters(MAX_DEAD_LETTERS).map((letter) => ({
+      exporter: letter.exporter,
+      traceId: letter.traceId,
+      observationId: letter.spanId,
+      name: letter.name,
+      reason: letter.reason,
+      time: new Date(letter.time).toISOString(),
+    })),
+    vitals: vitalsStats(reader.vitals(VITALS_READ), observationsPerTrace(reader)),
+    counters,
+    cursors: cursorsOf(storeDir),
+  }
+}
+
+/** Counter of what was accepted, and finished, before the exporter was there: it is not for it. */
+function beforeCounter(exporter: string): string {
+  return `${exporter}.before`
+}
+
+/** All of /api/stats: the store's part, what the spool's directories show, and the relay's part if one runs. */
+export function fullStats(
+  { cursors, exporters, writers, ...stored }: StoreStats,
+  config: Config,
+  live: { readonly relay: RelayStats; readonly deliveries: readonly DeliveryStatus[] } | null,
+): Stats {
+  const memory = segmentsIn(config['spool.dir'], 'memory')
+  const disk = segmentsIn(config['spool.disk-dir'], 'disk')
+  const byWriter = Map.groupBy([...memory, ...disk], ({ writer }) => writer)
+  return {
+    ...stored,
+    relay: live?.relay ?? null,
+    store: { dir: config['store.dir'], bytes: directoryBytes(config['store.dir']) },
+    spool: [
+      spoolStats(config['spool.dir'], 'memory', config['spool.cap'], memory, cursors),
+      spoolStats(config['spool.disk-dir'], 'disk', config['spool.disk-cap'], disk, cursors),
+    ],
+    writers: writers.map((writer) => {
+      const segments = byWriter.get(writer.id) ?? []
+      return { ...writer, alive: segments.at(-1)?.alive ?? null, segments: segments.length }
+    }),
+    exporters: exporters.map((exporter) => {
+      const status = live?.deliveries.find(({ name }) => name === exporter.name)
+      return { ...exporter, delivery: status === undefined ? null : deliveryStats(status) }
+    }),
+  }
+}
+
+function segmentsIn(directory: string, tier: Tier): Segment[] {
+  try {
+    return listSegments(directory, tier)
+  } catch {
+    // Told by the relay's log, and by `offpath spool ls`.
+    return []
+  }
+}
+
+function spoolStats(
+  dir: string,
+  tier: Tier,
+  cap: number | undefined,
+  segments: readonly Segment[],
+  cursors: StoreStats['cursors'],
+): SpoolStats {
+  const sum = (of: (segment: Segment) => number): number => {
+    return segments.reduce((total, segment) => total + of(segment), 0)
+  }
+  return {
+    dir,
+    tier,
+    capBytes: cap ?? null,
+    bytes: sum(({ bytes }) => bytes),
+    segments: segments.length,
+    unreadBytes: sum(({ path, bytes }) => Math.max(0, bytes - (cursors[path] ?? 0))),
+  }
+}
+
+function deliveryStats({
+  name: _,
+  since,
+  lastError,
+  lanes,
+  ...status
+}: DeliveryStatus): DeliveryStats {
+  const iso = (ms: number): string => new Date(ms).toISOString()
+  return {
+    ...status,
+    since: iso(since),
+    lastError: lastError === null ? null : { ...lastError, at: iso(lastError.at) },
+    lanes: lanes.map((lane) => ({ ...lane, since: iso(lane.since) })),
+  }
+}
+
+function directoryBytes(directory: string): number {
+  let bytes = 0
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    bytes += statSync(join(directory, entry.name), { throwIfNoEntry: false })?.size ?? 0
+  }
+  return bytes
+}
+
+function vitalsStats(
+  rows: readonly VitalsRow[],
+  perTrace: ReadonlyMap<string | null, number>,
+): VitalsStats[] {
+  return [...Map.groupBy(rows, ({ service }) => service)].map(([service, ofService]) => {
+    const all = ofService.map(({ vitals }) => vitals)
+    const total = (key: string): number => all.reduce((sum, one) => sum + numberOf(one[key]), 0)
+    const most = (key: string): number => Math.max(...all.map((one) => numberOf(one[key])))
+    const times = all.map(({ time }) => numberOf(time) / 1e9)
+    const observations = total('observations')
+    const spent = (total('recorder_ms') + total('flush_ms')) * 1000
+    const each = observations > 0 ? spent / observations : 0
+    const many = perTrace.get(service) ?? null
+    const newest = new Map(
+      ofService.map(({ writer, vitals }) => [writer, vitals]).reverse() as [
+        string,
+        VitalsRow['vitals'],
+      ][],
+    )
+    return {
+      service,
+      seconds: Math.round(Math.max(...times) - Math.min(...times)) + 1,
+      observations,
+      observationsPerTrace: many,
+      microsecondsPerObservation: round(each),
+      microsecondsPerTrace: many === null ? null : round(each * many),
+      loopDelayMaxMs: round(most('loop_delay_max_ms')),
+      rssBytes: most('rss_bytes'),
+      lost: [...newest.values()].reduce((sum, one) => sum + numberOf(one.lost), 0),
+    }
+  })
+}
+
+/** By service, of its newest complete traces. */
+function observationsPerTrace(reader: StoreReader): Map<string | null, number> {
+  const { traces } = reader.traces({ limit: TRACES_READ })
+  const complete = Map.groupBy(
+    traces.filter((trace) => trace.complete),
+    ({ service }) => service,
+  )
+  return new Map(
+    [...complete].map(([service, ofService]) => {
+      const spans = ofService.reduce((sum, trace) => sum + trace.spans, 0)
+      return [service, round(spans / ofService.length)]
+    }),
+  )
+}
+
+function cursorsOf(storeDir: string): Record<string, number> {
+  const database = openReadOnly(storeDir)
+  if (database === null) return {}
+  try {
+    const rows = database.prepare('SELECT path, offset FROM cursor').all()
+    return Object.fromEntries(rows.map((row) => [String(row.path), Number(row.offset)]))
+  } finally {
+    database.close()
+  }
+}
+
+/** Vitals come from applications: anything may stand in them. */
+function numberOf(value: unknown): number {
+  const number = Number(value ?? 0)
+  return Number.isFinite(number) ? number : 0
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}

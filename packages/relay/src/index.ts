@@ -1,0 +1,5 @@
+export { ConfigError, type ConfigSources, type LoadedConfig, loadConfig } from './config/config.ts'
+export type { Config } from './config/options.ts'
+export type { Stats } from './http/stats.ts'
+export { createLog, type Log } from './log.ts'
+export { type Relay, startRelay } from './relay.ts'

@@ -1,0 +1,127 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+/** The right to read a spool directory, or to write to a store. */
+export interface Lease {
+  /** Of the directory: files in it may belong to it. */
+  readonly owner: number
+  /**
+   * Shows writers that somebody reads; to be called every few seconds. Throws a LeaseError when the lease was lost: its
+   * file was deleted, and another relay has taken a new one.
+   */
+  touch(): void
+  release(): void
+}
+
+export class LeaseError extends Error {
+  readonly code: 'OFFPATH_SPOOL_LOCKED' | 'OFFPATH_SPOOL_UNSAFE'
+  constructor(code: LeaseError['code'], message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+  }
+}
+
+/**
+ * Takes the directory's lease: an exclusive SQLite transaction on `relay.lease`. The kernel frees it with the process,
+ * and it holds under SIGSTOP and across pid namespaces. Makes the directory, private, if there is none.
+ *
+ * @throws LeaseError when another relay has it, or when the directory is not to be trusted
+ */
+export function takeLease(directory: string): Lease {
+  const owner = prepareDirectory(directory)
+  const path = join(directory, 'relay.lease')
+  let held = lock(path, directory)
+  let released = false
+  return {
+    owner,
+    touch() {
+      const found = statSync(path, { throwIfNoEntry: false })
+      if (found?.ino !== held.inode) {
+        // Somebody tidied up. Writers look for the file by its name.
+        const next = lock(path, directory)
+        held.database.close()
+        held = next
+      }
+      const now = new Date()
+      utimesSync(path, now, now)
+    },
+    release() {
+      if (!released) held.database.close()
+      released = true
+    },
+  }
+}
+
+function lock(path: string, directory: string): { database: DatabaseSync; inode: number } {
+  createPrivately(path)
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(path)
+    // Nothing is ever written: no journal beside it.
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+  } catch (error) {
+    database?.close()
+    if (!/locked/.test((error as Error).message)) {
+      const message = `cannot lock ${path}: ${(error as Error).message}`
+      throw new LeaseError('OFFPATH_SPOOL_UNSAFE', message, error)
+    }
+    throw new LeaseError(
+      'OFFPATH_SPOOL_LOCKED',
+      `another relay reads the spool ${directory}; one reads a spool`,
+    )
+  }
+  return { database, inode: statSync(path).ino }
+}
+
+/**
+ * SQLite would follow a link, and create the file with the umask's rights. A file that is there is not opened: closing it
+ * would free the locks that another lease of this process has on it.
+ */
+function createPrivately(path: string): void {
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL
+  try {
+    closeSync(openSync(path, flags, 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && lstatSync(path).isFile()) return
+    const message = `cannot open ${path}: ${(error as Error).message}`
+    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', message, error)
+  }
+}
+
+/** Returns its owner's user id. */
+function prepareDirectory(directory: string): number {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const message = `cannot make ${directory}: ${(error as Error).message}`
+    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', message, error)
+  }
+  // Resolved: with a slash at its end, a link would be followed.
+  const found = lstatSync(resolve(directory))
+  const uid = process.getuid?.()
+  if (!found.isDirectory()) {
+    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', `${directory} is not a directory (a link?)`)
+  }
+  if (uid === undefined) return found.uid
+  // A relay beside an application of another user reads through the group's rights.
+  const groupMay = (found.mode & 0o070) === 0o070
+  if (uid !== 0 && found.uid !== uid && !groupMay) {
+    const message = `${directory} belongs to user ${found.uid}, not to ${uid}`
+    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', message)
+  }
+  // Others could plant segments, and read what is there.
+  if (found.uid === uid && (found.mode & 0o007) !== 0) {
+    chmodSync(directory, found.mode & 0o770)
+  }
+  return found.uid
+}

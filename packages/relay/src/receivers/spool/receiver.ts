@@ -1,0 +1,379 @@
+import { randomBytes } from 'node:crypto'
+import { readdirSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { Assembler } from '../../assemble/assembler.ts'
+import { crashPoint } from '../../crash-point.ts'
+import { JsonDecoder } from '../../decode/json-records.ts'
+import { RecordDecoder } from '../../decode/records.ts'
+import type { Batch, Store } from '../../store/store.ts'
+import { listSpool, type SegmentFile } from './directory.ts'
+import { FlushRequests } from './flush-requests.ts'
+import { type Lease, takeLease } from './lease.ts'
+import { ReadBuffer, type WriterHeader } from './segment.ts'
+import { type ReaderContext, WriterReader } from './writer-reader.ts'
+
+// The spool receiver: looks for segments, reads each writer's in the order of their numbers, commits what came of
+// them, and deletes what is read and committed.
+//
+//   poll:  list → read every writer → commit (spans, cursors, open spans, counters) → delete segments → answer flushes
+
+/** A turn of polling after data, and after a while without any. */
+const BUSY_MS = 40
+const IDLE_MS = 250
+const BUSY_FOR_MS = 1000
+const LIFE_EVERY_MS = 1000
+const LIST_EVERY_MS = 100
+const TOUCH_EVERY_MS = 10_000
+const LOG_EVERY_MS = 60_000
+/** What one commit takes in. */
+const BATCH_BYTES = 8 * 1024 * 1024
+const BATCH_SPANS = 4096
+const BATCH_ARENA_WORDS = 1024 * 1024
+/** Files in memory that wait for writers to take them over; a smaller one is not worth it. */
+const MAX_FREE_FILES = 4
+const MIN_FREE_BYTES = 128 * 1024
+
+export interface ReceiverOptions {
+  /** Memory-backed directory, then the one on disk. */
+  readonly directories: readonly string[]
+  readonly store: Store
+  /** Monotonic, in milliseconds. */
+  readonly now?: () => number
+  /** While true, nothing is read: the store is full. */
+  readonly paused: () => boolean
+  readonly log: (message: string, about: Record<string, unknown>) => void
+  /** A writer waits until all that is committed is delivered. */
+  readonly onFlushRequest?: () => void
+}
+
+/** A batch, and whose it is. */
+interface Pending {
+  readonly batch: Batch
+  readonly readers: readonly WriterReader[]
+  /** Writers of which it removes the last trace. */
+  readonly gone: readonly string[]
+}
+
+export class SpoolReceiver {
+  readonly #options: ReceiverOptions
+  readonly #store: Store
+  readonly #now: () => number
+  readonly #leases: Lease[] = []
+  readonly #assembler: Assembler
+  readonly #records: RecordDecoder
+  readonly #json: JsonDecoder
+  readonly #buffer = new ReadBuffer()
+  readonly #context: ReaderContext
+  readonly #writers = new Map<string, WriterReader>()
+  readonly #flushes: FlushRequests
+  /** Segments that could not be deleted, and when that is tried again. */
+  readonly #undeletable = new Map<string, number>()
+  readonly #logged = new Map<string, number>()
+  #counters: Record<string, number> = {}
+  /** Of a commit that failed: nothing is read until it went through. */
+  #pending: Pending | null = null
+  #listing = 0
+  #listedAt = Number.NEGATIVE_INFINITY
+  #touchedAt = Number.NEGATIVE_INFINITY
+  #lifeAt = Number.NEGATIVE_INFINITY
+  #dataAt = Number.NEGATIVE_INFINITY
+  #room = { bytes: 0 }
+  #dangling = 0
+  #freeFiles = 0
+  /** Data files before it are left. */
+  #leftFiles = 0
+  #first = 0
+  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
+  #stopped = false
+
+  /** Takes the leases; throws a LeaseError when another relay has one. */
+  constructor(options: ReceiverOptions) {
+    const { store, directories } = options
+    this.#options = options
+    this.#store = store
+    this.#now = options.now ?? (() => performance.now())
+    this.#assembler = new Assembler(store.chunks, store.data)
+    this.#records = new RecordDecoder(this.#assembler)
+    this.#json = new JsonDecoder(this.#assembler, this.#records)
+    this.#flushes = new FlushRequests(store, options.onFlushRequest ?? (() => {}))
+    try {
+      for (const directory of directories) this.#leases.push(takeLease(directory))
+    } catch (error) {
+      for (const lease of this.#leases) lease.release()
+      throw error
+    }
+    this.#context = this.#makeContext()
+    for (const { id, header, state, open } of store.writers()) {
+      const reader = new WriterReader(
+        this.#context,
+        JSON.parse(header) as WriterHeader,
+        this.#now(),
+      )
+      reader.restore(state, open, store.openSpans(id), store.openBlobs(id))
+      this.#writers.set(id, reader)
+    }
+  }
+
+  #makeContext(): ReaderContext {
+    const receiver = this
+    return {
+      assembler: this.#assembler,
+      records: this.#records,
+      json: this.#json,
+      buffer: this.#buffer,
+      ownerOf: ({ path }) => {
+        const index = this.#options.directories.indexOf(dirname(path))
+        return this.#leases[index]?.owner
+      },
+      count: (name, by) => this.#add(name, by),
+      log: (message, about) => this.#log(message, about),
+      get listing() {
+        return receiver.#listing
+      },
+      hasRoom: (bytes) => this.#hasRoom(bytes),
+      mayDelete: (path) => this.#now() >= (this.#undeletable.get(path) ?? 0),
+    }
+  }
+
+  #hasRoom(bytes: number): boolean {
+    this.#room.bytes += bytes
+    return (
+      this.#room.bytes < BATCH_BYTES &&
+      this.#store.chunks.pending < BATCH_SPANS &&
+      this.#assembler.arenaWords < BATCH_ARENA_WORDS
+    )
+  }
+
+  #add(name: string, by: number): void {
+    if (by !== 0) this.#counters[name] = (this.#counters[name] ?? 0) + by
+  }
+
+  /** The same message of the same thing but once a minute. */
+  #log(message: string, about: Record<string, unknown>): void {
+    const key = `${message} ${about.path ?? about.directory ?? ''}`
+    const now = this.#now()
+    if (now - (this.#logged.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return
+    if (this.#logged.size > 1000) this.#logged.clear()
+    this.#logged.set(key, now)
+    this.#options.log(message, about)
+  }
+
+  /** Polls until `stop`. */
+  start(): void {
+    const round = (): void => {
+      let more = false
+      try {
+        more = this.poll()
+      } catch (error) {
+        this.#log('reading the spool failed', { error: (error as Error).message })
+      }
+      if (this.#stopped) return
+      if (more && !this.#hasRoom(0)) this.#timer = setImmediate(round)
+      else {
+        const isBusy = this.#now() - this.#dataAt < BUSY_FOR_MS
+        this.#timer = setTimeout(round, isBusy ? BUSY_MS : IDLE_MS)
+      }
+    }
+    round()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer as NodeJS.Timeout)
+    clearImmediate(this.#timer as NodeJS.Immediate)
+    for (const reader of this.#writers.values()) reader.close()
+    this.#removeFreeFiles()
+    for (const lease of this.#leases) lease.release()
+  }
+
+  /** Memory that waits for writers is given back when nobody reads. */
+  #removeFreeFiles(): void {
+    const [directory] = this.#options.directories
+    if (directory === undefined) return
+    try {
+      for (const name of readdirSync(directory)) {
+        if (name.endsWith('.free')) unlinkSync(join(directory, name))
+      }
+    } catch {
+      // A writer was faster, or the directory is gone: the next relay does it.
+    }
+  }
+
+  /** Observations that have started and not ended. */
+  get open(): number {
+    let open = 0
+    for (const { state } of this.#writers.values()) open += state.open.size
+    return open
+  }
+
+  /** The oldest data file that is needed for what is open. */
+  oldestFile(): number {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const { oldestFile } of this.#writers.values()) oldest = Math.min(oldest, oldestFile)
+    return oldest
+  }
+
+  /** Reads and commits what has come since the last call; true when something had. */
+  poll(): boolean {
+    const now = this.#now()
+    if (now - this.#touchedAt > TOUCH_EVERY_MS) {
+      // Throws when a lease was lost: then nothing is read until it is ours again.
+      for (const lease of this.#leases) lease.touch()
+      this.#touchedAt = now
+    }
+    this.#room.bytes = 0
+    if (this.#pending !== null) this.#tryCommit()
+    if (this.#options.paused()) {
+      // Nothing may hold an old data file, or the store could not become smaller.
+      this.#leaveFiles(this.#store.data.file)
+      this.#commit()
+      this.#answerFlushes()
+      return false
+    }
+    const isListDue = now - this.#listedAt > LIST_EVERY_MS
+    if (isListDue) this.#list(now)
+    const isLifeDue = now - this.#lifeAt > LIFE_EVERY_MS
+    if (isLifeDue) this.#lifeAt = now
+    let bytes = this.#readAll(now, isLifeDue)
+    if (bytes === 0 && !isListDue) {
+      this.#list(now)
+      bytes = this.#readAll(now, false)
+    }
+    if (bytes > 0) this.#dataAt = now
+    this.#leaveFiles(this.#store.data.oldestKept)
+    this.#commit()
+    this.#answerFlushes()
+    return bytes > 0
+  }
+
+  /** Of what is open, nothing lies in data files before `file` alone. */
+  #leaveFiles(file: number): void {
+    if (file <= this.#leftFiles) return
+    this.#leftFiles = file
+    this.#assembler.endBatch()
+    for (const reader of this.#writers.values()) reader.leaveFiles(file)
+  }
+
+  #list(now: number): void {
+    const { segments, flushes, freeFiles, problems } = listSpool(this.#options.directories)
+    this.#freeFiles = freeFiles
+    this.#listedAt = now
+    this.#listing++
+    for (const problem of problems) this.#log('cannot list the spool', { ...problem })
+    for (const [id, files] of segments) {
+      let reader = this.#writers.get(id)
+      if (reader === undefined) {
+        const header = WriterReader.headerOf(files, this.#context)
+        if (header === null) continue
+        reader = new WriterReader(this.#context, header, now)
+        this.#writers.set(id, reader)
+      }
+      reader.setFiles(files)
+    }
+    for (const [id, reader] of this.#writers) if (!segments.has(id)) reader.setFiles([])
+    this.#flushes.set(flushes)
+  }
+
+  /** Each writer in turn, and the first one of the last batch is the last of this. */
+  #readAll(now: number, isLifeDue: boolean): number {
+    const readers = [...this.#writers.values()]
+    const silent: { readonly reader: WriterReader; readonly life: 'overdue' | 'dead' }[] = []
+    let bytes = 0
+    for (let i = 0; i < readers.length && this.#hasRoom(0); i++) {
+      const reader = readers[(this.#first + i) % readers.length] as WriterReader
+      const read = reader.read(false)
+      bytes += read
+      const life = isLifeDue && read === 0 ? reader.life(now) : 'alive'
+      if (life === 'overdue' || life === 'dead') silent.push({ reader, life })
+    }
+    this.#first = readers.length === 0 ? 0 : (this.#first + 1) % readers.length
+    // They may have opened another segment since the directories were listed.
+    if (silent.length > 0) this.#list(now)
+    for (const { reader, life } of silent) {
+      if (!this.#hasRoom(0)) break
+      bytes += this.#readLast(reader, life === 'overdue')
+    }
+    this.#buffer.shrink()
+    return bytes
+  }
+
+  /** What a writer wrote before it died is read first; then what it left open is closed. */
+  #readLast(reader: WriterReader, overdue: boolean): number {
+    const bytes = reader.read(false)
+    if (bytes > 0) return bytes
+    const rest = overdue ? 0 : reader.read(true)
+    if (rest === 0) reader.interrupt(overdue)
+    return rest
+  }
+
+  #commit(): void {
+    const dangling = this.#records.dangling + this.#json.dangling + this.#assembler.lostBlobs
+    this.#add('danglingReferences', dangling - this.#dangling)
+    this.#dangling = dangling
+    this.#add('interrupted', this.#assembler.interrupted)
+    this.#assembler.interrupted = 0
+    this.#assembler.endBatch()
+    const readers = [...this.#writers.values()].filter((reader) => reader.changed)
+    if (readers.length === 0 && Object.keys(this.#counters).length === 0) return
+    crashPoint('read')
+    const gone = readers.filter((reader) => reader.isGone).map(({ state }) => state.id)
+    const batch: Batch = {
+      writers: readers.map((reader) => reader.change()),
+      cursors: readers
+        .filter((reader) => !reader.isGone)
+        .map((reader) => ({ writer: reader.state.id, ...reader.cursor })),
+      counters: this.#counters,
+      abandoned: readers.reduce((sum, { abandoned }) => sum + abandoned, 0),
+      durable: readers.some(({ done }) => done.some(({ onDisk }) => onDisk)),
+    }
+    this.#counters = {}
+    this.#pending = { batch, readers, gone }
+    this.#tryCommit()
+  }
+
+  #tryCommit(): void {
+    const { batch, readers, gone } = this.#pending as Pending
+    this.#store.commit(batch)
+    this.#pending = null
+    const leaving = readers.flatMap(({ done }) => done)
+    for (const reader of readers) reader.committed()
+    for (const id of gone) this.#writers.delete(id)
+    if (leaving.length > 0) this.#delete(leaving)
+  }
+
+  #delete(files: readonly SegmentFile[]): void {
+    for (const file of files) {
+      const { path } = file
+      crashPoint('unlink')
+      try {
+        if (!this.#handBack(file)) unlinkSync(path)
+        this.#undeletable.delete(path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
+        this.#undeletable.set(path, this.#now() + LOG_EVERY_MS)
+        const { message } = error as Error
+        this.#log('cannot delete a segment that is read', { path, error: message })
+      }
+    }
+    // There may be a later one.
+    this.#listedAt = Number.NEGATIVE_INFINITY
+  }
+
+  /** Gives a file in memory to the next writer that opens a segment: its pages are there already. */
+  #handBack({ path, onDisk }: SegmentFile): boolean {
+    if (onDisk || this.#freeFiles >= MAX_FREE_FILES || statSync(path).size < MIN_FREE_BYTES) {
+      return false
+    }
+    renameSync(path, join(dirname(path), `${randomBytes(8).toString('hex')}.free`))
+    this.#freeFiles++
+    return true
+  }
+
+  #answerFlushes(): void {
+    this.#flushes.answer((writer) => {
+      const reader = this.#writers.get(writer)
+      if (reader === undefined) return null
+      return { ...reader.cursor, complete: reader.state.waiting.size === 0 }
+    })
+  }
+}

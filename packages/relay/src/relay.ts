@@ -1,0 +1,196 @@
+import { createRequire } from 'node:module'
+import type { Config } from './config/options.ts'
+import { systemClock } from './export/clock.ts'
+import { type Delivery, startDelivery } from './export/delivery.ts'
+import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
+import { createApp } from './http/app.ts'
+import { createMetrics } from './http/metrics.ts'
+import { queryWorker } from './http/query-worker.ts'
+import { listen } from './http/server.ts'
+import { fullStats, type RelayStats, type Stats, type StoreStats } from './http/stats.ts'
+import type { Log, LogFields } from './log.ts'
+import { LeaseError, takeLease } from './receivers/spool/lease.ts'
+import { SpoolReceiver } from './receivers/spool/receiver.ts'
+import { removeRelayFile, writeRelayFile } from './relay-file.ts'
+import { startRetention } from './store/retention.ts'
+import { StoreError } from './store/schema.ts'
+import { Store } from './store/store.ts'
+
+/** A running relay. */
+export interface Relay {
+  /** Of its HTTP API, with the actual port. */
+  readonly url: string
+  readonly exporters: readonly { readonly name: string; readonly url: string }[]
+  /** As /api/stats answers. */
+  stats(): Promise<Stats>
+  /** Ends it; what is not delivered stays on disk. */
+  close(): Promise<void>
+}
+
+/** A request waits so long to become full: fewer requests are most of what delivery costs less. */
+const LINGER_MS = 1000
+/** Requests in flight at the end may take so long; then they are sent again at the next start. */
+const STOP_MS = 3000
+
+export const VERSION: string = createRequire(import.meta.url)('offpath/package.json').version
+
+/**
+ * Starts a relay: reads the spool into the store, delivers from there, and serves the API.
+ *
+ * @throws an Error with a code `OFFPATH_…` and a message of one line: another relay has the spool or the store, the
+ * store is of a later version, the port is taken
+ */
+export async function startRelay(config: Config, log: Log): Promise<Relay> {
+  const undo: (() => void | Promise<void>)[] = []
+  const close = async (): Promise<void> => {
+    // Each but once, even if one of them fails.
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) {
+      try {
+        await step()
+      } catch (error) {
+        log.error('stopping failed', { error: (error as Error).message })
+      }
+    }
+  }
+  try {
+    return await start(config, log, undo, close)
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function start(
+  config: Config,
+  log: Log,
+  undo: (() => void | Promise<void>)[],
+  close: () => Promise<void>,
+): Promise<Relay> {
+  const storeDir = config['store.dir']
+  const lock = lockStore(storeDir)
+  undo.push(() => lock.release())
+  const store = new Store(storeDir)
+  undo.push(() => store.close())
+  const exporters = exportersOf(config)
+  store.exporters(exporters.map(({ name }) => name))
+
+  let full = (): boolean => false
+  let receiving = false
+  const receiver = new SpoolReceiver({
+    directories: [config['spool.dir'], config['spool.disk-dir']],
+    store,
+    paused: () => full(),
+    log: (message, about) => log.warn(message, about as LogFields),
+  })
+  undo.push(() => {
+    // What has come since the last poll, so that nothing waits for the next start but its delivery.
+    if (receiving) receiver.poll()
+    receiver.stop()
+  })
+  const retention = startRetention({
+    store,
+    ageMs: config['retention.age'],
+    bytes: config['retention.size'],
+    oldestOpenFile: () => receiver.oldestFile(),
+  })
+  full = retention.full
+  undo.push(() => retention.stop())
+
+  const worker = queryWorker({
+    storeDir,
+    onError: (error) => log.error('a query failed', { error: error.message }),
+  })
+  undo.push(() => worker.close())
+  const metrics = createMetrics()
+  const deliveries: Delivery[] = []
+  const startedAt = new Date().toISOString()
+  const stats = async (): Promise<Stats> => {
+    const { status, body } = await worker.ask({ type: 'stats' })
+    const text = new TextDecoder().decode(body)
+    if (status !== 200) throw new Error(`the store did not answer: ${text}`)
+    const relay: RelayStats = {
+      version: VERSION,
+      pid: process.pid,
+      url: server.url,
+      startedAt,
+      storeFull: full(),
+    }
+    const live = { relay, deliveries: deliveries.map((delivery) => delivery.status()) }
+    return fullStats(JSON.parse(text) as StoreStats, config, live)
+  }
+  const app = createApp({
+    ask: worker.ask,
+    stats,
+    health: () => ({ ok: true, version: VERSION, pid: process.pid, storeFull: full() }),
+    metrics: async () => metrics.render(await stats()),
+    token: config['http.token'],
+    onError: (error) => log.error('the API failed', { error: error.message }),
+  })
+  const server = await listen(app, {
+    host: config['http.host'],
+    port: config['http.port'],
+    allowedHosts: config['http.allowed-hosts'],
+    onError: (error) => log.error('the HTTP server failed', { error: error.message }),
+  })
+  undo.push(() => server.close())
+
+  for (const exporter of exporters) {
+    const delivery = startDelivery({
+      exporter,
+      outbox: store,
+      clock: systemClock,
+      random: Math.random,
+      gzip: config['export.gzip'],
+      concurrency: config['export.concurrency'],
+      requestBytes: config['export.request-bytes'],
+      spanBytes: config['export.span-bytes'],
+      lingerMs: LINGER_MS,
+      timeoutMs: config['export.timeout'],
+      backlogBytes: config['export.backlog-cap'],
+      onAttempt: (attempt) => metrics.onAttempt(exporter.name, attempt),
+      log,
+    })
+    deliveries.push(delivery)
+    store.onCommit(() => delivery.wake())
+  }
+  undo.push(async () => {
+    await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_MS)))
+  })
+  receiver.start()
+  receiving = true
+  writeRelayFile(storeDir, { pid: process.pid, url: server.url, startedAt })
+  undo.push(() => removeRelayFile(storeDir))
+  const targets = exporters.map(({ name, url }) => ({ name, url: url.origin + url.pathname }))
+  return { url: server.url, exporters: targets, stats, close }
+}
+
+/** One relay writes to a store: the lock is of the kind that guards a spool. */
+function lockStore(directory: string): { release(): void } {
+  try {
+    return takeLease(directory)
+  } catch (error) {
+    if (error instanceof LeaseError && error.code === 'OFFPATH_SPOOL_LOCKED') {
+      throw new StoreError(
+        'OFFPATH_STORE_LOCKED',
+        `another relay writes to the store ${directory}; stop it, or name another store.dir`,
+      )
+    }
+    if (error instanceof LeaseError) throw error
+    const message = `cannot use the store ${directory}: ${(error as Error).message}`
+    throw new StoreError('OFFPATH_STORE_UNUSABLE', message, error)
+  }
+}
+
+function exportersOf(config: Config): Exporter[] {
+  const exporters: Exporter[] = []
+  const publicKey = config['langfuse.public-key']
+  const secretKey = config['langfuse.secret-key']
+  const projects = config['langfuse.projects']
+  const keys = publicKey && secretKey ? { publicKey, secretKey } : null
+  if (keys !== null || Object.keys(projects).length > 0) {
+    exporters.push(langfuseExporter({ baseUrl: config['langfuse.base-url'], keys, projects }))
+  }
+  const url = config['otlp.url']
+  if (url !== undefined) exporters.push(otlpExporter({ url, headers: config['otlp.headers'] }))
+  return exporters
+}

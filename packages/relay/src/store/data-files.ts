@@ -1,0 +1,308 @@
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import type { Place } from './span.ts'
+
+// The bytes beside the index: append-only files `data-00000001.dat`.
+//
+//   … committed ──▶│ written, not committed │ in the buffer │
+//                  └ what a crash leaves here is written over
+//
+// Bytes gather in one buffer and go out with one writeSync, at the latest before a commit. Only what the index names
+// counts. A place never spans two files: a file is left for the next one after a commit alone.
+
+const ROTATE_BYTES = 64 * 1024 * 1024
+const BUFFER_BYTES = 4 * 1024 * 1024
+/** Files that a reader holds open. One that is removed meanwhile takes its space until then. */
+const MAX_OPEN = 8
+const MAX_LEFT = 8
+/** What is in older files is stored anew where it is needed again, or retention could never remove them. */
+const KEPT_FILES = 4
+
+export interface DataPosition {
+  readonly file: number
+  readonly length: number
+}
+
+/** What appends to the data files. One exists per store. */
+export class DataWriter {
+  buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  /** Where in `buffer` the next byte goes. */
+  at = 0
+  /** The file that is written to. */
+  file: number
+  /** The oldest file that is still there. */
+  firstFile: number
+  readonly #directory: string
+  readonly #rotateBytes: number
+  readonly #reader: DataReader
+  #fd: number
+  /** Files left since the last sync. */
+  readonly #left: number[] = []
+  /** Bytes of the file before `buffer[0]`. */
+  #written: number
+
+  constructor(
+    directory: string,
+    position: DataPosition,
+    firstFile: number,
+    rotateBytes: number = ROTATE_BYTES,
+  ) {
+    this.#directory = directory
+    this.#rotateBytes = rotateBytes
+    this.#reader = new DataReader(directory)
+    this.file = position.file
+    this.firstFile = firstFile
+    this.#written = position.length
+    this.#fd = open(directory, position.file)
+  }
+
+  /** Makes room for `bytes` at `buffer[at]`; what was there before may be written out. */
+  ensure(bytes: number): void {
+    if (this.at + bytes <= this.buffer.length) return
+    try {
+      this.flush()
+    } catch {
+      // No space: kept until the commit, which tries again and tells.
+    }
+    if (this.at + bytes <= this.buffer.length) return
+    const longer = Buffer.allocUnsafeSlow(Math.max(this.at + bytes, this.at * 2))
+    this.buffer.copy(longer, 0, 0, this.at)
+    this.buffer = longer
+  }
+
+  /** The oldest file that something new may refer to. */
+  get oldestKept(): number {
+    return Math.max(this.firstFile, this.file - KEPT_FILES + 1)
+  }
+
+  append(bytes: Uint8Array): Place {
+    this.ensure(bytes.length)
+    this.buffer.set(bytes, this.at)
+    const offset = this.mark()
+    this.at += bytes.length
+    return { file: this.file, offset, length: bytes.length }
+  }
+
+  /** Offset in the file of the next byte. */
+  mark(): number {
+    return this.#written + this.at
+  }
+
+  /** The place of all that was put behind a mark. */
+  since(mark: number): Place {
+    return { file: this.file, offset: mark, length: this.mark() - mark }
+  }
+
+  /** Bytes that were appended, committed or not. */
+  read(place: Place): Buffer {
+    const bytes = Buffer.allocUnsafe(place.length)
+    const buffered = place.file === this.file ? place.offset + place.length - this.#written : 0
+    if (buffered > 0) {
+      const inFile = Math.max(0, place.length - buffered)
+      const from = place.offset + inFile - this.#written
+      this.buffer.copy(bytes, inFile, from, from + place.length - inFile)
+      if (inFile > 0) this.#reader.read({ ...place, length: inFile }, bytes, 0)
+    } else this.#reader.read(place, bytes, 0)
+    return bytes
+  }
+
+  /** Hands the gathered bytes to the kernel. Throws when it does not take them all; the rest is kept. */
+  flush(): void {
+    let from = 0
+    try {
+      while (from < this.at) {
+        from += writeSync(this.#fd, this.buffer, from, this.at - from, this.#written + from)
+      }
+    } finally {
+      this.buffer.copyWithin(0, from, this.at)
+      this.#written += from
+      this.at -= from
+    }
+    if (this.buffer.length > BUFFER_BYTES) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  }
+
+  get position(): DataPosition {
+    return { file: this.file, length: this.mark() }
+  }
+
+  /** Makes what was flushed survive a power failure. */
+  sync(): void {
+    for (const fd of this.#left) fdatasyncSync(fd)
+    fdatasyncSync(this.#fd)
+    this.#closeLeft()
+  }
+
+  /** After a commit: a full file is left for the next one. Never throws: the commit has happened. */
+  rotate(): void {
+    if (this.#written < this.#rotateBytes) return
+    let next: number
+    try {
+      next = open(this.#directory, this.file + 1)
+    } catch {
+      // This one grows on; the next commit tries again.
+      return
+    }
+    this.#left.push(this.#fd)
+    this.#fd = next
+    this.file++
+    this.#written = 0
+    // The kernel has written older ones out long since.
+    if (this.#left.length > MAX_LEFT) closeSync(this.#left.shift() as number)
+  }
+
+  #closeLeft(): void {
+    for (const fd of this.#left.splice(0)) closeSync(fd)
+  }
+
+  /** Removes the files before `file`. */
+  removeBefore(file: number): void {
+    for (; this.firstFile < file; this.firstFile++) {
+      try {
+        unlinkSync(dataPath(this.#directory, this.firstFile))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      }
+    }
+    this.#reader.close()
+  }
+
+  close(): void {
+    this.#closeLeft()
+    closeSync(this.#fd)
+    this.#reader.close()
+  }
+}
+
+/** Stands in a place that can't be read, filled up with spaces. */
+const UNREADABLE = '[unreadable: its data file is gone or damaged]'
+/** Small places lie side by side: one read fetches many. */
+const WINDOW_BYTES = 64 * 1024
+
+export class DataReader {
+  /** Places whose bytes were not there. */
+  unreadable = 0
+  readonly #directory: string
+  readonly #open = new Map<number, number>()
+  #window: Buffer | undefined
+  #windowFile = 0
+  #windowFrom = 0
+  #windowTo = 0
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /**
+   * Puts the bytes of a place to `into[at]`. When they are not there (a file that retention has removed, or that a power
+   * failure has cut) a marker takes their place and it returns false. Throws other errors of the system.
+   */
+  read(place: Place, into: Buffer, at: number): boolean {
+    const { file, offset, length } = place
+    let got: number
+    if (length >= WINDOW_BYTES / 4) got = this.#read(file, offset, into, at, length)
+    else {
+      if (
+        file !== this.#windowFile ||
+        offset < this.#windowFrom ||
+        offset + length > this.#windowTo
+      ) {
+        this.#fetch(file, offset)
+      }
+      const from = offset - this.#windowFrom
+      got = Math.min(length, this.#windowTo - offset)
+      this.#window?.copy(into, at, from, from + got)
+    }
+    if (got === length) return true
+    into.fill(0x20, at, at + length)
+    into.write(UNREADABLE.slice(0, length), at, 'latin1')
+    this.unreadable++
+    return false
+  }
+
+  #fetch(file: number, offset: number): void {
+    this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES)
+    this.#windowFile = 0
+    this.#windowFrom = offset
+    this.#windowTo = offset + this.#read(file, offset, this.#window, 0, WINDOW_BYTES)
+    this.#windowFile = file
+  }
+
+  /** To be called before places that were committed since: what lies behind committed bytes may have changed. */
+  forget(): void {
+    this.#windowFile = 0
+  }
+
+  /** Reads up to `length` bytes; returns how many there are. */
+  #read(file: number, offset: number, into: Buffer, at: number, length: number): number {
+    let got = 0
+    try {
+      const fd = this.#descriptor(file)
+      while (got < length) {
+        const bytes = readSync(fd, into, at + got, length - got, offset + got)
+        if (bytes === 0) break
+        got += bytes
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+    return got
+  }
+
+  #descriptor(file: number): number {
+    let fd = this.#open.get(file)
+    if (fd === undefined) {
+      if (this.#open.size >= MAX_OPEN) this.close()
+      fd = openSync(
+        dataPath(this.#directory, file),
+        constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0),
+      )
+      this.#open.set(file, fd)
+    }
+    return fd
+  }
+
+  close(): void {
+    for (const fd of this.#open.values()) closeSync(fd)
+    this.#open.clear()
+    this.#windowFile = 0
+  }
+}
+
+/** Bytes that all data files take. */
+export function dataBytes(directory: string): number {
+  let bytes = 0
+  for (const name of readdirSync(directory)) {
+    if (DATA_NAME.test(name)) bytes += sizeOf(join(directory, name))
+  }
+  return bytes
+}
+
+/** 0 when there is no such file. */
+export function dataFileBytes(directory: string, file: number): number {
+  return sizeOf(dataPath(directory, file))
+}
+
+const DATA_NAME = /^data-\d{8,}\.dat$/
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function dataPath(directory: string, file: number): string {
+  return join(directory, `data-${String(file).padStart(8, '0')}.dat`)
+}
+
+function open(directory: string, file: number): number {
+  const flags = constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0)
+  return openSync(dataPath(directory, file), flags, 0o600)
+}

@@ -1,0 +1,517 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { crc32 } from 'node:zlib'
+import { allocateChunk, readSpans, readTraces, type TraceSection } from './chunk.ts'
+import { DataReader } from './data-files.ts'
+import { openReadOnly } from './schema.ts'
+import { isPlace, type Part, type Place, type Resource, type StoredSpan } from './span.ts'
+
+// The store as the CLI and the HTTP API see it: on a connection of its own that can't write, whether or not a relay runs.
+
+/** A trace in a list; times in milliseconds since 1970. */
+export interface TraceRow {
+  /** Hex. */
+  readonly id: string
+  /** Name of the root, once it has ended; else of the trace, if it was given one. */
+  readonly name: string | null
+  /** Its root has ended. */
+  readonly complete: boolean
+  readonly service: string | null
+  readonly environment: string | null
+  readonly userId: string | null
+  readonly sessionId: string | null
+  readonly firstStart: number
+  readonly lastEnd: number
+  readonly spans: number
+  readonly errors: number
+  readonly interrupted: number
+}
+
+export interface TracePage {
+  readonly traces: TraceRow[]
+  /** For the next page's `before`; null when this was the last. */
+  readonly next: string | null
+}
+
+export interface TraceFilter {
+  readonly limit: number
+  /** `next` of the page before. */
+  readonly before?: string | undefined
+  readonly service?: string | undefined
+  /** Traces whose newest part was stored since then (ms). */
+  readonly since?: number | undefined
+}
+
+/** What waits for an exporter, and what became of what did not. */
+export interface ExporterRow {
+  readonly name: string
+  readonly delivered: number
+  readonly resent: number
+  readonly dead: number
+  readonly dropped: Readonly<Record<string, number>>
+  /** Observations in its outbox. */
+  readonly waiting: number
+  readonly waitingBytes: number
+}
+
+export interface DeadLetterRow {
+  readonly id: number
+  readonly exporter: string
+  readonly traceId: string
+  readonly spanId: string
+  readonly name: string
+  readonly reason: string
+  readonly time: number
+}
+
+export interface VitalsRow {
+  readonly id: number
+  readonly writer: string
+  readonly service: string | null
+  readonly vitals: Readonly<Record<string, unknown>>
+}
+
+export interface WriterRow {
+  readonly id: string
+  readonly service: string | null
+  readonly pid: number
+  readonly host: string
+  /** Observations started and not finished. */
+  readonly unfinished: number
+  /** Beyond those in the counters `lost.…`. */
+  readonly losses: Readonly<Record<string, number>>
+  readonly seen: number
+}
+
+/** A part of a trace can't have been stored so long before the trace began, clocks of two machines apart. */
+const CLOCK_SLACK_MS = 600_000
+/** Of a trace that is shown. */
+const MAX_TRACE_CHUNKS = 10_000
+
+export class StoreReader {
+  readonly #database: DatabaseSync
+  readonly #data: DataReader
+  readonly #resources: Map<number, Resource> = new Map()
+  readonly #sql: Statements
+
+  private constructor(directory: string, database: DatabaseSync) {
+    this.#database = database
+    this.#data = new DataReader(directory)
+    this.#sql = prepare(database)
+  }
+
+  /** Opens the store in the directory; null when there is none. Throws a StoreError for one of a later version. */
+  static open(directory: string): StoreReader | null {
+    const database = openReadOnly(directory)
+    return database === null ? null : new StoreReader(directory, database)
+  }
+
+  /** Traces by the time at which something of them was last stored, newest first. */
+  traces({ limit, before, service, since }: TraceFilter): TracePage {
+    const start = cursorOf(before)
+    const found = new Map<string, TraceBuilder>()
+    let next: string | null = null
+    let shown: Set<string> | null = null
+    this.#data.forget()
+    for (const chunk of this.#sql.chunksFrom.iterate(start.chunk)) {
+      const committed = Number(chunk.committed)
+      if (next !== null || (since !== undefined && committed < since)) {
+        // The page is full: only older parts of its traces are looked for.
+        next ??= ''
+        if (!this.#addOlder(found, chunk)) break
+        continue
+      }
+      const resource = this.#resource(Number(chunk.resource))
+      const sections = this.#traces(chunk)
+      for (let index = sections.length - 1; index >= 0; index--) {
+        const section = sections[index] as TraceSection
+        const id = section.traceId.toString('hex')
+        const isBefore = Number(chunk.id) === start.chunk && index >= start.index
+        const known = found.get(id)
+        if (known !== undefined) known.add(section, resource)
+        else if (!isBefore && (service === undefined || resource.service === service)) {
+          // Shown on a page before, for something of it was stored later.
+          shown ??= before === undefined ? new Set() : this.#shownBefore(start)
+          if (shown.has(keyOf(section.traceId))) continue
+          if (found.size === limit) {
+            next ??= `${chunk.id}.${index + 1}`
+            continue
+          }
+          found.set(id, new TraceBuilder(id, section, resource))
+        }
+      }
+    }
+    return { traces: [...found.values()].map((trace) => trace.row()), next: next || null }
+  }
+
+  /** Adds what an older chunk holds of traces. False when no older one can hold more of them. */
+  #addOlder(found: ReadonlyMap<string, TraceBuilder>, chunk: Row): boolean {
+    let oldest = Number.POSITIVE_INFINITY
+    const keys = new Map<string, TraceBuilder>()
+    for (const trace of found.values()) {
+      oldest = Math.min(oldest, trace.first)
+      keys.set(trace.key, trace)
+    }
+    if (Number(chunk.committed) < oldest - CLOCK_SLACK_MS) return false
+    const traces = bytesOf(chunk.traces)
+    for (let at = 0; at < traces.length; at += 8) {
+      if (!keys.has(traces.toString('latin1', at, at + 8))) continue
+      const resource = this.#resource(Number(chunk.resource))
+      for (const section of this.#traces(chunk)) {
+        found.get(section.traceId.toString('hex'))?.add(section, resource)
+      }
+      break
+    }
+    return true
+  }
+
+  /** Keys of all traces of which something was stored at or behind the cursor. */
+  #shownBefore({ chunk, index }: Cursor): Set<string> {
+    const shown = new Set<string>()
+    for (const row of this.#sql.keysFrom.iterate(chunk)) {
+      const traces = bytesOf(row.traces)
+      const from = Number(row.id) === chunk ? index * 8 : 0
+      for (let at = from; at < traces.length; at += 8) {
+        shown.add(traces.toString('latin1', at, at + 8))
+      }
+    }
+    return shown
+  }
+
+  #traces(chunk: Row): TraceSection[] {
+    const length = Number(chunk.trace_bytes)
+    const offset = Number(chunk.offset) + Number(chunk.length)
+    const bytes = allocateChunk(length)
+    if (!this.#data.read({ file: Number(chunk.file), offset, length }, bytes, 0)) return []
+    try {
+      return readTraces(bytes)
+    } catch {
+      // Not what was written: a power failure. The relay counts it when it comes to the chunk.
+      return []
+    }
+  }
+
+  #resource(id: number): Resource {
+    let resource = this.#resources.get(id)
+    if (resource === undefined) {
+      const json = this.#sql.resource.get(id)?.json
+      resource = (json === undefined ? NO_RESOURCE : JSON.parse(String(json))) as Resource
+      this.#resources.set(id, resource)
+    }
+    return resource
+  }
+
+  /** Ids of traces that begin with the hex digits, newest first, `limit` at most. */
+  traceIds(prefix: string, limit: number): string[] {
+    const ids = new Set<string>()
+    // Whole bytes are looked for by SQLite, half ones by us.
+    const bytes = Buffer.from(prefix.slice(0, Math.min(8, prefix.length & ~1)), 'hex')
+    this.#data.forget()
+    for (const chunk of this.#sql.chunksLike.iterate(bytes, MAX_ID)) {
+      for (const { traceId } of this.#traces(chunk)) {
+        const id = traceId.toString('hex')
+        if (id.startsWith(prefix)) ids.add(id)
+        if (ids.size === limit) return [...ids]
+      }
+    }
+    return [...ids]
+  }
+
+  /** A trace by its id; null when the store does not have it. */
+  trace(id: string): { summary: TraceRow; spans: StoredSpan[] } | null {
+    const bytes = Buffer.from(id, 'hex')
+    const newest = new Map<string, StoredSpan>()
+    let summary: TraceBuilder | null = null
+    let chunks = 0
+    this.#data.forget()
+    for (const chunk of this.#sql.chunksLike.iterate(keyBytes(bytes), MAX_ID)) {
+      if (summary?.root === 2 && Number(chunk.committed) < summary.first - CLOCK_SLACK_MS) break
+      const section = this.#traces(chunk).find(({ traceId }) => traceId.equals(bytes))
+      if (section === undefined || ++chunks > MAX_TRACE_CHUNKS) continue
+      const resource = this.#resource(Number(chunk.resource))
+      if (summary === null) summary = new TraceBuilder(id, section, resource)
+      else summary.add(section, resource)
+      for (const span of this.#spans(chunk, bytes)) {
+        const key = `${span.spanId.toString('hex')} ${span.startSeconds} ${span.startNanos}`
+        if (span.revision >= (newest.get(key)?.revision ?? 0)) newest.set(key, span)
+      }
+    }
+    if (summary === null) return null
+    return { summary: summary.row(), spans: [...newest.values()] }
+  }
+
+  #spans(chunk: Row, traceId?: Buffer): StoredSpan[] {
+    const bytes = allocateChunk(Number(chunk.length))
+    if (!this.#data.read(placeOf(chunk), bytes, 0) || crc32(bytes) !== Number(chunk.crc)) return []
+    return readSpans(bytes, this.#resource(Number(chunk.resource)), this.#whole, traceId)
+  }
+
+  readonly #whole = (parts: readonly Part[]): string => this.text(parts, Number.POSITIVE_INFINITY)
+
+  /** Spans of chunks stored after the chunk `after`, in the order of their ends, with the last chunk's id. */
+  spansAfter(after: number, limit: number): { spans: StoredSpan[]; last: number } {
+    const spans: StoredSpan[] = []
+    let last = after
+    this.#data.forget()
+    for (const chunk of this.#sql.chunksAfter.iterate(after)) {
+      spans.push(...this.#spans(chunk))
+      last = Number(chunk.id)
+      if (spans.length >= limit) break
+    }
+    return { spans, last }
+  }
+
+  lastChunk(): number {
+    return Number(this.#sql.lastChunk.get()?.id ?? 0)
+  }
+
+  /** The text of a value's parts, `maxBytes` of it at most. */
+  text(parts: readonly Part[], maxBytes: number): string {
+    const pieces: Buffer[] = []
+    let left = maxBytes
+    for (const part of parts) {
+      if (left <= 0) break
+      const length = Math.min(left, part.length)
+      if (isPlace(part)) {
+        const bytes = Buffer.allocUnsafe(length)
+        this.#data.read({ ...part, length }, bytes, 0)
+        pieces.push(bytes)
+      } else pieces.push(part.subarray(0, length))
+      left -= length
+    }
+    return Buffer.concat(pieces).toString()
+  }
+
+  counters(): Record<string, number> {
+    const counters: Record<string, number> = {}
+    for (const row of this.#sql.counters.all()) counters[String(row.name)] = Number(row.value)
+    return counters
+  }
+
+  exporters(): ExporterRow[] {
+    const counters = this.counters()
+    return this.#sql.exporters.all().map((row) => {
+      const name = String(row.name)
+      const prefix = `${name}.dropped.`
+      const dropped: Record<string, number> = {}
+      for (const [key, value] of Object.entries(counters)) {
+        if (key.startsWith(prefix)) dropped[key.slice(prefix.length)] = value
+      }
+      return {
+        name,
+        delivered: counters[`${name}.delivered`] ?? 0,
+        resent: counters[`${name}.resent`] ?? 0,
+        dead: counters[`${name}.dead`] ?? 0,
+        dropped,
+        waiting: this.#waiting(Number(row.id)),
+        waitingBytes: Number(row.bytes ?? 0),
+      }
+    })
+  }
+
+  /** Observations in an outbox: first versions that are not settled. */
+  #waiting(exporter: number): number {
+    let waiting = 0
+    for (const row of this.#sql.partlySettled.iterate(exporter)) {
+      for (const state of row.states as Uint8Array) if (state === SETTLED) waiting--
+    }
+    return waiting + Number(this.#sql.waiting.get(exporter)?.spans ?? 0)
+  }
+
+  /** Observations that have started and are not finished, as of the last commit. */
+  open(): number {
+    const { accepted = 0 } = this.counters()
+    return Math.max(0, accepted - Number(this.#sql.finished.get()?.value ?? 0))
+  }
+
+  writers(): WriterRow[] {
+    return this.#sql.writers.all().map((row) => {
+      const header = JSON.parse(String(row.header))
+      return {
+        id: String(row.id),
+        service: header.service ?? null,
+        pid: header.pid ?? 0,
+        host: header.host ?? '',
+        unfinished: Number(row.open),
+        losses: {},
+        seen: Number(row.seen),
+      }
+    })
+  }
+
+  deadLetters(limit: number): DeadLetterRow[] {
+    return this.#sql.deadLetters.all(limit).map((row) => ({
+      id: Number(row.id),
+      exporter: String(row.exporter),
+      traceId: bytesOf(row.trace).toString('hex'),
+      spanId: bytesOf(row.span_id).toString('hex'),
+      name: String(row.name),
+      reason: String(row.reason),
+      time: Number(row.time),
+    }))
+  }
+
+  /** What writers said of themselves, newest first. */
+  vitals(limit: number): VitalsRow[] {
+    return this.#sql.vitals.all(limit).map((row) => ({
+      id: Number(row.id),
+      writer: String(row.writer),
+      service: (row.service as string | null) ?? null,
+      vitals: JSON.parse(String(row.json)),
+    }))
+  }
+
+  close(): void {
+    this.#data.close()
+    this.#database.close()
+  }
+}
+
+/** In an outbox row's states. */
+const SETTLED = 2
+const MAX_ID = Number.MAX_SAFE_INTEGER
+
+type Row = Record<string, unknown>
+
+/** Where a page begins: the traces of a chunk before the index, and older chunks. */
+interface Cursor {
+  readonly chunk: number
+  readonly index: number
+}
+
+function cursorOf(before: string | undefined): Cursor {
+  const [chunk, index] = (before ?? '').split('.').map(Number)
+  if (!Number.isSafeInteger(chunk) || !Number.isSafeInteger(index)) {
+    return { chunk: MAX_ID, index: 0 }
+  }
+  return { chunk: chunk as number, index: index as number }
+}
+
+/** A trace from what chunks hold of it. */
+class TraceBuilder {
+  readonly key: string
+  root: number
+  first: number
+  readonly #id: string
+  #section: TraceSection
+  #resource: Resource
+  #last: number
+  #spans: number
+  #errors: number
+  #interrupted: number
+  #traceName: string | null
+  #user: string | null
+  #session: string | null
+
+  constructor(id: string, section: TraceSection, resource: Resource) {
+    this.key = keyOf(section.traceId)
+    this.root = section.root
+    this.first = section.first
+    this.#id = id
+    this.#section = section
+    this.#resource = resource
+    this.#last = section.last
+    this.#spans = section.spans
+    this.#errors = section.errors
+    this.#interrupted = section.interrupted
+    this.#traceName = section.traceName
+    this.#user = section.user
+    this.#session = section.session
+  }
+
+  add(section: TraceSection, resource: Resource): void {
+    // The root says what a trace is; without one, its earliest part.
+    if (section.root > this.root || (section.root === this.root && section.first < this.first)) {
+      this.root = section.root
+      this.#section = section
+      this.#resource = resource
+    }
+    this.first = Math.min(this.first, section.first)
+    this.#last = Math.max(this.#last, section.last)
+    this.#spans += section.spans
+    this.#errors += section.errors
+    this.#interrupted += section.interrupted
+    this.#traceName ??= section.traceName
+    this.#user ??= section.user
+    this.#session ??= section.session
+  }
+
+  row(): TraceRow {
+    const { name, environment } = this.#section
+    return {
+      id: this.#id,
+      name: this.root > 0 ? name : this.#traceName,
+      complete: this.root > 0,
+      service: this.#resource.service,
+      environment: environment ?? this.#resource.environment,
+      userId: this.#user,
+      sessionId: this.#session,
+      firstStart: this.first,
+      lastEnd: this.#last,
+      spans: this.#spans,
+      errors: this.#errors,
+      interrupted: this.#interrupted,
+    }
+  }
+}
+
+/** See `PlacedChunk.traces`. */
+function keyBytes(traceId: Buffer): Buffer {
+  const key = Buffer.from(traceId.subarray(0, 8))
+  for (let i = 0; i < 4; i++) {
+    const xor = [0, 4, 8, 12].reduce((all, at) => all ^ (traceId[at + i] as number), 0)
+    key[4 + i] = xor
+  }
+  return key
+}
+
+function keyOf(traceId: Buffer): string {
+  return keyBytes(traceId).toString('latin1')
+}
+
+function bytesOf(value: unknown): Buffer {
+  const { buffer, byteOffset, byteLength } = value as Uint8Array
+  return Buffer.from(buffer, byteOffset, byteLength)
+}
+
+function placeOf(chunk: Row): Place {
+  return { file: Number(chunk.file), offset: Number(chunk.offset), length: Number(chunk.length) }
+}
+
+const NO_RESOURCE: Resource = {
+  service: null,
+  environment: null,
+  release: null,
+  host: '',
+  pid: 0,
+  sdk: { name: '', version: '' },
+  language: '',
+  attributes: {},
+}
+
+type Statements = Readonly<Record<keyof typeof SQL, StatementSync>>
+
+function prepare(database: DatabaseSync): Statements {
+  return Object.fromEntries(
+    Object.entries(SQL).map(([name, text]) => [name, database.prepare(text)]),
+  ) as Statements
+}
+
+const SQL = {
+  chunksFrom: 'SELECT * FROM chunk WHERE id <= ? ORDER BY id DESC',
+  keysFrom: 'SELECT id, traces FROM chunk WHERE id >= ?',
+  chunksLike: 'SELECT * FROM chunk WHERE instr(traces, ?) > 0 AND id <= ? ORDER BY id DESC',
+  chunksAfter: 'SELECT * FROM chunk WHERE id > ? ORDER BY id',
+  lastChunk: 'SELECT max(id) AS id FROM chunk',
+  resource: 'SELECT json FROM resource WHERE id = ?',
+  counters: 'SELECT name, value FROM counter',
+  finished: "SELECT value FROM meta WHERE key = 'finished'",
+  exporters: `SELECT e.id, e.name, (SELECT sum(c.expanded) FROM outbox o
+    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = e.id) AS bytes FROM exporter e`,
+  waiting: `SELECT sum(c.spans - c.revisions) AS spans FROM outbox o
+    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
+  partlySettled: 'SELECT states FROM outbox WHERE exporter = ? AND states IS NOT NULL',
+  writers: 'SELECT id, header, open, seen FROM writer',
+  deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d
+    JOIN exporter e ON e.id = d.exporter ORDER BY d.id DESC LIMIT ?`,
+  vitals: 'SELECT id, writer, service, json FROM vitals ORDER BY id DESC LIMIT ?',
+} as const

@@ -1,0 +1,134 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+// The index of the store: integer keys, appended to, few rows. What is long lies in the data files beside it.
+
+/** What makes a store of version n one of version n + 1; the first makes it from nothing. */
+const MIGRATIONS: readonly string[] = [
+  `
+  -- data_file, data_length: how far bytes are committed; first_file: the oldest that is there; finished: observations
+  -- that ever were in a chunk.
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE resource (id INTEGER PRIMARY KEY, writer TEXT NOT NULL, json TEXT NOT NULL);
+  -- Finished spans that lie together (layout.ts): their place, what they take expanded, the oldest data file that they
+  -- refer to, when they were committed (ms). traces: 8 bytes for each trace, by which its chunks are found: the first 4
+  -- bytes of its id, and all its words xor-ed.
+  CREATE TABLE chunk (
+    id INTEGER PRIMARY KEY, resource INTEGER NOT NULL, file INTEGER NOT NULL, offset INTEGER NOT NULL,
+    length INTEGER NOT NULL, trace_bytes INTEGER NOT NULL, crc INTEGER NOT NULL, spans INTEGER NOT NULL,
+    revisions INTEGER NOT NULL, expanded INTEGER NOT NULL, oldest_file INTEGER NOT NULL,
+    committed INTEGER NOT NULL, traces BLOB NOT NULL);
+  -- Retention asks for both every few seconds.
+  CREATE INDEX chunk_oldest_file ON chunk (oldest_file);
+  CREATE INDEX chunk_resource ON chunk (resource);
+  -- active: it is configured. left: what was finished when it was not any more.
+  CREATE TABLE exporter (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, left INTEGER NOT NULL);
+  -- A chunk that an exporter has not settled; states: one byte a span, 2 = settled, null = none yet.
+  CREATE TABLE outbox (
+    exporter INTEGER NOT NULL, chunk INTEGER NOT NULL, states BLOB,
+    PRIMARY KEY (exporter, chunk)) WITHOUT ROWID;
+  CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY, exporter INTEGER NOT NULL, chunk INTEGER NOT NULL, span INTEGER NOT NULL,
+    trace BLOB NOT NULL, span_id BLOB NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, time INTEGER NOT NULL);
+  CREATE INDEX dead_letter_chunk ON dead_letter (chunk);
+  -- A writer that may still write, or whose segments are still there: its newest header, what the receiver knows of it,
+  -- and how far the segment at path is read.
+  CREATE TABLE writer (
+    id TEXT PRIMARY KEY, header TEXT NOT NULL, state TEXT NOT NULL, open INTEGER NOT NULL, path TEXT,
+    offset INTEGER NOT NULL, seen INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE VIEW cursor (path, offset) AS SELECT path, offset FROM writer WHERE path IS NOT NULL;
+  -- Observations that are open while the segment that they began in is gone; blobs that are not complete likewise.
+  CREATE TABLE open_span (
+    writer TEXT NOT NULL, key TEXT NOT NULL, words BLOB NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (writer, key)) WITHOUT ROWID;
+  CREATE TABLE open_blobs (writer TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE vitals (id INTEGER PRIMARY KEY, writer TEXT NOT NULL, service TEXT, json TEXT NOT NULL);
+  `,
+]
+
+/** Written into the database; a relay refuses a store of a later one. */
+const SCHEMA_VERSION = MIGRATIONS.length
+
+export class StoreError extends Error {
+  readonly code: 'OFFPATH_STORE_LOCKED' | 'OFFPATH_STORE_VERSION' | 'OFFPATH_STORE_UNUSABLE'
+  constructor(code: StoreError['code'], message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+  }
+}
+
+function databasePath(directory: string): string {
+  return join(directory, 'offpath.db')
+}
+
+/** Opens the store for its one writer. Throws a StoreError that says in one line what is in the way. */
+export function openDatabase(directory: string): DatabaseSync {
+  let database: DatabaseSync | undefined
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    database = new DatabaseSync(databasePath(directory))
+    chmodSync(databasePath(directory), 0o600)
+    database.exec('PRAGMA busy_timeout = 5000')
+    const version = userVersion(database)
+    if (version > SCHEMA_VERSION) throw tooNew(directory, version)
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    migrate(database, version)
+    return database
+  } catch (error) {
+    database?.close()
+    if (error instanceof StoreError) throw error
+    const { message } = error as Error
+    if (/locked/.test(message)) {
+      const text = `the store ${directory} is locked by another process (${message})`
+      throw new StoreError('OFFPATH_STORE_LOCKED', text, error)
+    }
+    const text = `cannot open the store ${directory}: ${message}`
+    throw new StoreError('OFFPATH_STORE_UNUSABLE', text, error)
+  }
+}
+
+function migrate(database: DatabaseSync, from: number): void {
+  for (let version = from; version < SCHEMA_VERSION; version++) {
+    database.exec(
+      `BEGIN IMMEDIATE; ${MIGRATIONS[version]} PRAGMA user_version = ${version + 1}; COMMIT`,
+    )
+  }
+}
+
+/** Opens the store to look at it, whether or not a relay writes to it. Null when there is none. */
+export function openReadOnly(directory: string): DatabaseSync | null {
+  let database: DatabaseSync
+  try {
+    database = new DatabaseSync(databasePath(directory), { readOnly: true })
+  } catch {
+    return null
+  }
+  try {
+    database.exec('PRAGMA busy_timeout = 2000')
+    const version = userVersion(database)
+    if (version === SCHEMA_VERSION) return database
+    // Of an earlier version: the relay that is about to start makes it a newer one.
+    if (version > SCHEMA_VERSION) throw tooNew(directory, version)
+  } catch (error) {
+    database.close()
+    if (error instanceof StoreError) throw error
+    const text = `cannot read the store ${directory}: ${(error as Error).message}`
+    throw new StoreError('OFFPATH_STORE_UNUSABLE', text, error)
+  }
+  database.close()
+  return null
+}
+
+function userVersion(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA user_version').get()?.user_version ?? 0)
+}
+
+function tooNew(directory: string, version: number): StoreError {
+  return new StoreError(
+    'OFFPATH_STORE_VERSION',
+    `the store ${directory} has version ${version}, this offpath knows ${SCHEMA_VERSION}: update offpath, or name another store.dir`,
+  )
+}

@@ -1,0 +1,726 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { crc32 } from 'node:zlib'
+import { crashPoint } from '../crash-point.ts'
+import { allocateChunk, readSpans } from './chunk.ts'
+import { ChunkBuilder, type PlacedChunk } from './chunk-builder.ts'
+import { DataReader, DataWriter, dataBytes, dataFileBytes } from './data-files.ts'
+import { putSpan } from './put-span.ts'
+import { openDatabase } from './schema.ts'
+import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
+
+// The embedded store: an index in SQLite, and the bytes it names in data files. Invariants:
+//
+//   - every change is one transaction; the bytes that it names are in the data file before it
+//   - a crash leaves either all of a commit or nothing: what lies behind the committed length is written over
+//   - observations accepted = open + finished; for each exporter, those finished since it is there
+//     = delivered + dead + dropped + in its outbox
+
+const KEPT_VITALS = 600
+const KEPT_DEAD_LETTERS = 10_000
+/** In an outbox row's states. */
+const SETTLED = 2
+
+/** Finished spans that lie together; the unit of the outbox. */
+export interface ChunkInfo {
+  readonly id: number
+  readonly spans: number
+  /** Of all values with their references resolved. */
+  readonly expandedBytes: number
+  readonly file: number
+  readonly offset: number
+  readonly length: number
+  readonly crc: number
+  readonly resource: number
+  /** One byte a span, 2 = settled before; null: none. */
+  readonly states: Uint8Array | null
+}
+
+export interface DeadLetter {
+  readonly index: number
+  readonly traceId: Buffer
+  readonly spanId: Buffer
+  readonly name: string
+  readonly reason: string
+}
+
+/** What an exporter has done with spans of a chunk since it last said so. */
+export interface Settlement {
+  readonly chunk: number
+  /** All spans of the chunk are settled; else `states` says which. */
+  readonly complete: boolean
+  readonly states: Uint8Array | null
+  readonly delivered: number
+  /** Delivered revisions: observations that were counted before. */
+  readonly resent: number
+  readonly deadLetters: readonly DeadLetter[]
+  readonly dropped: Readonly<Record<string, number>>
+}
+
+/** An open observation in a form that survives the relay. */
+export interface OpenRow {
+  readonly key: string
+  readonly words: Uint8Array
+  /** JSON, the receiver's own. */
+  readonly state: string
+}
+
+/** What a commit brings of one writer. */
+export interface WriterChange {
+  readonly id: string
+  readonly resource: Resource
+  /** Spans as objects, from receivers that have no other form of them. */
+  readonly finished?: readonly StoredSpan[]
+  /** JSON of its newest segment header, when it is another one. */
+  readonly header?: string
+  /** JSON, the receiver's own; null: the writer is gone for good, and with it all that is kept of it. */
+  readonly state: string | null
+  /** Observations started and not finished. */
+  readonly open?: number
+  /** Rows to be added or replaced, and keys of those to be removed before. */
+  readonly openSpans?: { readonly put: readonly OpenRow[]; readonly remove: readonly string[] }
+  /** JSON of blobs that are not complete; null: none. */
+  readonly openBlobs?: string | null
+  /** JSON text of each. */
+  readonly vitals: readonly string[]
+}
+
+/** What one commit brings, beside the spans in `Store.chunks`. */
+export interface Batch {
+  readonly writers: readonly WriterChange[]
+  /** How far a writer's segment is read. */
+  readonly cursors: readonly {
+    readonly writer: string
+    readonly path: string | null
+    readonly offset: number
+  }[]
+  /** What is to be added to counters. */
+  readonly counters: Readonly<Record<string, number>>
+  /** Open observations that nothing is left of: somebody deleted a segment. */
+  readonly abandoned?: number
+  /** It has to survive a power failure: what it is made of will be deleted from a disk. */
+  readonly durable?: boolean
+}
+
+export interface Backlog {
+  readonly chunks: number
+  readonly spans: number
+  readonly bytes: number
+}
+
+export interface StoreOptions {
+  /** For tests. */
+  readonly rotateBytes?: number
+}
+
+export class Store {
+  readonly data: DataWriter
+  /** Where finished spans are put; the next commit takes them. */
+  readonly chunks: ChunkBuilder
+  readonly #directory: string
+  readonly #database: DatabaseSync
+  readonly #reader: DataReader
+  readonly #resources = new Map<string, { id: number; resource: Resource }>()
+  readonly #byId = new Map<number, Resource>()
+  readonly #exporters = new Map<string, number>()
+  readonly #sql: Statements
+  readonly #listeners: (() => void)[] = []
+  /** By exporter: to sum up a million chunks takes a second. */
+  readonly #backlogs = new Map<number, Counted>()
+  /** Of a commit that failed, which is tried again. */
+  #placed: PlacedChunk[] = []
+  #failed: Batch | null = null
+  /** The number that the index has. */
+  #dataFile = 0
+
+  /** Opens the store in the directory, or makes one. Throws a StoreError of one line. */
+  constructor(directory: string, options: StoreOptions = {}) {
+    this.#directory = directory
+    this.#database = openDatabase(directory)
+    this.#sql = prepare(this.#database)
+    const file = this.#meta('data_file') ?? 1
+    const length = this.#meta('data_length') ?? 0
+    const firstFile = this.#meta('first_file') ?? 1
+    this.data = new DataWriter(directory, { file, length }, firstFile, options.rotateBytes)
+    this.chunks = new ChunkBuilder(this.data)
+    this.#reader = new DataReader(directory)
+    for (const row of this.#sql.resources.all()) {
+      const resource = JSON.parse(String(row.json)) as Resource
+      this.#byId.set(Number(row.id), resource)
+      this.#resources.set(String(row.writer), { id: Number(row.id), resource })
+    }
+  }
+
+  #meta(key: string): number | undefined {
+    const value = this.#sql.meta.get(key)?.value
+    return value === undefined ? undefined : Number(value)
+  }
+
+  #transaction(change: () => void): void {
+    this.#sql.begin.run()
+    try {
+      change()
+      this.#sql.commit.run()
+    } catch (error) {
+      if (this.#database.isTransaction) this.#sql.rollback.run()
+      throw error
+    }
+  }
+
+  /** Called after each commit that brought spans. */
+  onCommit(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /**
+   * One transaction with all of a batch and the spans of `chunks`. When it throws (no space), nothing of it is in the
+   * store; the spans are kept, and the same batch can be committed again.
+   */
+  commit(batch: Batch): void {
+    if (batch !== this.#failed) this.#putSpans(batch)
+    this.#placed.push(...this.chunks.take())
+    this.#failed = batch
+    this.data.flush()
+    if (batch.durable) {
+      this.data.sync()
+      this.#database.exec('PRAGMA synchronous = FULL')
+    }
+    const added: string[] = []
+    try {
+      this.#transaction(() => this.#write(batch, added))
+    } catch (error) {
+      for (const writer of added) this.#forgetResource(writer)
+      throw error
+    } finally {
+      if (batch.durable) this.#database.exec('PRAGMA synchronous = NORMAL')
+    }
+    const brought = this.#placed.length > 0
+    for (const backlog of this.#backlogs.values()) {
+      for (const { spans, revisions, expanded } of this.#placed) {
+        grow(backlog, 1, spans - revisions, expanded)
+      }
+    }
+    this.#placed = []
+    this.#failed = null
+    this.#dataFile = this.data.file
+    this.data.rotate()
+    if (brought) for (const listener of this.#listeners) listener()
+  }
+
+  #putSpans(batch: Batch): void {
+    for (const { id, resource, finished = [] } of batch.writers) {
+      if (finished.length > 0) this.chunks.use(id, resource)
+      for (const span of finished) putSpan(this.chunks, span)
+    }
+  }
+
+  #write(batch: Batch, added: string[]): void {
+    const { writers, cursors, counters, abandoned = 0 } = batch
+    const now = Date.now()
+    let finished = abandoned
+    for (const chunk of this.#placed) {
+      this.#addChunk(chunk, now, added)
+      finished += chunk.spans - chunk.revisions
+    }
+    for (const writer of writers) this.#changeWriter(writer, now)
+    for (const { writer, path, offset } of cursors) this.#sql.putCursor.run(path, offset, writer)
+    this.#count(counters)
+    if (finished > 0) this.#sql.addFinished.run(finished)
+    for (const name of abandoned > 0 ? this.#exporters.keys() : []) {
+      this.#count({ [`${name}.dropped.segment_gone`]: abandoned })
+    }
+    const { file, length } = this.data.position
+    this.#sql.putMeta.run('data_length', length)
+    if (file !== this.#dataFile) this.#sql.putMeta.run('data_file', file)
+    crashPoint('commit')
+  }
+
+  #addChunk(chunk: PlacedChunk, now: number, added: string[]): void {
+    const { lastInsertRowid } = this.#sql.addChunk.run(
+      this.#resource(chunk.writer, chunk.resource, added),
+      chunk.file,
+      chunk.offset,
+      chunk.length,
+      chunk.traceBytes,
+      chunk.crc,
+      chunk.spans,
+      chunk.revisions,
+      chunk.expanded,
+      chunk.oldestFile,
+      now,
+      chunk.traces,
+    )
+    for (const exporter of this.#exporters.values()) {
+      this.#sql.addOutbox.run(exporter, lastInsertRowid)
+    }
+  }
+
+  /** The row of a writer's resource; of what is added the writer is put to `added`. */
+  #resource(writer: string, resource: Resource, added: string[]): number {
+    const known = this.#resources.get(writer)
+    if (known?.resource === resource) return known.id
+    const json = JSON.stringify(resource)
+    if (known !== undefined && JSON.stringify(known.resource) === json) {
+      known.resource = resource
+      return known.id
+    }
+    const id = Number(this.#sql.addResource.run(writer, json).lastInsertRowid)
+    this.#resources.set(writer, { id, resource })
+    this.#byId.set(id, resource)
+    added.push(writer)
+    return id
+  }
+
+  #forgetResource(writer: string): void {
+    this.#byId.delete(this.#resources.get(writer)?.id ?? 0)
+    this.#resources.delete(writer)
+  }
+
+  #changeWriter(writer: WriterChange, now: number): void {
+    const { id, header, state, openSpans, openBlobs } = writer
+    const sql = this.#sql
+    if (state === null) {
+      sql.removeWriter.run(id)
+      sql.clearOpenSpans.run(id)
+      sql.removeOpenBlobs.run(id)
+    } else if (header !== undefined) sql.putWriter.run(id, header, state, writer.open ?? 0, now)
+    else sql.updateWriter.run(state, writer.open ?? 0, now, id)
+    for (const key of openSpans?.remove ?? []) sql.removeOpenSpan.run(id, key)
+    for (const { key, words, state } of openSpans?.put ?? []) {
+      sql.putOpenSpan.run(id, key, words, state)
+    }
+    if (openBlobs === null) sql.removeOpenBlobs.run(id)
+    else if (openBlobs !== undefined) sql.putOpenBlobs.run(id, openBlobs)
+    const service = writer.resource.service
+    for (const vitals of writer.vitals) sql.addVitals.run(id, service, vitals)
+    if (writer.vitals.length > 0) sql.trimVitals.run(KEPT_VITALS)
+  }
+
+  #count(counters: Readonly<Record<string, number>>): void {
+    for (const name in counters) {
+      const by = counters[name] as number
+      if (by !== 0) this.#sql.count.run(name, by)
+    }
+  }
+
+  // --- for receivers, at their start ---
+
+  openSpans(writer: string): OpenRow[] {
+    return this.#sql.openSpans.all(writer).map((row) => ({
+      key: String(row.key),
+      words: row.words as Uint8Array,
+      state: String(row.state),
+    }))
+  }
+
+  openBlobs(writer: string): string | null {
+    return (this.#sql.openBlobs.get(writer)?.state as string | undefined) ?? null
+  }
+
+  writers(): { id: string; header: string; state: string; open: number }[] {
+    return this.#sql.writers.all().map((row) => ({
+      id: String(row.id),
+      header: String(row.header),
+      state: String(row.state),
+      open: Number(row.open),
+    }))
+  }
+
+  // --- for exporters ---
+
+  /**
+   * Names the exporters. A new one gets what is finished from now on. One that is no longer named keeps its outbox, and
+   * gets what is finished from then on when it is named again.
+   */
+  exporters(names: readonly string[]): void {
+    this.#transaction(() => {
+      const finished = this.#meta('finished') ?? 0
+      for (const row of this.#sql.exporters.all()) {
+        if (row.active === 1 && !names.includes(String(row.name))) {
+          this.#sql.leaveExporter.run(finished, row.id as number)
+        }
+      }
+      for (const name of names) {
+        const known = this.#sql.exporterOf.get(name)
+        if (known?.active === 1) continue
+        const missed = finished - Number(known?.left ?? 0)
+        const before = `${name}.before`
+        this.#count({ [before]: missed - (known ? 0 : this.#counter(before)) })
+        this.#sql.putExporter.run(name)
+      }
+    })
+    this.#exporters.clear()
+    this.#backlogs.clear()
+    for (const row of this.#sql.exporters.all()) {
+      if (row.active !== 1) continue
+      const id = Number(row.id)
+      this.#exporters.set(String(row.name), id)
+      const { chunks, spans, bytes } = this.#sql.backlog.get(id) ?? {}
+      this.#backlogs.set(id, { chunks: Number(chunks), spans: Number(spans), bytes: Number(bytes) })
+    }
+  }
+
+  #counter(name: string): number {
+    return Number(this.#sql.counter.get(name)?.value ?? 0)
+  }
+
+  #exporter(name: string): number {
+    const id = this.#exporters.get(name)
+    if (id === undefined) throw new Error(`no exporter ${name}`)
+    return id
+  }
+
+  /** Chunks that the exporter has not settled, in order, `maxBytes` (expanded) of them and at least one. */
+  nextChunks(exporter: string, after: number, maxBytes: number): ChunkInfo[] {
+    const infos: ChunkInfo[] = []
+    let bytes = 0
+    for (const row of this.#sql.outboxAfter.iterate(this.#exporter(exporter), after)) {
+      const info: ChunkInfo = {
+        id: Number(row.id),
+        spans: Number(row.spans),
+        expandedBytes: Number(row.expanded),
+        file: Number(row.file),
+        offset: Number(row.offset),
+        length: Number(row.length),
+        crc: Number(row.crc),
+        resource: Number(row.resource),
+        states: (row.states as Uint8Array | null) ?? null,
+      }
+      infos.push(info)
+      bytes += info.expandedBytes
+      if (bytes >= maxBytes) break
+    }
+    return infos
+  }
+
+  /** All spans of a chunk. One whose bytes are gone (a power failure) is dropped from all outboxes, counted: then none. */
+  readSpans(chunk: ChunkInfo): StoredSpan[] {
+    const spans = this.#loadSpans(chunk)
+    if (spans === null) this.#dropUnreadable(chunk.id)
+    return spans ?? []
+  }
+
+  /** Null: they are not what was written. */
+  #loadSpans(chunk: Omit<ChunkInfo, 'states'>): StoredSpan[] | null {
+    const bytes = allocateChunk(chunk.length)
+    if (!this.#reader.read(chunk, bytes, 0) || crc32(bytes) !== chunk.crc) return null
+    return readSpans(bytes, this.#byId.get(chunk.resource) as Resource, this.#loadText)
+  }
+
+  readonly #loadText = (parts: readonly Part[]): string => {
+    const bytes = Buffer.allocUnsafe(parts.reduce((sum, { length }) => sum + length, 0))
+    this.loadParts(parts, bytes, 0)
+    return bytes.toString()
+  }
+
+  #dropUnreadable(chunk: number): void {
+    this.#settling(() => {
+      for (const [name, id] of this.#exporters) {
+        const row = this.#sql.outboxRow.get(id, chunk)
+        if (row === undefined) continue
+        this.#removeOutbox(id, chunk)
+        this.#count({ [`${name}.dropped.unreadable`]: unsettled(row) })
+      }
+    })
+  }
+
+  /** Writes the bytes of all parts to `into[at]`; returns the position behind them. Bytes that are gone are spaces. */
+  loadParts(parts: readonly Part[], into: Buffer, at: number): number {
+    for (const part of parts) {
+      if (isPlace(part)) this.#reader.read(part, into, at)
+      else part.copy(into, at)
+      at += part.length
+    }
+    return at
+  }
+
+  /** Takes in what an exporter has settled, all in one transaction. Chunks that its outbox does not hold count nothing. */
+  acknowledge(exporter: string, settlements: readonly Settlement[]): void {
+    const id = this.#exporter(exporter)
+    this.#settling(() => {
+      const now = Date.now()
+      const counts: Record<string, number> = {}
+      const add = (name: string, by: number): void => {
+        const key = `${exporter}.${name}`
+        counts[key] = (counts[key] ?? 0) + by
+      }
+      for (const settlement of settlements) {
+        const isHeld = settlement.complete
+          ? this.#removeOutbox(id, settlement.chunk)
+          : Number(this.#sql.putStates.run(settlement.states, id, settlement.chunk).changes) > 0
+        if (!isHeld) continue
+        add('delivered', settlement.delivered)
+        add('resent', settlement.resent)
+        add('dead', settlement.deadLetters.length)
+        for (const reason in settlement.dropped) {
+          add(`dropped.${reason}`, settlement.dropped[reason] as number)
+        }
+        for (const letter of settlement.deadLetters) {
+          this.#sql.addDeadLetter.run(
+            id,
+            settlement.chunk,
+            letter.index,
+            letter.traceId,
+            letter.spanId,
+            letter.name,
+            letter.reason,
+            now,
+          )
+        }
+        if (settlement.deadLetters.length > 0) this.#sql.trimDeadLetters.run(KEPT_DEAD_LETTERS)
+      }
+      this.#count(counts)
+    })
+  }
+
+  /** What an exporter has not settled; a chunk counts whole until all of its spans are. */
+  backlog(exporter: string): Backlog {
+    return { ...(this.#backlogs.get(this.#exporter(exporter)) as Counted) }
+  }
+
+  /** A transaction that takes chunks out of outboxes; after an error backlogs are as they were. */
+  #settling<T>(change: () => T): T {
+    const before = [...this.#backlogs].map(([id, backlog]) => [id, { ...backlog }] as const)
+    try {
+      let result: T | undefined
+      this.#transaction(() => {
+        result = change()
+      })
+      return result as T
+    } catch (error) {
+      for (const [id, backlog] of before) this.#backlogs.set(id, backlog)
+      throw error
+    }
+  }
+
+  /** False when the outbox does not hold the chunk. */
+  #removeOutbox(exporter: number, chunk: number): boolean {
+    const row = this.#sql.outboxRow.get(exporter, chunk)
+    if (row === undefined) return false
+    this.#sql.removeOutbox.run(exporter, chunk)
+    const backlog = this.#backlogs.get(exporter)
+    if (backlog !== undefined) {
+      grow(backlog, -1, Number(row.revisions) - Number(row.spans), -Number(row.expanded))
+    }
+    return true
+  }
+
+  /** Drops an exporter's oldest chunks until `bytes` less wait. Returns the observations dropped, which are counted. */
+  dropOldest(exporter: string, bytes: number): number {
+    const id = this.#exporter(exporter)
+    return this.#settling(() => {
+      let dropped = 0
+      for (const chunk of bytes > 0 ? this.nextChunks(exporter, 0, bytes) : []) {
+        dropped += this.#unsettledIn(chunk, id)
+        this.#removeOutbox(id, chunk.id)
+      }
+      this.#count({ [`${exporter}.dropped.backlog_full`]: dropped })
+      return dropped
+    })
+  }
+
+  /** Observations of a chunk that the exporter has not settled; further versions are none. */
+  #unsettledIn(chunk: ChunkInfo, exporter: number): number {
+    const row = this.#sql.outboxRow.get(exporter, chunk.id) as Record<string, unknown>
+    const { states } = chunk
+    // Which of the settled ones were further versions, the spans alone say.
+    const spans = states === null || row.revisions === 0 ? null : this.#loadSpans(chunk)
+    if (spans === null) return unsettled(row)
+    return spans.filter(({ revision }, i) => revision === 0 && states?.[i] !== SETTLED).length
+  }
+
+  count(counters: Readonly<Record<string, number>>): void {
+    this.#transaction(() => this.#count(counters))
+  }
+
+  counters(): Record<string, number> {
+    const counters: Record<string, number> = {}
+    for (const row of this.#sql.counters.all()) counters[String(row.name)] = Number(row.value)
+    return counters
+  }
+
+  // --- for answers to `<writer>.flush` ---
+
+  /** Chunks of a writer that some exporter has not settled. */
+  unsettledChunks(writer: string): number[] {
+    const chunks = new Set<number>()
+    for (const exporter of this.#exporters.values()) {
+      for (const row of this.#sql.outboxOf.all(exporter, writer)) chunks.add(Number(row.chunk))
+    }
+    return [...chunks].sort((a, b) => a - b)
+  }
+
+  /** Whether all exporters have settled the chunk. */
+  isSettled(chunk: number): boolean {
+    for (const exporter of this.#exporters.values()) {
+      if (this.#sql.outboxRow.get(exporter, chunk) !== undefined) return false
+    }
+    return true
+  }
+
+  // --- retention ---
+
+  /** Bytes of the database and of the data files. */
+  bytes(): number {
+    return Number(this.#sql.size.get()?.bytes ?? 0) + dataBytes(this.#directory)
+  }
+
+  /**
+   * Removes up to `limit` of the oldest chunks that are older than `before` (ms) or whose data file must go for the store
+   * to fit `maxBytes`, and that no outbox needs. `oldestOpen` is the oldest data file that an open observation
+   * refers to. Returns how many were removed; less than `limit`: there is nothing left to remove.
+   */
+  expire(before: number, maxBytes: number, limit: number, oldestOpen: number): number {
+    const leaving = this.#filesToLeave(this.bytes() - maxBytes)
+    let removed = 0
+    this.#transaction(() => {
+      for (const row of this.#sql.oldest.all(limit)) {
+        const isOld = Number(row.committed) < before || Number(row.oldest_file) < leaving
+        const id = Number(row.id)
+        if (!isOld || !this.isSettled(id)) break
+        this.#expireFromLeft(id)
+        this.#sql.removeChunk.run(id)
+        this.#sql.removeDeadLetters.run(id)
+        removed++
+      }
+      this.#count({ expiredChunks: removed })
+    })
+    this.#removeFiles(oldestOpen)
+    if (removed > 0 && removed < limit) this.#forgetResources()
+    return removed
+  }
+
+  /** The first file that may stay for the store to become `over` bytes smaller. */
+  #filesToLeave(over: number): number {
+    let file = this.data.firstFile
+    for (let left = over; left > 0 && file < this.data.file; file++) {
+      left -= dataFileBytes(this.#directory, file)
+    }
+    return file
+  }
+
+  /** The outbox of an exporter that is no longer named holds nothing back: what goes is counted as dropped. */
+  #expireFromLeft(chunk: number): void {
+    for (const row of this.#sql.exporters.all()) {
+      if (row.active === 1) continue
+      const held = this.#sql.outboxRow.get(row.id as number, chunk)
+      if (held === undefined) continue
+      this.#sql.removeOutbox.run(row.id as number, chunk)
+      this.#count({ [`${row.name}.dropped.expired`]: unsettled(held) })
+    }
+  }
+
+  #removeFiles(oldestOpen: number): void {
+    const needed = Number(this.#sql.oldestFile.get()?.file ?? this.data.file)
+    const keep = Math.min(needed, this.data.file, oldestOpen)
+    if (keep <= this.data.firstFile) return
+    // The index first: a file that it still names must be there.
+    this.#transaction(() => this.#sql.putMeta.run('first_file', keep))
+    this.data.removeBefore(keep)
+    this.#reader.close()
+  }
+
+  #forgetResources(): void {
+    this.#transaction(() => {
+      for (const row of this.#sql.unusedResources.all()) {
+        const id = Number(row.id)
+        if (this.#resources.get(String(row.writer))?.id === id) {
+          this.#resources.delete(String(row.writer))
+        }
+        this.#byId.delete(id)
+        this.#sql.removeResource.run(id)
+      }
+    })
+  }
+
+  close(): void {
+    this.data.close()
+    this.#reader.close()
+    this.#database.close()
+  }
+}
+
+type Counted = { -readonly [K in keyof Backlog]: number }
+
+function grow(backlog: Counted, chunks: number, spans: number, bytes: number): void {
+  backlog.chunks += chunks
+  backlog.spans += spans
+  backlog.bytes += bytes
+}
+
+/** Observations of an outbox row that are not settled; further versions are none. */
+function unsettled(row: Record<string, unknown>): number {
+  const states = row.states as Uint8Array | null
+  let settled = 0
+  for (const state of states ?? []) if (state === SETTLED) settled++
+  return Math.max(0, Number(row.spans) - Number(row.revisions) - settled)
+}
+
+type Statements = Readonly<Record<keyof typeof SQL, StatementSync>>
+
+function prepare(database: DatabaseSync): Statements {
+  return Object.fromEntries(
+    Object.entries(SQL).map(([name, text]) => [name, database.prepare(text)]),
+  ) as Statements
+}
+
+const SQL = {
+  begin: 'BEGIN IMMEDIATE',
+  commit: 'COMMIT',
+  rollback: 'ROLLBACK',
+  meta: 'SELECT value FROM meta WHERE key = ?',
+  putMeta: 'INSERT OR REPLACE INTO meta VALUES (?, ?)',
+  addFinished: `INSERT INTO meta VALUES ('finished', ?)
+    ON CONFLICT (key) DO UPDATE SET value = value + excluded.value`,
+  resources: 'SELECT id, writer, json FROM resource ORDER BY id',
+  addResource: 'INSERT INTO resource (writer, json) VALUES (?, ?)',
+  removeResource: 'DELETE FROM resource WHERE id = ?',
+  unusedResources: `SELECT id, writer FROM resource
+    WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE resource = resource.id)
+    AND writer NOT IN (SELECT id FROM writer)`,
+  addChunk: `INSERT INTO chunk (resource, file, offset, length, trace_bytes, crc, spans, revisions,
+    expanded, oldest_file, committed, traces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  removeChunk: 'DELETE FROM chunk WHERE id = ?',
+  oldest: 'SELECT id, committed, oldest_file FROM chunk ORDER BY id LIMIT ?',
+  oldestFile: 'SELECT min(oldest_file) AS file FROM chunk',
+  size: 'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size',
+  exporters: 'SELECT id, name, active, left FROM exporter',
+  exporterOf: 'SELECT active, left FROM exporter WHERE name = ?',
+  putExporter: `INSERT INTO exporter (name, active, left) VALUES (?, 1, 0)
+    ON CONFLICT (name) DO UPDATE SET active = 1`,
+  leaveExporter: 'UPDATE exporter SET active = 0, left = ? WHERE id = ?',
+  addOutbox: 'INSERT INTO outbox (exporter, chunk) VALUES (?, ?)',
+  removeOutbox: 'DELETE FROM outbox WHERE exporter = ? AND chunk = ?',
+  putStates: 'UPDATE outbox SET states = ? WHERE exporter = ? AND chunk = ?',
+  outboxRow: `SELECT o.states, c.spans, c.revisions, c.expanded FROM outbox o JOIN chunk c ON c.id = o.chunk
+    WHERE o.exporter = ? AND o.chunk = ?`,
+  outboxAfter: `SELECT c.*, o.states FROM outbox o JOIN chunk c ON c.id = o.chunk
+    WHERE o.exporter = ? AND o.chunk > ? ORDER BY o.chunk`,
+  outboxOf: `SELECT o.chunk FROM outbox o JOIN chunk c ON c.id = o.chunk
+    JOIN resource r ON r.id = c.resource WHERE o.exporter = ? AND r.writer = ?`,
+  backlog: `SELECT count(*) AS chunks, sum(c.spans - c.revisions) AS spans, sum(c.expanded) AS bytes
+    FROM outbox o JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
+  addDeadLetter: `INSERT INTO dead_letter (exporter, chunk, span, trace, span_id, name, reason, time)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+  trimDeadLetters: 'DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?',
+  removeDeadLetters: 'DELETE FROM dead_letter WHERE chunk = ?',
+  writers: 'SELECT id, header, state, open FROM writer',
+  putWriter: `INSERT INTO writer (id, header, state, open, offset, seen) VALUES (?, ?, ?, ?, 0, ?)
+    ON CONFLICT (id) DO UPDATE SET header = excluded.header, state = excluded.state,
+    open = excluded.open, seen = excluded.seen`,
+  updateWriter: 'UPDATE writer SET state = ?, open = ?, seen = ? WHERE id = ?',
+  putCursor: 'UPDATE writer SET path = ?, offset = ? WHERE id = ?',
+  removeWriter: 'DELETE FROM writer WHERE id = ?',
+  openSpans: 'SELECT key, words, state FROM open_span WHERE writer = ?',
+  putOpenSpan: 'INSERT OR REPLACE INTO open_span VALUES (?, ?, ?, ?)',
+  removeOpenSpan: 'DELETE FROM open_span WHERE writer = ? AND key = ?',
+  clearOpenSpans: 'DELETE FROM open_span WHERE writer = ?',
+  openBlobs: 'SELECT state FROM open_blobs WHERE writer = ?',
+  putOpenBlobs: 'INSERT OR REPLACE INTO open_blobs VALUES (?, ?)',
+  removeOpenBlobs: 'DELETE FROM open_blobs WHERE writer = ?',
+  addVitals: 'INSERT INTO vitals (writer, service, json) VALUES (?, ?, ?)',
+  trimVitals: 'DELETE FROM vitals WHERE id <= (SELECT max(id) FROM vitals) - ?',
+  count: `INSERT INTO counter VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = value + excluded.value`,
+  counter: 'SELECT value FROM counter WHERE name = ?',
+  counters: 'SELECT name, value FROM counter',
+} as const

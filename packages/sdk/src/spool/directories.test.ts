@@ -1,0 +1,170 @@
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { mount } from '../testing/mount.ts'
+import { contentOf, openSpool, segmentsIn, temporaryDirectory } from '../testing/spool-files.ts'
+
+const MB = 1024 * 1024
+const isRoot = process.getuid?.() === 0
+
+/** Records one observation into the directory as memory tier, and says where it went. */
+function recordInto(spoolDir: string) {
+  const { disk, recorder, warnings } = openSpool({ spoolDir })
+  recorder.start(null, null, 'first', 0, 0, undefined, undefined)
+  recorder.flush()
+  recorder.start(null, null, 'second', 0, 0, undefined, undefined)
+  recorder.close()
+  expect(recorder.stats().lost).toMatchObject({ no_spool: 0, write_failed: 0, spool_full: 0 })
+  return {
+    disk,
+    warnings,
+    names: (from: string) => contentOf(from).observations.map((o) => o.name),
+  }
+}
+
+test('a missing directory is made, with its parents', () => {
+  const base = temporaryDirectory()
+  const { names, warnings } = recordInto(join(base, 'a', 'b'))
+  expect(names(join(base, 'a', 'b'))).toEqual(['first', 'second'])
+  expect(statSync(join(base, 'a')).mode & 0o777).toBe(0o700)
+  expect(warnings).toEqual([])
+})
+
+test.skipIf(!isRoot)("another user's directory is refused (only root can give one away)", () => {
+  const directory = join(temporaryDirectory(), 'theirs')
+  mkdirSync(directory)
+  chownSync(directory, 12_345, 12_345)
+  const { disk, names, warnings } = recordInto(directory)
+  expect(readdirSync(directory)).toEqual([])
+  expect(names(disk)).toEqual(['first', 'second'])
+  expect(warnings).toEqual([expect.stringContaining('belongs to user 12345, not to 0')])
+})
+
+test('a link is refused, also with a slash behind it', () => {
+  const base = temporaryDirectory()
+  const target = join(base, 'target')
+  mkdirSync(target)
+  symlinkSync(target, join(base, 'link'))
+  for (const directory of [join(base, 'link'), `${join(base, 'link')}/`]) {
+    const { disk, names, warnings } = recordInto(directory)
+    expect(readdirSync(target)).toEqual([])
+    expect(names(disk)).toEqual(['first', 'second'])
+    expect(warnings).toEqual([expect.stringContaining('is not a directory')])
+  }
+})
+
+test.each(['a dangling link', 'a file', 'below a file'])('%s is refused', (what) => {
+  const base = temporaryDirectory()
+  const path = join(base, 'spool')
+  if (what === 'a dangling link') symlinkSync(join(base, 'nowhere'), path)
+  else writeFileSync(path, '')
+  const { disk, names, warnings } = recordInto(what === 'below a file' ? join(path, 'x') : path)
+  expect(names(disk)).toEqual(['first', 'second'])
+  expect(warnings).toEqual([expect.stringContaining('cannot write to the spool')])
+})
+
+test('a directory that others can write to is made private', () => {
+  const directory = join(temporaryDirectory(), 'open')
+  mkdirSync(directory)
+  chmodSync(directory, 0o777)
+  const { names } = recordInto(directory)
+  expect(statSync(directory).mode & 0o777).toBe(0o700)
+  expect(names(directory)).toEqual(['first', 'second'])
+})
+
+test("the group's permissions are left as they are: a relay as another user", () => {
+  const directory = join(temporaryDirectory(), 'group')
+  mkdirSync(directory)
+  chmodSync(directory, 0o770)
+  recordInto(directory)
+  expect(statSync(directory).mode & 0o777).toBe(0o770)
+})
+
+test.skipIf(isRoot)('a read-only directory is passed over (root may write to it)', () => {
+  const directory = join(temporaryDirectory(), 'read-only')
+  mkdirSync(directory)
+  chmodSync(directory, 0o500)
+  const { disk, names } = recordInto(directory)
+  expect(names(disk)).toEqual(['first', 'second'])
+})
+
+test('a read-only file system is passed over', (context) => {
+  const directory = mount(context, 'size=1m,ro')
+  const { disk, names, warnings } = recordInto(directory)
+  expect(names(disk)).toEqual(['first', 'second'])
+  expect(warnings).toEqual([expect.stringContaining('EROFS')])
+})
+
+test('where no tier can be used nothing throws, and all is counted', () => {
+  const file = join(temporaryDirectory(), 'file')
+  writeFileSync(file, '')
+  const { recorder, warnings } = openSpool({ spoolDir: join(file, 'a'), diskDir: join(file, 'b') })
+  for (let i = 0; i < 5; i++) {
+    const span = recorder.start(null, null, 'lost', 0, 0, undefined, undefined)
+    recorder.flush()
+    recorder.update(span, { output: 1 })
+    recorder.end(span, undefined)
+  }
+  recorder.close()
+  expect(recorder.stats()).toMatchObject({ observations: 5, bytes: 0, lost: { no_spool: 5 } })
+  expect(new Set(warnings).size).toBe(2)
+})
+
+test('of 64 MB in /dev/shm half is used, the rest goes to disk', (context) => {
+  const spoolDir = mount(context, 'size=64m')
+  const { disk, recorder } = openSpool({ spoolDir, diskCapBytes: 1024 * MB })
+  for (let i = 0; i < 40; i++) {
+    recorder.event(null, null, `event ${i}`, 2, 0, { input: Buffer.alloc(MB, i) }, undefined)
+    recorder.flush()
+  }
+  recorder.close()
+  const used = segmentsIn(spoolDir).reduce((sum, { length }) => sum + length, 0)
+  expect(used).toBeGreaterThan(29 * MB)
+  expect(used).toBeLessThanOrEqual(33 * MB)
+  const { observations } = contentOf(spoolDir, disk)
+  expect(observations.map(({ name }) => name)).toEqual(
+    Array.from({ length: 40 }, (_, i) => `event ${i}`),
+  )
+  for (const [i, { input }] of observations.entries())
+    expect((input as Buffer).equals(Buffer.alloc(MB, i))).toBe(true)
+})
+
+test.each([0, 20_000, 300_000, 2_000_000])('a cap of %d bytes holds', (spoolCapBytes) => {
+  const { memory, disk, recorder } = openSpool({ spoolCapBytes })
+  for (let i = 0; i < 1000; i++) {
+    recorder.event(null, null, 'event', 2, 0, { input: `${i}`.repeat(1000) }, undefined)
+    recorder.flush()
+  }
+  recorder.close()
+  const used = segmentsIn(memory).reduce((sum, { length }) => sum + length, 0)
+  // The last frame of a segment may go over its share.
+  expect(used).toBeLessThanOrEqual(spoolCapBytes * 1.05)
+  expect(used).toBeGreaterThanOrEqual(spoolCapBytes * 0.45)
+  expect(contentOf(memory, disk).observations.length).toBe(1000)
+  expect(segmentsIn(disk).every(({ frames }) => frames.every(({ hasCrc }) => hasCrc))).toBe(true)
+})
+
+test('the memory tier is used again when the relay has made room', () => {
+  const { memory, disk, recorder } = openSpool({ spoolCapBytes: 600_000 })
+  const record = () => {
+    for (let i = 0; i < 300; i++) {
+      recorder.event(null, null, 'event', 2, 0, { input: `${i}`.repeat(2000) }, undefined)
+      recorder.flush()
+    }
+  }
+  record()
+  const first = segmentsIn(memory).map(({ header }) => header.segment)
+  for (const name of readdirSync(memory)) rmSync(join(memory, name))
+  record()
+  expect(segmentsIn(disk).length).toBeGreaterThan(0)
+  expect(segmentsIn(memory)[0]?.header.segment).toBeGreaterThan(first.at(-1) as number)
+})

@@ -1,0 +1,149 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
+
+const MIN_SEGMENT_BYTES = 256 * 1024
+const MAX_SEGMENT_BYTES = 8 * 1024 * 1024
+const SEGMENTS_PER_CAP = 32
+/** Default cap of a memory-backed directory; half of what is free there if that is less. */
+const MEMORY_CAP_BYTES = 64 * 1024 * 1024
+
+/** One of the two directories a writer may open segments in. */
+export interface Tier {
+  readonly directory: string
+  /** Bytes all writers' segments in the directory may take; undefined: 64 MB or half of what is free. */
+  readonly capBytes: number | undefined
+  /** Frames carry a CRC: for directories that outlive a power failure. */
+  readonly crc: boolean
+}
+
+export interface OpenedFile {
+  readonly fd: number
+  /** Where it is until it has a header. */
+  readonly path: string
+  /** Where it belongs then; the same as `path` for a new file. */
+  readonly target: string
+  /** It was handed back by a relay and still holds the frames of another segment. */
+  readonly recycled: boolean
+  /** The segment is rotated when it has grown to this. */
+  readonly rotateAt: number
+}
+
+/**
+ * Creates a segment file in the tier, or takes one over that a relay has handed back: its pages are there already,
+ * which makes a write of 64 KB cost 6 µs instead of 25. Throws when the directory can't be made private (`EPERM`, `ENOTDIR`, …) and an
+ * error with code `OFFPATH_SPOOL_FULL` when its cap is reached.
+ */
+export function createSegmentFile(tier: Tier, name: string): OpenedFile {
+  privateDirectory(tier.directory)
+  const cap = tier.capBytes ?? defaultCap(tier.directory)
+  const share = Math.max(MIN_SEGMENT_BYTES, cap / SEGMENTS_PER_CAP)
+  const rotateAt = Math.min(MAX_SEGMENT_BYTES, share, cap / 2)
+  const target = join(tier.directory, name)
+  if (!tier.crc) {
+    const taken = takeFreeFile(tier.directory, name)
+    if (taken !== undefined) return { ...taken, target, recycled: true, rotateAt }
+  }
+  if (cap <= 0 || usedBytes(tier.directory) + rotateAt > cap) {
+    throw Object.assign(new Error(`spool ${tier.directory} has reached its cap of ${cap} bytes`), {
+      code: 'OFFPATH_SPOOL_FULL',
+    })
+  }
+  const flags =
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0)
+  return { fd: openSync(target, flags, 0o600), path: target, target, recycled: false, rotateAt }
+}
+
+/** Renaming decides between writers that want the same file. */
+function takeFreeFile(
+  directory: string,
+  name: string,
+): { readonly fd: number; readonly path: string } | undefined {
+  for (const free of readdirSync(directory)) {
+    if (!free.endsWith('.free')) continue
+    const path = join(directory, `${name}.claim`)
+    try {
+      renameSync(join(directory, free), path)
+    } catch {
+      continue
+    }
+    const fd = openSync(path, constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0))
+    const { uid, nlink } = fstatSync(fd)
+    if (uid === (process.getuid?.() ?? uid) && nlink === 1) return { fd, path }
+    closeSync(fd)
+    unlinkSync(path)
+  }
+  return undefined
+}
+
+/** A file that now has its header gets its name. */
+export function publish(file: OpenedFile): void {
+  if (file.path !== file.target) renameSync(file.path, file.target)
+}
+
+/** Makes the directory, or checks that the one there is a directory of ours that nobody else can write to. */
+function privateDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  // Resolved: with a slash at its end, a link would be followed.
+  const found = lstatSync(resolve(directory))
+  if (!found.isDirectory()) throw refuse(directory, 'is not a directory (a link?)')
+  const uid = process.getuid?.()
+  if (uid === undefined) return
+  if (found.uid !== uid) throw refuse(directory, `belongs to user ${found.uid}, not to ${uid}`)
+  // Others' write permission would let them plant segments; a group's is the operator's choice (a relay as another user).
+  if ((found.mode & 0o002) !== 0) chmodSync(directory, 0o700)
+}
+
+function refuse(directory: string, why: string): Error {
+  return Object.assign(new Error(`spool directory ${directory} ${why}`), {
+    code: 'OFFPATH_SPOOL_UNSAFE',
+  })
+}
+
+function defaultCap(directory: string): number {
+  const { bsize, bavail } = statfsSync(directory)
+  return Math.min(MEMORY_CAP_BYTES, (bsize * bavail + usedBytes(directory)) / 2)
+}
+
+function usedBytes(directory: string): number {
+  let used = 0
+  for (const name of readdirSync(directory)) {
+    if (/\.(seg|free|claim)$/.test(name))
+      used += statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0
+  }
+  return used
+}
+
+/** Whether the file still has a name; a reader or an operator may have deleted it. */
+export function stillNamed(fd: number): boolean {
+  return fstatSync(fd).nlink > 0
+}
+
+export function removeQuietly(file: OpenedFile): void {
+  closeQuietly(file.fd)
+  try {
+    unlinkSync(file.path)
+  } catch {
+    // It stays, empty.
+  }
+}
+
+export function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd)
+  } catch {
+    // Nothing is left to save in it.
+  }
+}

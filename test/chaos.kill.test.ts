@@ -1,0 +1,31 @@
+// The promise of the project: what was flushed before a SIGKILL is neither lost nor doubled.
+import { expect, test } from 'vitest'
+import { killApplications } from '../lab/chaos/applications.ts'
+import { crashRelayAt } from '../lab/chaos/crash-points.ts'
+import { killRelays } from '../lab/chaos/relays.ts'
+
+const quiet = () => {}
+
+test('the application is killed 100 times under load', async () => {
+  const result = await killApplications({ times: 100, seed: 1, onKill: quiet })
+  expect(result).toMatchObject({ kills: 100, lost: 0, duplicatesInStore: 0 })
+  expect(result.recorded).toBeGreaterThan(1000)
+})
+
+test('the relay is killed 100 times under load', async () => {
+  const result = await killRelays({ times: 100, seed: 1, onKill: quiet })
+  expect(result).toMatchObject({ kills: 100, lost: 0, duplicatesInStore: 0 })
+  expect(result.recorded).toBeGreaterThan(1000)
+  // Delivery is at least once: without a resend the kills would have missed every request.
+  expect(result.resent).toBeGreaterThan(0)
+})
+
+test.each(['read', 'commit', 'unlink', 'send', 'acknowledge'] as const)(
+  'the relay is killed at "%s"',
+  async (point) => {
+    const result = await crashRelayAt(point)
+    expect(result).toMatchObject({ kills: 1, lost: 0, duplicatesInStore: 0 })
+    // Only between the target's answer and its acknowledgement is a request known to have arrived.
+    if (point === 'acknowledge') expect(result.resent).toBeGreaterThan(0)
+  },
+)

@@ -1,0 +1,225 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startLangfuseServer } from '../langfuse-server/server.ts'
+import type { CapturedSpan, LangfuseServer } from '../langfuse-server/types.ts'
+import type { Answer, Program } from './program.ts'
+
+/** What a program left behind. */
+export interface Run {
+  program: string
+  spans: CapturedSpan[]
+  reports: Answer['reports']
+  /** Nanoseconds since 1970 between which clock times lie. */
+  from: bigint
+  to: bigint
+}
+
+/** Runs by program; a promise each, so that one that fails is one test's failure. */
+export type Runs = ReadonlyMap<string, Promise<Run>>
+
+/** A relay over a spool of its own, delivering to a capturing server of its own. */
+export interface Offpath {
+  server: LangfuseServer
+  env: Record<string, string>
+  close(): Promise<void>
+}
+
+/** Where the spans of a process arrive. */
+interface Destination {
+  library: 'langfuse' | 'offpath'
+  server: LangfuseServer
+  env: Record<string, string>
+}
+
+const keys = { LANGFUSE_PUBLIC_KEY: 'pk-lf-test', LANGFUSE_SECRET_KEY: 'sk-lf-test' }
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
+
+/** Runs programs with @langfuse/tracing and @langfuse/otel, in so many processes at a time. */
+export function runWithLangfuse(programs: readonly Program[], processes: number): Runs {
+  return runAll(programs, processes, async (batch, settle) => {
+    const server = await startLangfuseServer()
+    const env = { ...keys, LANGFUSE_BASE_URL: server.url }
+    try {
+      await runBatch(batch, { library: 'langfuse', server, env }, settle)
+    } finally {
+      await server.close()
+    }
+  })
+}
+
+/** Runs programs with @offpath/sdk, in so many processes at a time: mostly they wait for delivery. */
+export function runWithOffpath(
+  programs: readonly Program[],
+  processes: number,
+  offpath: Offpath,
+): Runs {
+  return runAll(programs, processes, (batch, settle) =>
+    runBatch(batch, { library: 'offpath', ...offpath }, settle),
+  )
+}
+
+/** Starts the relay that `runWithOffpath` needs; one serves any number of programs. */
+export async function startOffpath(): Promise<Offpath> {
+  const folder = await mkdtemp(join(tmpdir(), 'offpath-differential-'))
+  const server = await startLangfuseServer()
+  const env = {
+    OFFPATH_SPOOL_DIR: join(folder, 'spool'),
+    OFFPATH_SPOOL_DISK_DIR: join(folder, 'disk'),
+  }
+  const relay = spawn(
+    process.execPath,
+    ['--conditions=offpath-source', path('../../packages/relay/src/cli/main.ts'), 'up', '--json'],
+    {
+      env: cleanEnvironment({
+        ...env,
+        ...keys,
+        OFFPATH_STORE_DIR: join(folder, 'store'),
+        OFFPATH_HTTP_PORT: '0',
+        LANGFUSE_BASE_URL: server.url,
+      }),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
+  const log = collect(relay)
+  const exit = once(relay, 'exit')
+  const close = async (): Promise<void> => {
+    relay.kill('SIGKILL')
+    await exit
+    await server.close()
+    await rm(folder, { recursive: true })
+  }
+  // It prints one line when it reads the spool.
+  await Promise.race([once(relay.stdout, 'data'), exit])
+  if (relay.exitCode !== null) {
+    await close()
+    throw new Error(`the relay ended: ${log()}`)
+  }
+  return { server, env, close }
+}
+
+type Settle = (program: Program, result: Promise<Run>) => void
+
+function runAll(
+  programs: readonly Program[],
+  processes: number,
+  run: (batch: readonly Program[], settle: Settle) => Promise<void>,
+): Runs {
+  const waiting = new Map(programs.map((program) => [program, Promise.withResolvers<Run>()]))
+  // Tests look at them in turn: until then a failure is not unhandled.
+  for (const { promise } of waiting.values()) promise.catch(() => {})
+  const settle: Settle = (program, result) => waiting.get(program)!.resolve(result)
+  const batches = batchesOf(programs, processes)
+  const work = async (): Promise<void> => {
+    for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
+      await run(batch, settle).catch((error: Error) => {
+        for (const program of batch!) settle(program, Promise.reject(error))
+      })
+    }
+  }
+  for (let i = 0; i < processes; i++) void work()
+  return new Map(programs.map((program) => [program.name, waiting.get(program)!.promise]))
+}
+
+/** Programs of one environment together, those that need none spread over the processes. */
+function batchesOf(programs: readonly Program[], processes: number): Program[][] {
+  const batches = new Map<string, Program[]>()
+  let spread = 0
+  for (const program of programs) {
+    const own = program.leavesOpen ? program.name : ''
+    const key = program.env || own ? JSON.stringify([own, program.env]) : spread++ % processes
+    const batch = batches.get(String(key))
+    if (batch) batch.push(program)
+    else batches.set(String(key), [program])
+  }
+  return [...batches.values()].sort((a, b) => b.length - a.length)
+}
+
+/** Runs programs one after the other in one process; what arrives until the next begins is the program's. */
+async function runBatch(
+  batch: readonly Program[],
+  destination: Destination,
+  settle: Settle,
+): Promise<void> {
+  const { library, server } = destination
+  const from = nanoseconds()
+  const child = startChild(destination, batch[0]?.env)
+  const output = collect(child)
+  const exit = once(child, 'exit')
+  const died = exit.then(([code, signal]): never => {
+    throw new Error(`ended with ${code ?? signal}`)
+  })
+  died.catch(() => {})
+  const taken = new Set<CapturedSpan>()
+  const isOwn = (span: CapturedSpan): boolean =>
+    library === 'langfuse' || span.resource.attributes['process.pid'] === BigInt(child.pid!)
+  const newSpans = (): CapturedSpan[] =>
+    server.spans().filter((span) => !taken.has(span) && isOwn(span))
+
+  const one = async (program: Program): Promise<Run> => {
+    if (!child.connected) await died
+    const answered = once(child, 'message') as Promise<[Answer]>
+    child.send(program.name)
+    const [{ reports, error }] = await Promise.race([answered, died])
+    if (program === batch.at(-1)) {
+      child.disconnect()
+      const [code, signal] = await exit
+      if (code !== 0) throw new Error(`ended with ${code ?? signal}`)
+    }
+    if (error !== undefined) throw new Error(error)
+    if (program.leavesOpen && library === 'offpath') {
+      const open = program.leavesOpen
+      await server.waitFor(() =>
+        open.every((name) => newSpans().some((span) => span.name === name)),
+      )
+    }
+    const spans = newSpans()
+    for (const span of spans) taken.add(span)
+    return { program: program.name, spans, reports, from, to: nanoseconds() }
+  }
+
+  for (const program of batch) {
+    const run = one(program).catch((error: Error) => {
+      throw new Error(`${program.name} with ${library}: ${error.message}\n${output()}`)
+    })
+    settle(program, run)
+    await run.catch(() => {})
+  }
+}
+
+function startChild(
+  { library, env }: Destination,
+  programEnv: Record<string, string> | undefined,
+): ChildProcess {
+  const conditions = library === 'offpath' ? ['offpath-source', 'offpath-tracing'] : []
+  return fork(path('program.child.ts'), [library], {
+    execArgv: conditions.map((condition) => `--conditions=${condition}`),
+    env: cleanEnvironment({ ...env, ...programEnv }),
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
+}
+
+function collect(child: ChildProcess): () => string {
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+    })
+  }
+  return () => text
+}
+
+/** The environment without what configures either library. */
+function cleanEnvironment(own: Record<string, string>): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(LANGFUSE|OTEL|OFFPATH|NODE|VITEST)_/.test(name),
+  )
+  return { ...Object.fromEntries(inherited), ...own }
+}
+
+function nanoseconds(): bigint {
+  return BigInt(Date.now()) * 1_000_000n
+}

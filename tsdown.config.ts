@@ -1,0 +1,41 @@
+import { globSync } from 'node:fs'
+import { basename } from 'node:path'
+import type { UserConfig } from 'tsdown'
+
+const shared: UserConfig = {
+  format: 'esm',
+  platform: 'node',
+  target: 'node22.18',
+  // Without it the files would be called .mjs and .d.mts.
+  fixedExtension: false,
+  sourcemap: true,
+  dts: true,
+  // What one package bundles of another comes from its sources: their dist may be stale or missing.
+  inputOptions: { resolve: { conditionNames: ['offpath-source', 'import', 'node', 'default'] } },
+}
+
+// src/**/x.worker.ts runs in a thread of its own, so it is a file of its own: dist/x.worker.js.
+const workers = globSync('packages/relay/src/**/*.worker.ts').map((file): [string, string] => [
+  basename(file, '.ts'),
+  file.replace(/^.*?src/, 'src'),
+])
+
+const configs: UserConfig[] = [
+  {
+    ...shared,
+    cwd: 'packages/sdk',
+    entry: {
+      index: 'src/index.ts',
+      edge: 'src/edge.ts',
+      testing: 'src/testing.ts',
+      'spool-format': 'src/spool/format.ts',
+    },
+  },
+  {
+    ...shared,
+    cwd: 'packages/relay',
+    entry: { cli: 'src/cli/main.ts', index: 'src/index.ts', ...Object.fromEntries(workers) },
+  },
+]
+
+export default configs

@@ -1,0 +1,69 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+// Workspace packages are tested from their sources: no build, no stale dist.
+const condition = 'offpath-source'
+
+// x.kill.test.ts is a kill loop: minutes of SIGKILLs, which the Node matrix leaves out.
+const killLoops = '**/*.kill.test.ts'
+const never = ['**/node_modules/**', '**/dist/**']
+
+// Units first, sharing the cores; then whole systems (e2e) and kill loops, one file at a time.
+const config: ViteUserConfig = defineConfig({
+  ssr: {
+    resolve: {
+      conditions: [condition, 'node'],
+      // vitest hands these to its workers as --conditions; threads and forked children inherit them.
+      externalConditions: [condition],
+    },
+  },
+  test: {
+    // Machines of a CI are shared: a test that waits for a process may be late once, a defect fails every time.
+    retry: process.env.CI ? 2 : 0,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'sdk',
+          include: ['packages/sdk/**/*.test.ts'],
+          exclude: [...never, killLoops],
+          testTimeout: 10_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'relay',
+          include: ['packages/relay/**/*.test.ts'],
+          exclude: [...never, killLoops],
+          testTimeout: 10_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['{test,lab,examples}/**/*.test.ts'],
+          exclude: [...never, killLoops],
+          testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'kill',
+          include: [killLoops],
+          exclude: never,
+          testTimeout: 600_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
+        },
+      },
+    ],
+  },
+})
+
+export default config
