@@ -179,6 +179,9 @@ async function runCell({ place, server, relay }: Stage, cell: CellRequest): Prom
   const { spans } = await child.receive<Progress>()
   const delivered = await arrived(spans)
   const relayUsed = (await relayCpu()) - before
+  if (cell.subject === 'offpath' && relay !== undefined && delivered < spans) {
+    console.error(`${spans - delivered} of ${spans} not delivered: ${await relay.account()}`)
+  }
   child.send('delivered')
   const result = await child.receive<CellResult>()
   await child.ended()

@@ -145,6 +145,8 @@ export interface Usage {
 
 export interface Relay {
   usage(): Promise<Usage>
+  /** What it says of its observations, JSON: tells what is late from what is lost. */
+  account(): Promise<string>
   stop(): Promise<void>
 }
 
@@ -180,11 +182,16 @@ export async function startRelay(place: Place, target: string | undefined): Prom
       },
     ),
   )
-  await firstLine(child)
+  const { url } = JSON.parse(await firstLine(child)) as { url: string }
   return {
     usage: async () => {
       child.send('usage')
       return ((await once(child, 'message')) as [Usage])[0]
+    },
+    account: async () => {
+      const stats = (await (await fetch(`${url}/api/stats`)).json()) as Record<string, unknown>
+      const { accepted, open, lost, counters, exporters, spool } = stats
+      return JSON.stringify({ accepted, open, lost, counters, exporters, spool })
     },
     stop: () => stop(child),
   }

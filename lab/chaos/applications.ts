@@ -9,7 +9,8 @@ export interface ChaosOptions {
   readonly onKill: (kills: number) => void
 }
 
-const SETTLE_MS = 60_000
+/** Open spans of a writer that is gone are given up after some seconds. */
+const PATIENCE_MS = 60_000
 
 /** Kills `times` applications, each between two flushes or in one, while a relay reads. */
 export async function killApplications(options: ChaosOptions): Promise<ChaosResult> {
@@ -42,14 +43,18 @@ export async function killApplications(options: ChaosOptions): Promise<ChaosResu
   }
 }
 
-/** Waits until the store holds all that was acknowledged, or until waiting longer would not help. */
+/** Waits until the store holds all that was acknowledged, or has not got anything new for a minute. */
 export async function settled(
   relayUrl: string,
   acknowledged: ReadonlyMap<string, number>,
 ): Promise<ReturnType<typeof account>> {
-  for (const end = performance.now() + SETTLE_MS; ; ) {
+  let stored = 0
+  for (let grewAt = performance.now(); ; ) {
     const counts = account(acknowledged, await storedTraces(relayUrl))
-    if (counts.lost === 0 || performance.now() > end) return counts
+    if (counts.lost === 0) return counts
+    if (counts.stored > stored) grewAt = performance.now()
+    else if (performance.now() - grewAt > PATIENCE_MS) return counts
+    stored = counts.stored
     await new Promise((resolve) => setTimeout(resolve, 500))
   }
 }

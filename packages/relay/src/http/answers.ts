@@ -1,5 +1,6 @@
-import type { StoreReader, TraceFilter, TraceRow } from '../store/read.ts'
+import type { StoreReader, TraceFilter } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
+import type { TraceRow } from '../store/trace-list.ts'
 import { isoTime, observationOf } from './observation.ts'
 import type { Observation, Trace, TraceList, TraceSummary } from './shapes.ts'
 

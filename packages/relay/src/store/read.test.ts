@@ -2,7 +2,8 @@ import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PlainRecord } from '../testing/plain-writer.ts'
 import { SpoolHarness } from '../testing/spool-harness.ts'
-import type { StoreReader, TraceRow } from './read.ts'
+import type { StoreReader } from './read.ts'
+import type { TraceRow } from './trace-list.ts'
 
 let harness: SpoolHarness
 beforeEach(() => {

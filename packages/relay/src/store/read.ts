@@ -4,27 +4,16 @@ import { allocateChunk, readSpans, readTraces, type TraceSection } from './chunk
 import { DataReader } from './data-files.ts'
 import { openReadOnly } from './schema.ts'
 import { isPlace, type Part, type Place, type Resource, type StoredSpan } from './span.ts'
+import { keyBytes } from './trace-keys.ts'
+import {
+  type ChunkKeys,
+  OlderParts,
+  PageOfTraces,
+  TraceBuilder,
+  type TraceRow,
+} from './trace-list.ts'
 
 // The store as the CLI and the HTTP API see it: on a connection of its own that can't write, whether or not a relay runs.
-
-/** A trace in a list; times in milliseconds since 1970. */
-export interface TraceRow {
-  /** Hex. */
-  readonly id: string
-  /** Name of the root, once it has ended; else of the trace, if it was given one. */
-  readonly name: string | null
-  /** Its root has ended. */
-  readonly complete: boolean
-  readonly service: string | null
-  readonly environment: string | null
-  readonly userId: string | null
-  readonly sessionId: string | null
-  readonly firstStart: number
-  readonly lastEnd: number
-  readonly spans: number
-  readonly errors: number
-  readonly interrupted: number
-}
 
 export interface TracePage {
   readonly traces: TraceRow[]
@@ -107,74 +96,30 @@ export class StoreReader {
 
   /** Traces by the time at which something of them was last stored, newest first. */
   traces({ limit, before, service, since }: TraceFilter): TracePage {
-    const start = cursorOf(before)
-    const found = new Map<string, TraceBuilder>()
-    let next: string | null = null
-    let shown: Set<string> | null = null
+    const page = new PageOfTraces(limit, before, (chunk) => this.#keysFrom(chunk))
+    let older: OlderParts | null = null
     this.#data.forget()
-    for (const chunk of this.#sql.chunksFrom.iterate(start.chunk)) {
+    for (const chunk of this.#sql.chunksFrom.iterate(page.start.chunk)) {
       const committed = Number(chunk.committed)
-      if (next !== null || (since !== undefined && committed < since)) {
-        // The page is full: only older parts of its traces are looked for.
-        next ??= ''
-        if (!this.#addOlder(found, chunk)) break
+      if (page.next === null && (since === undefined || committed >= since)) {
+        const resource = this.#resource(Number(chunk.resource))
+        const isWanted = service === undefined || resource.service === service
+        page.add(Number(chunk.id), this.#traces(chunk), resource, isWanted)
         continue
       }
-      const resource = this.#resource(Number(chunk.resource))
-      const sections = this.#traces(chunk)
-      for (let index = sections.length - 1; index >= 0; index--) {
-        const section = sections[index] as TraceSection
-        const id = section.traceId.toString('hex')
-        const isBefore = Number(chunk.id) === start.chunk && index >= start.index
-        const known = found.get(id)
-        if (known !== undefined) known.add(section, resource)
-        else if (!isBefore && (service === undefined || resource.service === service)) {
-          // Shown on a page before, for something of it was stored later.
-          shown ??= before === undefined ? new Set() : this.#shownBefore(start)
-          if (shown.has(keyOf(section.traceId))) continue
-          if (found.size === limit) {
-            next ??= `${chunk.id}.${index + 1}`
-            continue
-          }
-          found.set(id, new TraceBuilder(id, section, resource))
-        }
+      older ??= new OlderParts(page.traces())
+      if (committed < older.oldest - CLOCK_SLACK_MS) break
+      if (older.areIn(bytesOf(chunk.traces))) {
+        older.add(this.#traces(chunk), this.#resource(Number(chunk.resource)))
       }
     }
-    return { traces: [...found.values()].map((trace) => trace.row()), next: next || null }
+    return { traces: page.traces().map((trace) => trace.row()), next: page.next }
   }
 
-  /** Adds what an older chunk holds of traces. False when no older one can hold more of them. */
-  #addOlder(found: ReadonlyMap<string, TraceBuilder>, chunk: Row): boolean {
-    let oldest = Number.POSITIVE_INFINITY
-    const keys = new Map<string, TraceBuilder>()
-    for (const trace of found.values()) {
-      oldest = Math.min(oldest, trace.first)
-      keys.set(trace.key, trace)
-    }
-    if (Number(chunk.committed) < oldest - CLOCK_SLACK_MS) return false
-    const traces = bytesOf(chunk.traces)
-    for (let at = 0; at < traces.length; at += 8) {
-      if (!keys.has(traces.toString('latin1', at, at + 8))) continue
-      const resource = this.#resource(Number(chunk.resource))
-      for (const section of this.#traces(chunk)) {
-        found.get(section.traceId.toString('hex'))?.add(section, resource)
-      }
-      break
-    }
-    return true
-  }
-
-  /** Keys of all traces of which something was stored at or behind the cursor. */
-  #shownBefore({ chunk, index }: Cursor): Set<string> {
-    const shown = new Set<string>()
+  *#keysFrom(chunk: number): Iterable<ChunkKeys> {
     for (const row of this.#sql.keysFrom.iterate(chunk)) {
-      const traces = bytesOf(row.traces)
-      const from = Number(row.id) === chunk ? index * 8 : 0
-      for (let at = from; at < traces.length; at += 8) {
-        shown.add(traces.toString('latin1', at, at + 8))
-      }
+      yield { id: Number(row.id), keys: bytesOf(row.traces) }
     }
-    return shown
   }
 
   #traces(chunk: Row): TraceSection[] {
@@ -371,102 +316,6 @@ const SETTLED = 2
 const MAX_ID = Number.MAX_SAFE_INTEGER
 
 type Row = Record<string, unknown>
-
-/** Where a page begins: the traces of a chunk before the index, and older chunks. */
-interface Cursor {
-  readonly chunk: number
-  readonly index: number
-}
-
-function cursorOf(before: string | undefined): Cursor {
-  const [chunk, index] = (before ?? '').split('.').map(Number)
-  if (!Number.isSafeInteger(chunk) || !Number.isSafeInteger(index)) {
-    return { chunk: MAX_ID, index: 0 }
-  }
-  return { chunk: chunk as number, index: index as number }
-}
-
-/** A trace from what chunks hold of it. */
-class TraceBuilder {
-  readonly key: string
-  root: number
-  first: number
-  readonly #id: string
-  #section: TraceSection
-  #resource: Resource
-  #last: number
-  #spans: number
-  #errors: number
-  #interrupted: number
-  #traceName: string | null
-  #user: string | null
-  #session: string | null
-
-  constructor(id: string, section: TraceSection, resource: Resource) {
-    this.key = keyOf(section.traceId)
-    this.root = section.root
-    this.first = section.first
-    this.#id = id
-    this.#section = section
-    this.#resource = resource
-    this.#last = section.last
-    this.#spans = section.spans
-    this.#errors = section.errors
-    this.#interrupted = section.interrupted
-    this.#traceName = section.traceName
-    this.#user = section.user
-    this.#session = section.session
-  }
-
-  add(section: TraceSection, resource: Resource): void {
-    // The root says what a trace is; without one, its earliest part.
-    if (section.root > this.root || (section.root === this.root && section.first < this.first)) {
-      this.root = section.root
-      this.#section = section
-      this.#resource = resource
-    }
-    this.first = Math.min(this.first, section.first)
-    this.#last = Math.max(this.#last, section.last)
-    this.#spans += section.spans
-    this.#errors += section.errors
-    this.#interrupted += section.interrupted
-    this.#traceName ??= section.traceName
-    this.#user ??= section.user
-    this.#session ??= section.session
-  }
-
-  row(): TraceRow {
-    const { name, environment } = this.#section
-    return {
-      id: this.#id,
-      name: this.root > 0 ? name : this.#traceName,
-      complete: this.root > 0,
-      service: this.#resource.service,
-      environment: environment ?? this.#resource.environment,
-      userId: this.#user,
-      sessionId: this.#session,
-      firstStart: this.first,
-      lastEnd: this.#last,
-      spans: this.#spans,
-      errors: this.#errors,
-      interrupted: this.#interrupted,
-    }
-  }
-}
-
-/** See `PlacedChunk.traces`. */
-function keyBytes(traceId: Buffer): Buffer {
-  const key = Buffer.from(traceId.subarray(0, 8))
-  for (let i = 0; i < 4; i++) {
-    const xor = [0, 4, 8, 12].reduce((all, at) => all ^ (traceId[at + i] as number), 0)
-    key[4 + i] = xor
-  }
-  return key
-}
-
-function keyOf(traceId: Buffer): string {
-  return keyBytes(traceId).toString('latin1')
-}
 
 function bytesOf(value: unknown): Buffer {
   const { buffer, byteOffset, byteLength } = value as Uint8Array
