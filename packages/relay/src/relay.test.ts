@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { flush, init, shutdown, startObservation } from '@offpath/sdk'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startLangfuseServer } from '../../../test/langfuse-server/server.ts'
 import { type Sandbox, sandbox } from './cli/cli.fixture.ts'
@@ -58,6 +59,23 @@ test('an exporter that comes later is only held to what ends from then on', asyn
     { name: 'otlp', accepted: 4, delivered: 4, held: 0, deadLettered: 0, dropped: {} },
   ])
   expect((await relay!.stats()).accepted).toBe(8)
+  await server.close()
+})
+
+test('who waits for delivery does not wait for a fuller request', async () => {
+  const server = await startLangfuseServer()
+  await start({ 'otlp.url': server.otlpUrl })
+  init({ spoolDir: box.env.OFFPATH_SPOOL_DIR, spoolDiskDir: box.env.OFFPATH_SPOOL_DISK_DIR })
+  // The first one connects.
+  startObservation('first').end()
+  expect(await flush({ until: 'delivered' })).toBe(true)
+  startObservation('second').end()
+  const before = performance.now()
+  expect(await flush({ until: 'delivered', timeoutMs: 5000 })).toBe(true)
+  // A request lingers for a second.
+  expect(performance.now() - before).toBeLessThan(800)
+  expect(server.spans().map(({ name }) => name)).toEqual(['first', 'second'])
+  await shutdown()
   await server.close()
 })
 

@@ -76,11 +76,15 @@ async function start(
 
   let full = (): boolean => false
   let receiving = false
+  const deliveries: Delivery[] = []
   const receiver = new SpoolReceiver({
     directories: [config['spool.dir'], config['spool.disk-dir']],
     store,
     paused: () => full(),
     log: (message, about) => log.warn(message, about as LogFields),
+    onFlushRequest: () => {
+      for (const delivery of deliveries) delivery.hurry()
+    },
   })
   undo.push(() => {
     // What has come since the last poll, so that nothing waits for the next start but its delivery.
@@ -102,7 +106,6 @@ async function start(
   })
   undo.push(() => worker.close())
   const metrics = createMetrics()
-  const deliveries: Delivery[] = []
   const startedAt = new Date().toISOString()
   const stats = async (): Promise<Stats> => {
     const { status, body } = await worker.ask({ type: 'stats' })

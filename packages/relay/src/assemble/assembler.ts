@@ -1,5 +1,5 @@
 import { FieldWriter } from '../decode/field-writer.ts'
-import type { ChunkBuilder } from '../store/chunk-builder.ts'
+import { type ChunkBuilder, MAX_SPAN_WORDS } from '../store/chunk-builder.ts'
 import type { DataWriter } from '../store/data-files.ts'
 import { HEAD, HEAD_BITS, textWords } from '../store/layout.ts'
 import { Words } from '../store/words.ts'
@@ -23,6 +23,8 @@ export class Assembler {
   readonly data: DataWriter
   /** Spans that are in the arena. */
   readonly #touched: OpenSpan[] = []
+  /** Whose they are. */
+  readonly #touchedBy: WriterState[] = []
   readonly #arena = new Words(ARENA_WORDS)
   readonly #chunks: ChunkBuilder
   readonly #scratch = new Words(4096)
@@ -80,6 +82,7 @@ export class Assembler {
     if (span.first === 0) {
       span.first = piece
       this.#touched.push(span)
+      this.#touchedBy.push(this.writer)
     } else arena.words[span.last + 1] = piece
     span.last = piece
     if (
@@ -187,6 +190,22 @@ export class Assembler {
 
   #finish(span: OpenSpan, bits: number): void {
     const { writer } = this
+    const start = this.#chunks.staging.at
+    try {
+      this.#put(span, bits)
+    } catch (error) {
+      this.#chunks.reject(start, span.before !== null, error)
+    }
+    writer.open.delete(span.key)
+    if (span.saved) writer.gone.push(span.key)
+    // Of no interest to `endBatch` any more.
+    span.first = 0
+    span.news = false
+  }
+
+  /** Puts the span into the chunk. Whatever it throws is for this span alone. */
+  #put(span: OpenSpan, bits: number): void {
+    const { writer } = this
     const out = this.#chunks.staging
     const start = out.at
     copySpan(span, this.#arena, out)
@@ -200,11 +219,22 @@ export class Assembler {
     }
     completeHead(span, out.words, start, bits | (span.before === null ? 0 : 1 << 8))
     this.#chunks.end(start, span)
+  }
+
+  /** An open span that can't be kept is given up. Returns whether it was kept. */
+  #keepOrReject(span: OpenSpan, writer: WriterState): boolean {
+    try {
+      this.#keep(span)
+      return true
+    } catch (error) {
+      this.#chunks.reject(this.#chunks.staging.at, span.before !== null, error)
+    }
     writer.open.delete(span.key)
+    writer.given.delete(span.key)
+    writer.waiting.delete(span)
     if (span.saved) writer.gone.push(span.key)
-    // Of no interest to `endBatch` any more.
     span.first = 0
-    span.news = false
+    return false
   }
 
   /**
@@ -217,7 +247,7 @@ export class Assembler {
     const spans = [...writer.open.values()]
     for (const span of spans) {
       const { failed } = span
-      if (mayReturn) this.#keep(span)
+      if (mayReturn && !this.#keepOrReject(span, writer)) continue
       this.interrupt(span)
       if (!mayReturn) continue
       span.before = { failed, interrupted: true }
@@ -253,8 +283,10 @@ export class Assembler {
 
   /** At the end of a batch: what is open moves out of the arena. */
   endBatch(): void {
-    for (const span of this.#touched) if (span.first !== 0) this.#keep(span)
-    this.#touched.length = 0
+    this.#touched.forEach((span, i) => {
+      if (span.first !== 0) this.#keepOrReject(span, this.#touchedBy[i] as WriterState)
+    })
+    this.#touched.length = this.#touchedBy.length = 0
     this.#arena.reset(ARENA_WORDS)
     this.#arena.at = PIECE_WORDS
   }
@@ -267,6 +299,7 @@ export class Assembler {
       mergeFields(words, afterName(words.words, 0))
       span.merge = false
     }
+    if (words.at > MAX_SPAN_WORDS) throw new RangeError('it is longer than 256 MB')
     span.kept = words.words.slice(0, words.at)
     span.first = span.last = 0
   }

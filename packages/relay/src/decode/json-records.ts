@@ -92,8 +92,8 @@ export class JsonDecoder {
       const piece = this.#assembler.beginPiece()
       try {
         this.#record(piece, line, wanted)
-      } catch (error) {
-        if (!(error instanceof MalformedRecord) && !(error instanceof SyntaxError)) throw error
+      } catch {
+        // Malformed, nested beyond the stack, or with a `toString` of its own: the next one is tried.
         this.#assembler.dropPiece(piece)
         count.malformed++
       }
@@ -489,7 +489,7 @@ function lostEnds(record: Json): Json[] {
 function lossesOf({ totals }: Json): number[] {
   const losses = new Array<number>(LOSS_SLOTS).fill(0)
   LOSS_REASONS.forEach((reason, slot) => {
-    if (isObject(totals)) losses[slot] = Number(totals[reason] ?? 0) || 0
+    if (isObject(totals) && typeof totals[reason] === 'number') losses[slot] = totals[reason]
   })
   return losses
 }

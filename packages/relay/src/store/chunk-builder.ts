@@ -11,13 +11,15 @@ import {
   TRACE,
   textWords,
 } from './layout.ts'
-import type { Resource } from './span.ts'
+import type { Place, Resource } from './span.ts'
 import { Words } from './words.ts'
 
 /** Of one chunk: what an exporter takes in at a time. */
 const MAX_SPANS = 512
 const MAX_WORDS = (1024 * 1024) / 4
 const MAX_EXPANDED = 4 * 1024 * 1024
+/** Of one span beside its long values: 256 MB. */
+export const MAX_SPAN_WORDS: number = 64 * 1024 * 1024
 /** Counted for a span beside its values: ids, times, name. */
 const SPAN_BYTES = 256
 const STAGING_WORDS = 2 * MAX_WORDS
@@ -98,6 +100,9 @@ export class ChunkBuilder {
   #traces = 0
   /** Spans since the last `take`. */
   pending = 0
+  /** Why a span could not be stored. */
+  onUnstorable: (error: Error) => void = () => {}
+  #unstorable = 0
 
   constructor(data: DataWriter) {
     this.#data = data
@@ -111,9 +116,14 @@ export class ChunkBuilder {
     this.#resource = resource
   }
 
-  /** The span that begins at word `start` and ends at `staging.at` is complete. */
+  /**
+   * The span that begins at word `start` and ends at `staging.at` is complete.
+   *
+   * @throws RangeError when it is too long; then it is to be rejected
+   */
   end(start: number, facts: SpanFacts): void {
     const { staging } = this
+    if (staging.at - start > MAX_SPAN_WORDS) throw new RangeError('it is longer than 256 MB')
     staging.words[start + HEAD.length] = staging.at - start
     this.#spans++
     this.pending++
@@ -124,8 +134,26 @@ export class ChunkBuilder {
     }
     this.#addToTrace(start, facts)
     if (this.#spans >= MAX_SPANS || staging.at >= MAX_WORDS || this.#expanded >= MAX_EXPANDED) {
-      this.#close()
+      try {
+        this.#close()
+      } catch {
+        // No memory: the span is in; the next one or `take` tries again, and that one tells.
+      }
     }
+  }
+
+  /** The span that begins at word `start` can't be stored: nothing of it stays, and it is counted. */
+  reject(start: number, isRevision: boolean, error: unknown): void {
+    this.staging.at = start
+    if (!isRevision) this.#unstorable++
+    this.onUnstorable(error as Error)
+  }
+
+  /** Observations that were rejected since the last call; further versions are none. */
+  takeUnstorable(): number {
+    const count = this.#unstorable
+    this.#unstorable = 0
+    return count
   }
 
   /** All chunks since the last call. */
@@ -141,8 +169,7 @@ export class ChunkBuilder {
     const length = staging.at << 2
     const crc = crc32(staging.bytes.subarray(0, length))
     const traces = Buffer.allocUnsafe(this.#traces * 8)
-    for (let i = 0; i < this.#traces; i++) this.#writeTrace(this.#parts[i] as TracePart, traces, i)
-    const { file, offset } = this.#data.append(staging.bytes.subarray(0, staging.at << 2))
+    const { file, offset } = this.#append(traces, length)
     this.#placed.push({
       writer: this.#writer,
       resource: this.#resource as Resource,
@@ -160,6 +187,20 @@ export class ChunkBuilder {
     staging.reset(STAGING_WORDS)
     this.#spans = this.#revisions = this.#expanded = this.#traces = 0
     this.#slots.fill(0)
+  }
+
+  /** Spans and traces, to the data file. After an error the spans are as they were. */
+  #append(traces: Buffer, length: number): Place {
+    const { staging } = this
+    try {
+      for (let i = 0; i < this.#traces; i++) {
+        this.#writeTrace(this.#parts[i] as TracePart, traces, i)
+      }
+      return this.#data.append(staging.bytes.subarray(0, staging.at << 2))
+    } catch (error) {
+      staging.at = length >> 2
+      throw error
+    }
   }
 
   // --- what the chunk holds of each trace ---

@@ -22,6 +22,8 @@ import type { Place } from './span.ts'
 
 const ROTATE_BYTES = 64 * 1024 * 1024
 const BUFFER_BYTES = 4 * 1024 * 1024
+/** Node refuses to write 2 GB at once. */
+const MAX_WRITE_BYTES = 1024 * 1024 * 1024
 /** Files that a reader holds open. One that is removed meanwhile takes its space until then. */
 const MAX_OPEN = 8
 const MAX_LEFT = 8
@@ -121,7 +123,8 @@ export class DataWriter {
     let from = 0
     try {
       while (from < this.at) {
-        from += writeSync(this.#fd, this.buffer, from, this.at - from, this.#written + from)
+        const length = Math.min(this.at - from, MAX_WRITE_BYTES)
+        from += writeSync(this.#fd, this.buffer, from, length, this.#written + from)
       }
     } finally {
       this.buffer.copyWithin(0, from, this.at)

@@ -4,8 +4,20 @@ import { HEAD, HEAD_BITS, KIND, NO_FILE, PART } from './layout.ts'
 import { isPlace, type Part, type StoredField, type StoredSpan, type Value } from './span.ts'
 import type { Words } from './words.ts'
 
-/** Puts a span that is an object into the chunk that is being built. */
+/** A key's length has 16 bits. */
+const MAX_KEY_BYTES = 65_534
+
+/** Puts a span that is an object into the chunk that is being built; one that can't be is rejected. */
 export function putSpan(chunks: ChunkBuilder, span: StoredSpan): void {
+  const start = chunks.staging.at
+  try {
+    put(chunks, span)
+  } catch (error) {
+    chunks.reject(start, span.revision > 0, error)
+  }
+}
+
+function put(chunks: ChunkBuilder, span: StoredSpan): void {
   const out = chunks.staging
   const start = out.at
   out.ensure(HEAD.words)
@@ -28,7 +40,7 @@ export function putSpan(chunks: ChunkBuilder, span: StoredSpan): void {
   out.text(span.name)
 
   const facts = { maskLow: 0, maskHigh: 0, expanded: 0, oldestFile: NO_FILE }
-  const put = (field: StoredField): void => {
+  const add = (field: StoredField): void => {
     if (field.field < 32) facts.maskLow |= 1 << field.field
     else facts.maskHigh |= 1 << (field.field & 31)
     putField(out, field)
@@ -36,15 +48,15 @@ export function putSpan(chunks: ChunkBuilder, span: StoredSpan): void {
     facts.oldestFile = Math.min(facts.oldestFile, oldestFile(field.value))
   }
   const putText = (field: number, text: string | null): void => {
-    if (text !== null && text !== '') put({ field, value: textValue(text) })
+    if (text !== null && text !== '') add({ field, value: textValue(text) })
   }
-  for (const field of span.fields) put(field)
+  for (const field of span.fields) add(field)
   putText(FIELD.statusDescription, span.statusDescription)
   putText(FIELD.project, span.project)
   putText(FIELD.traceState, span.traceState)
   if (span.scope !== null) {
     const { name, version, attributes } = span.scope
-    put({ field: FIELD.scope, value: jsonValue([name, version, attributes]) })
+    add({ field: FIELD.scope, value: jsonValue([name, version, attributes]) })
   }
   for (const event of span.events) {
     openField(out, FIELD.event, KIND.event, undefined)
@@ -80,6 +92,7 @@ function openField(out: Words, field: number, kind: number, key: string | undefi
     const bytes = out.words[head + 1] as number
     out.words.copyWithin(head + 1, head + 2, out.at)
     out.at--
+    if (bytes > MAX_KEY_BYTES) throw new RangeError(`a key of ${bytes} bytes`)
     length = bytes + 1
   }
   out.words[head] = field | (kind << 8) | (length << 16)

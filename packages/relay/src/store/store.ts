@@ -129,6 +129,8 @@ export class Store {
   /** Of a commit that failed, which is tried again. */
   #placed: PlacedChunk[] = []
   #failed: Batch | null = null
+  /** Observations that could not be put into a chunk. */
+  #unstorable = 0
   /** The number that the index has. */
   #dataFile = 0
 
@@ -177,8 +179,9 @@ export class Store {
    */
   commit(batch: Batch): void {
     if (batch !== this.#failed) this.#putSpans(batch)
-    this.#placed.push(...this.chunks.take())
     this.#failed = batch
+    this.#placed.push(...this.chunks.take())
+    this.#unstorable += this.chunks.takeUnstorable()
     this.data.flush()
     if (batch.durable) {
       this.data.sync()
@@ -200,6 +203,7 @@ export class Store {
       }
     }
     this.#placed = []
+    this.#unstorable = 0
     this.#failed = null
     this.#dataFile = this.data.file
     this.data.rotate()
@@ -216,7 +220,7 @@ export class Store {
   #write(batch: Batch, added: string[]): void {
     const { writers, cursors, counters, abandoned = 0 } = batch
     const now = Date.now()
-    let finished = abandoned
+    let finished = abandoned + this.#unstorable
     for (const chunk of this.#placed) {
       this.#addChunk(chunk, now, added)
       finished += chunk.spans - chunk.revisions
@@ -224,9 +228,13 @@ export class Store {
     for (const writer of writers) this.#changeWriter(writer, now)
     for (const { writer, path, offset } of cursors) this.#sql.putCursor.run(path, offset, writer)
     this.#count(counters)
+    this.#count({ unstorable: this.#unstorable })
     if (finished > 0) this.#sql.addFinished.run(finished)
-    for (const name of abandoned > 0 ? this.#exporters.keys() : []) {
-      this.#count({ [`${name}.dropped.segment_gone`]: abandoned })
+    for (const name of this.#exporters.keys()) {
+      this.#count({
+        [`${name}.dropped.segment_gone`]: abandoned,
+        [`${name}.dropped.unstorable`]: this.#unstorable,
+      })
     }
     const { file, length } = this.data.position
     this.#sql.putMeta.run('data_length', length)

@@ -25,6 +25,7 @@ const LIFE_EVERY_MS = 1000
 const LIST_EVERY_MS = 100
 const TOUCH_EVERY_MS = 10_000
 const LOG_EVERY_MS = 60_000
+const MAX_ERROR_CHARS = 200
 /** What one commit takes in. */
 const BATCH_BYTES = 8 * 1024 * 1024
 const BATCH_SPANS = 4096
@@ -92,6 +93,9 @@ export class SpoolReceiver {
     this.#options = options
     this.#store = store
     this.#now = options.now ?? (() => performance.now())
+    store.chunks.onUnstorable = ({ message }) => {
+      this.#log('an observation cannot be stored', { error: message.slice(0, MAX_ERROR_CHARS) })
+    }
     this.#assembler = new Assembler(store.chunks, store.data)
     this.#records = new RecordDecoder(this.#assembler)
     this.#json = new JsonDecoder(this.#assembler, this.#records)
@@ -150,7 +154,7 @@ export class SpoolReceiver {
 
   /** The same message of the same thing but once a minute. */
   #log(message: string, about: Record<string, unknown>): void {
-    const key = `${message} ${about.path ?? about.directory ?? ''}`
+    const key = `${message} ${about.path ?? about.directory ?? about.error ?? ''}`
     const now = this.#now()
     if (now - (this.#logged.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return
     if (this.#logged.size > 1000) this.#logged.clear()
@@ -281,20 +285,34 @@ export class SpoolReceiver {
     let bytes = 0
     for (let i = 0; i < readers.length && this.#hasRoom(0); i++) {
       const reader = readers[(this.#first + i) % readers.length] as WriterReader
-      const read = reader.read(false)
-      bytes += read
-      const life = isLifeDue && read === 0 ? reader.life(now) : 'alive'
-      if (life === 'overdue' || life === 'dead') silent.push({ reader, life })
+      this.#apart(reader, () => {
+        const read = reader.read(false)
+        bytes += read
+        const life = isLifeDue && read === 0 ? reader.life(now) : 'alive'
+        if (life === 'overdue' || life === 'dead') silent.push({ reader, life })
+      })
     }
     this.#first = readers.length === 0 ? 0 : (this.#first + 1) % readers.length
     // They may have opened another segment since the directories were listed.
     if (silent.length > 0) this.#list(now)
     for (const { reader, life } of silent) {
       if (!this.#hasRoom(0)) break
-      bytes += this.#readLast(reader, life === 'overdue')
+      this.#apart(reader, () => {
+        bytes += this.#readLast(reader, life === 'overdue')
+      })
     }
     this.#buffer.shrink()
     return bytes
+  }
+
+  /** What goes wrong with one writer (a disk that can't be read) holds up no other. */
+  #apart(reader: WriterReader, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      const path = reader.cursor.path ?? reader.state.id
+      this.#log('reading a segment failed', { path, error: (error as Error).message })
+    }
   }
 
   /** What a writer wrote before it died is read first; then what it left open is closed. */

@@ -398,6 +398,7 @@ export class WriterReader {
   #take(segment: OpenSegment, frame: Frame): void {
     const { state } = this
     const { count: add } = this.#context
+    this.changed = true
     const count = this.#decode(segment, frame, null)
     state.seen += count.started
     if (this.#isNew) {
@@ -406,7 +407,7 @@ export class WriterReader {
     }
     // What was started and is neither here nor counted as lost by the writer was in frames that were damaged.
     const missing = frame.started - frame.lost - state.seen
-    if (missing > 0) {
+    if (missing > 0 && isCount(missing)) {
       add('lost.corrupt', missing)
       state.seen += missing
     }
@@ -454,7 +455,7 @@ export class WriterReader {
     LOSS_REASONS.forEach((reason, slot) => {
       const total = totals[slot] ?? 0
       const before = losses[slot] as number
-      if (total <= before) return
+      if (total <= before || !isCount(total)) return
       this.#context.count(`lost.${reason}`, total - before)
       losses[slot] = total
       this.changed = true
@@ -712,6 +713,11 @@ function resourceOf(header: WriterHeader): Resource {
     language: header.language,
     attributes: header.resource,
   }
+}
+
+/** Whether a total may be one: beyond it, or no whole number, it is nonsense that SQLite could not add up. */
+function isCount(total: number): boolean {
+  return Number.isSafeInteger(total) && total < 2 ** 40
 }
 
 /** Errors of the system that say nothing of the file. */
