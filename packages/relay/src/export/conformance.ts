@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Fault, LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import type { DeliveryOptions } from './delivery.ts'
 import type { Exporter } from './exporters.ts'
-import { field, makeSpan, startFakeClock, text } from './fixtures.ts'
+import { field, makeSpan, manualClock, startFakeClock, text } from './fixtures.ts'
 import { type Harness, type HarnessOptions, startHarness } from './harness.ts'
 
 export interface Subject {
@@ -19,6 +19,8 @@ const many = (count: number, bytes = 10) =>
   Array.from({ length: count }, () =>
     makeSpan({ fields: [field(FIELD.input, text('x'.repeat(bytes)))] }),
   )
+/** Long enough for a request that should not be sent to arrive. */
+const turns = () => new Promise((resolve) => setTimeout(resolve, 50))
 const idsOf = (spans: readonly { spanId: Buffer | string }[]): string[] =>
   spans.map(({ spanId }) => spanId.toString('hex'))
 
@@ -58,14 +60,25 @@ export function conformsAsExporter({ name, exporterOf }: Subject): void {
     })
 
     it('waits a little for a request to become full, and no longer than that', async () => {
-      const { commit, held, server } = await start({ lingerMs: 250, requestBytes: 20_000 })
+      const time = manualClock(START)
+      const options = { clock: time, lingerMs: 250, requestBytes: 20_000 }
+      const { commit, held, server } = await start(options)
       commit(many(3))
       commit(many(4))
+      await turns()
+      time.pass(249)
+      await turns()
+      expect(server.requests).toEqual([])
+      time.pass(1)
       await held(0)
       expect(server.requests.map(({ spanCount }) => spanCount)).toEqual([7])
+      // Full ones go while the clock stands still, the rest waits for it.
       commit(many(60, 500))
       await server.waitFor(() => server.requests.length >= 3)
-      expect(server.spans().length).toBeLessThan(67)
+      const sent = server.spans().length
+      expect(sent).toBeLessThan(67)
+      await held(67 - sent)
+      time.pass(250)
       await held(0)
     })
 

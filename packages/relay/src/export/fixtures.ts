@@ -124,3 +124,26 @@ export function startFakeClock(start: number): FakeClock {
     stop: () => clearInterval(timer),
   }
 }
+
+/** A clock that stands still but for `pass`. */
+export function manualClock(start: number): Clock & { pass(ms: number): void } {
+  let time = start
+  const sleepers = new Set<{ until: number; wake(): void }>()
+  return {
+    now: () => time,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
+        sleepers.add({ until: time + ms, wake: resolve })
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+      }),
+    pass(ms) {
+      time += ms
+      for (const sleeper of sleepers) {
+        if (sleeper.until > time) continue
+        sleepers.delete(sleeper)
+        sleeper.wake()
+      }
+    },
+  }
+}

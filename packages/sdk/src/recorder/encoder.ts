@@ -119,7 +119,7 @@ export class Encoder {
     const start = this.pos
     const names = this.names.size
     try {
-      this.#any(value, 0)
+      this.#any(value, 0, '')
     } catch (error) {
       // The stack overflowed, the record would be too large, or a proxy answered differently when asked again.
       this.pos = start
@@ -135,7 +135,8 @@ export class Encoder {
     for (const name of this.names.keys()) if (++number > count) this.names.delete(name)
   }
 
-  #any(value: unknown, depth: number): void {
+  /** `key`: where the value stands, for its toJSON. */
+  #any(value: unknown, depth: number, key: string | number): void {
     this.#nodesLeft--
     switch (typeof value) {
       case 'string':
@@ -155,7 +156,7 @@ export class Encoder {
         return
       case 'object':
         if (value === null) this.tag(TAG.null)
-        else this.#object(value, depth)
+        else this.#object(value, depth, key)
         return
       case 'bigint':
         this.#bigint(value)
@@ -362,19 +363,19 @@ export class Encoder {
     this.string(`${text.slice(0, end)}…[truncated: ${end} of ${text.length} characters]`)
   }
 
-  #object(value: object, depth: number): void {
+  #object(value: object, depth: number, key: string | number): void {
     let plain: unknown = value
     let usual = false
     try {
       usual = isPlain(value)
-      if (!usual) plain = this.#standIn(value)
+      if (!usual) plain = this.#standIn(value, key)
     } catch (error) {
       plain = unreadable(error)
     }
     if (usual) {
       this.#container(value, value, depth)
     } else if (typeof plain !== 'object' || plain === null) {
-      this.#any(plain, depth)
+      this.#any(plain, depth, '')
     } else if (plain instanceof Uint8Array) {
       this.#bytesWithin(plain)
     } else if (plain instanceof Date) {
@@ -384,12 +385,12 @@ export class Encoder {
     }
   }
 
-  #standIn(value: object): unknown {
-    const plain = unusual(value, this.#nodesLeft, true)
+  #standIn(value: object, key: string | number): unknown {
+    const plain = unusual(value, this.#nodesLeft, key)
     if (plain === value || typeof plain !== 'object' || plain === null || isPlain(plain))
       return plain
     // A toJSON that returned a Map, a Date …: not asked for its own toJSON, as in JSON.stringify.
-    return unusual(plain, this.#nodesLeft, false)
+    return unusual(plain, this.#nodesLeft, null)
   }
 
   #bytesWithin(bytes: Uint8Array): void {
@@ -433,7 +434,7 @@ export class Encoder {
         }
         const item = values[count]
         reading = false
-        this.#any(item, depth)
+        this.#any(item, depth, count)
         reading = true
       }
     } catch (error) {
@@ -469,8 +470,8 @@ export class Encoder {
         }
         reading = false
         if (key.length <= MAX_NAME_CHARS) this.name(key)
-        else this.#any(key, depth)
-        this.#any(value, depth)
+        else this.#any(key, depth, '')
+        this.#any(value, depth, key)
         reading = true
         count++
       }

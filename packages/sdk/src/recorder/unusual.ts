@@ -27,10 +27,10 @@ function bytesOf(value: object): Uint8Array | undefined {
 /**
  * A plain stand-in for an unusual object, with at most `limit` entries: a Map with string keys becomes an
  * object, other Maps an array of pairs, a Set and a typed array an array, an Error its name, message, stack, cause
- * and own fields; `toJSON` is called; a class instance is
+ * and own fields; `toJSON` is called with `key`, null: not at all; a class instance is
  * itself, for its own enumerable fields. May throw what user code throws.
  */
-export function unusual(value: object, limit: number, callToJSON: boolean): unknown {
+export function unusual(value: object, limit: number, key: string | number | null): unknown {
   const bytes = bytesOf(value)
   if (bytes !== undefined) return bytes
   if (value instanceof Date) {
@@ -39,9 +39,9 @@ export function unusual(value: object, limit: number, callToJSON: boolean): unkn
   }
   const media = mediaOf(value)
   if (media !== undefined) return media
-  if (callToJSON) {
+  if (key !== null) {
     const toJSON = (value as { toJSON?: unknown }).toJSON
-    if (typeof toJSON === 'function') return toJSON.call(value, '')
+    if (typeof toJSON === 'function') return toJSON.call(value, String(key))
   }
   if (value instanceof Error) return errorFields(value)
   if (value instanceof Map) return mapEntries(value, limit)

@@ -153,6 +153,7 @@ function unusualValues(inner: fc.Arbitrary<Make>): fc.Arbitrary<Make> {
     some.map((makes) => () => new AggregateError(all(makes), 'several')),
     string.map((name) => () => new Account(name)),
     holding((value) => ({ toJSON: () => value })),
+    holding((value) => ({ toJSON: (key: unknown) => [key, value] })),
     holding((value) => Object.assign(new Account('j'), { toJSON: () => value })),
     holding((value) => ({ toJSON: () => ({ toJSON: () => 'not called', value }) })),
     holding((value) => ({
@@ -302,6 +303,16 @@ test('every value is recorded as docs/values.md says', () => {
   fc.assert(
     fc.property(values, (makes) => check(makes.map((make) => make()))),
     { numRuns: 800 },
+  )
+})
+
+test('toJSON is called with its key, as by JSON.stringify', () => {
+  const keyed = { toJSON: (key: unknown) => `<${typeof key} ${key}>` }
+  const values = [keyed, [keyed, [keyed]], { a: keyed, b: { 7: [1, keyed] } }]
+  expect(recorded(values)).toEqual(
+    JSON.parse(JSON.stringify(values.map((value) => ({ value })))).map(
+      ({ value }: { value: unknown }, i: number) => (i === 0 ? '<string >' : value),
+    ),
   )
 })
 

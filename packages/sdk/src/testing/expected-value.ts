@@ -12,7 +12,7 @@ export function expectedValue(value: unknown, limits: Limits): Value {
   if (typeof value === 'string') return cut(value, limits.maxValueBytes)
   const budget = { nodes: limits.maxNodes, chars: limits.maxValueBytes }
 
-  function any(value: unknown, ancestors: readonly object[]): Value {
+  function any(value: unknown, ancestors: readonly object[], key: string): Value {
     budget.nodes--
     switch (typeof value) {
       case 'string': {
@@ -25,20 +25,20 @@ export function expectedValue(value: unknown, limits: Limits): Value {
       case 'bigint':
         return value
       case 'object':
-        return value === null ? null : object(value, ancestors)
+        return value === null ? null : object(value, ancestors, key)
       default:
         return undefined
     }
   }
 
-  function object(value: object, ancestors: readonly object[]): Value {
+  function object(value: object, ancestors: readonly object[], key: string): Value {
     let plain: unknown
     try {
-      plain = standIn(value, budget.nodes)
+      plain = standIn(value, budget.nodes, key)
     } catch (error) {
       plain = unreadable(error)
     }
-    if (typeof plain !== 'object' || plain === null) return any(plain, ancestors)
+    if (typeof plain !== 'object' || plain === null) return any(plain, ancestors, '')
     // Not asked of an array: a proxy around one may throw.
     const items = Array.isArray(plain) ? plain : undefined
     if (items === undefined && plain instanceof Date) return plain
@@ -61,7 +61,7 @@ export function expectedValue(value: unknown, limits: Limits): Value {
       const length = values.length
       for (let i = 0; i < length; i++) {
         if (budget.nodes <= 0) return [...items, `[truncated: ${length - i} more]`]
-        items.push(any(values[i], ancestors) ?? null)
+        items.push(any(values[i], ancestors, `${i}`) ?? null)
       }
     } catch (error) {
       items.push(unreadable(error))
@@ -80,8 +80,8 @@ export function expectedValue(value: unknown, limits: Limits): Value {
           entries.set('…', `[truncated: more than ${limits.maxNodes} values]`)
           break
         }
-        const shownKey = key.length > 128 ? String(any(key, ancestors)) : key
-        const recorded = any(value, ancestors)
+        const shownKey = key.length > 128 ? String(any(key, ancestors, '')) : key
+        const recorded = any(value, ancestors, key)
         if (recorded !== undefined) entries.set(shownKey, recorded)
       }
     } catch (error) {
@@ -90,7 +90,7 @@ export function expectedValue(value: unknown, limits: Limits): Value {
     return Object.fromEntries(entries)
   }
 
-  return any(value, [])
+  return any(value, [], '')
 }
 
 function cut(text: string, max: number): string {
@@ -124,11 +124,11 @@ function* enumerableKeys(object: object): Generator<string> {
 }
 
 /** A primitive, a date, bytes, an array, or an object to be read by its own enumerable fields. */
-function standIn(value: object, limit: number): unknown {
+function standIn(value: object, limit: number, key: string): unknown {
   if (isPlain(value)) return value
-  const first = special(value, limit, true)
+  const first = special(value, limit, key)
   if (first === value || typeof first !== 'object' || first === null || isPlain(first)) return first
-  return special(first, limit, false)
+  return special(first, limit, undefined)
 }
 
 function isPlain(value: object): boolean {
@@ -138,7 +138,8 @@ function isPlain(value: object): boolean {
   return typeof (value as { toJSON?: unknown }).toJSON !== 'function'
 }
 
-function special(value: object, limit: number, mayCallToJSON: boolean): unknown {
+/** `key`: what a toJSON is called with; undefined: it is not called. */
+function special(value: object, limit: number, key: string | undefined): unknown {
   if (value instanceof Uint8Array)
     return value.length === 0 ? new Uint8Array() : new Uint8Array(value)
   if (value instanceof DataView)
@@ -149,9 +150,9 @@ function special(value: object, limit: number, mayCallToJSON: boolean): unknown 
   const { _contentBytes, _contentType } = value as Record<string, unknown>
   if (_contentBytes instanceof Uint8Array && typeof _contentType === 'string')
     return { contentType: _contentType, content: _contentBytes }
-  if (mayCallToJSON) {
+  if (key !== undefined) {
     const { toJSON } = value as { toJSON?: unknown }
-    if (typeof toJSON === 'function') return toJSON.call(value, '')
+    if (typeof toJSON === 'function') return toJSON.call(value, key)
   }
   if (value instanceof Error) return errorFields(value)
   if (value instanceof Map) {
