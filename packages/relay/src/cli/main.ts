@@ -48,9 +48,11 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
       terminal.complain(`offpath: ${error.message}`)
       return 2
     }
-    const { code, message, stack } = error as NodeJS.ErrnoException
-    // Errors with our codes are written for users; others are faults of ours, and the stack says where.
-    terminal.complain(`offpath: ${code?.startsWith('OFFPATH_') ? message : (stack ?? message)}`)
+    const { code, syscall, message, stack } = error as NodeJS.ErrnoException
+    // Errors with our codes are written for users, and those of the system (EROFS, ENOSPC …) name their file; others
+    // are faults of ours, and the stack says where.
+    const told = code?.startsWith('OFFPATH_') || syscall !== undefined
+    terminal.complain(`offpath: ${told ? message : (stack ?? message)}`)
     return 1
   }
 }
