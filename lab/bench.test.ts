@@ -70,7 +70,10 @@ test('load delivers through each subject', async () => {
   expect(lanes(result, 'rag')).toEqual(['none', 'none', 'offpath', 'langfuse'])
   for (const row of result.rows) {
     // 100 requests a second of 3 observations, for 0.4 s.
-    expect(row).toMatchObject({ delivered: row.subject === 'none' ? 0 : 120, lost: 0 })
+    expect(row.lost).toBe(0)
+    if (row.subject === 'none') expect(row.delivered).toBe(0)
+    // Delivery is at least once.
+    else expect(row.delivered).toBeGreaterThanOrEqual(120)
     for (const field of ['loop_delay_max_ms', 'p50_ms', 'p99_ms', 'rss_mb', 'total_us']) {
       expect(row[field]).toEqual(expect.any(Number))
     }
