@@ -77,7 +77,8 @@ export type PlainRecord =
 /** `started` and `lost` are the running totals behind the frame; by default the starts so far, and 0. */
 export type PlainFrame = { readonly started?: number; readonly lost?: number } & (
   | { readonly records: readonly PlainRecord[] }
-  | { readonly json: readonly object[]; readonly parts?: readonly PlainPart[] }
+  /** A string is the text of a whole observation, for what JSON.stringify can't make. */
+  | { readonly json: readonly (object | string)[]; readonly parts?: readonly PlainPart[] }
   | { readonly blob: PlainSlice }
   | { readonly end: true }
   | { readonly kind: number; readonly payload: Buffer }
@@ -188,8 +189,10 @@ function payloadOf(frame: PlainFrame): { kind: number; payload: Buffer; starts: 
     return { kind: 1, payload: Buffer.concat(frame.records.map(encodeRecord)), starts }
   }
   if ('json' in frame) {
-    const starts = frame.json.filter((record) =>
-      ['start', 'event', 'observation'].includes((record as { record?: string }).record ?? ''),
+    const starts = frame.json.filter(
+      (record) =>
+        typeof record === 'string' ||
+        ['start', 'event', 'observation'].includes((record as { record?: string }).record ?? ''),
     ).length
     return { kind: 2, payload: encodeJsonRecords(frame.json, frame.parts ?? []), starts }
   }
@@ -219,8 +222,14 @@ function encodeFrame(
   return Buffer.concat([head, payload, words(footer >>> 0)])
 }
 
-function encodeJsonRecords(records: readonly object[], parts: readonly PlainPart[]): Buffer {
-  const text = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''))
+function encodeJsonRecords(
+  records: readonly (object | string)[],
+  parts: readonly PlainPart[],
+): Buffer {
+  const lines = records.map((record) =>
+    typeof record === 'string' ? record : JSON.stringify(record),
+  )
+  const text = Buffer.from(lines.map((line) => `${line}\n`).join(''))
   return Buffer.concat([
     words(text.length),
     padded(text),
