@@ -50,8 +50,12 @@ export class Encoder {
   recordAt: number = FIRST
   /** Payload bytes of large strings written in this turn. */
   turnBytes = 0
-  /** Names defined in this segment. */
-  readonly names: Map<string, number> = new Map()
+  /** Names defined in this segment, numbered from 1 in their order. */
+  readonly #names: Map<string, number> = new Map()
+  readonly #nameTexts: string[] = ['']
+  /** Which name followed a name last: keys come in the same order again and again, and comparing is cheaper than looking up. */
+  readonly #followers = new Uint16Array(MAX_NAMES + 1)
+  #lastName = 0
 
   readonly #limits: EncoderLimits
   readonly #recent: RecentStrings
@@ -117,7 +121,7 @@ export class Encoder {
     this.#nodesLeft = this.#limits.maxNodes
     this.#charsLeft = this.#limits.maxValueBytes
     const start = this.pos
-    const names = this.names.size
+    const names = this.nameCount
     try {
       this.#any(value, 0, '')
     } catch (error) {
@@ -129,10 +133,24 @@ export class Encoder {
     }
   }
 
+  /** How many names the segment has. */
+  get nameCount(): number {
+    return this.#names.size
+  }
+
+  /** The first `count` names of the segment, in their order. */
+  firstNames(count: number): string[] {
+    return this.#nameTexts.slice(1, count + 1)
+  }
+
   /** Keeps the first `count` names of the segment. */
   forgetNames(count: number): void {
-    let number = 0
-    for (const name of this.names.keys()) if (++number > count) this.names.delete(name)
+    const texts = this.#nameTexts
+    for (let number = count + 1; number < texts.length; number++) {
+      this.#names.delete(texts[number] as string)
+    }
+    texts.length = count + 1
+    this.#lastName = 0
   }
 
   /** `key`: where the value stands, for its toJSON. */
@@ -208,21 +226,29 @@ export class Encoder {
 
   /** A string that repeats within the segment (object keys, observation names): written once, then a number. */
   name(name: string): void {
-    if (typeof name !== 'string') {
-      this.value(name)
-      return
-    }
-    const known = this.names.get(name)
+    const guess = this.#followers[this.#lastName] as number
+    if (this.#nameTexts[guess] === name && guess !== 0) {
+      this.#lastName = guess
+      this.ensure(1)
+      this.words[this.pos++] = TAG.name | (guess << 8)
+    } else if (typeof name === 'string') this.#lookUpName(name)
+    else this.value(name)
+  }
+
+  #lookUpName(name: string): void {
+    const known = this.#names.get(name)
     if (known !== undefined) {
+      this.#followers[this.#lastName] = known
+      this.#lastName = known
       this.ensure(1)
       this.words[this.pos++] = TAG.name | (known << 8)
     } else if (
-      this.names.size < MAX_NAMES &&
+      this.#names.size < MAX_NAMES &&
       name.length <= MAX_NAME_CHARS &&
       name.isWellFormed()
     ) {
-      const number = this.names.size + 1
-      this.names.set(name, number)
+      const number = this.#nameTexts.push(name) - 1
+      this.#names.set(name, number)
       this.ensure(2 + name.length)
       const length = this.#writeUtf8(name, 2)
       this.words[this.pos + 1] = number
@@ -373,7 +399,7 @@ export class Encoder {
       plain = unreadable(error)
     }
     if (usual) {
-      this.#container(value, value, depth)
+      this.#container(value, value, depth, true)
     } else if (typeof plain !== 'object' || plain === null) {
       this.#any(plain, depth, '')
     } else if (plain instanceof Uint8Array) {
@@ -381,7 +407,7 @@ export class Encoder {
     } else if (plain instanceof Date) {
       this.date(plain.getTime())
     } else {
-      this.#container(value, plain, depth)
+      this.#container(value, plain, depth, false)
     }
   }
 
@@ -402,7 +428,7 @@ export class Encoder {
     }
   }
 
-  #container(identity: object, plain: object, depth: number): void {
+  #container(identity: object, plain: object, depth: number, usual: boolean): void {
     const ancestors = this.#ancestors
     for (let i = 0; i < depth; i++) {
       if (ancestors[i] === identity) {
@@ -416,7 +442,7 @@ export class Encoder {
     }
     ancestors[depth] = identity
     if (Array.isArray(plain)) this.#array(plain, depth + 1)
-    else this.#fields(plain as Record<string, unknown>, depth + 1)
+    else this.#fields(plain as Record<string, unknown>, depth + 1, usual)
     ancestors[depth] = undefined
   }
 
@@ -445,13 +471,13 @@ export class Encoder {
     this.words[at] = TAG.array | (count << 8)
   }
 
-  #fields(object: Record<string, unknown>, depth: number): void {
+  #fields(object: Record<string, unknown>, depth: number, usual: boolean): void {
     this.ensure(1)
     const at = this.pos++
     let count = 0
     let reading = true
     try {
-      const inherits = !isPlain(object)
+      const inherits = !usual && !isPlain(object)
       for (const key in object) {
         if (inherits && !Object.hasOwn(object, key)) continue
         let value: unknown

@@ -561,7 +561,7 @@ export class Recorder {
     if (result === ROTATED) this.#beginSegment()
     else if (result !== APPENDED) this.#forgetStrings()
     this.#startedBefore = this.#started
-    this.#namesBefore = encoder.names.size
+    this.#namesBefore = encoder.nameCount
     this.#recent.nextFrame()
     if (this.#referredContexts.length > 0) this.#referredContexts = []
     this.#vitals.flushMs += performance.now() - before
@@ -569,7 +569,7 @@ export class Recorder {
   }
 
   #beginSegment(): void {
-    this.#encoder.names.clear()
+    this.#encoder.forgetNames(0)
     this.#namesBefore = 0
     this.#contexts = 0
     this.#fresh = true
@@ -589,7 +589,7 @@ export class Recorder {
   /** What the frame in progress refers to, or can in what follows, and was recorded in the segment before it. */
   #preamble(): Buffer | undefined {
     if (this.#fresh) return undefined
-    const names = [...this.#encoder.names.keys()].slice(0, this.#namesBefore)
+    const names = this.#encoder.firstNames(this.#namesBefore)
     return preambleFrame(names, this.#recent.referred, this.#referredContexts)
   }
 
