@@ -227,7 +227,10 @@ export class FieldWriter {
     this.#at = (word + 1) << 2
   }
 
-  /** Ends the inline part; it goes to the data file when it has become long. */
+  /**
+   * Ends the inline part. It goes to the data file when it has become long, or when what stands before it lies at the
+   * end of the file: a value of one place is copied at once where it is exported.
+   */
   #closeInline(): void {
     const { out } = this
     const start = (this.#inline + 1) << 2
@@ -236,18 +239,51 @@ export class FieldWriter {
       out.at = this.#inline
       return
     }
-    this.#total += length
-    if (length > INLINE_BYTES) {
-      const place = this.data.append(out.bytes.subarray(start, this.#at))
-      out.at = this.#inline
-      this.#putPlace(place)
+    if (length > INLINE_BYTES || this.#endOfPlace() === this.data.mark()) {
+      this.#storeInline()
       return
     }
+    this.#total += length
     const end = (this.#at + 3) & ~3
     for (let i = this.#at; i < end; i++) out.bytes[i] = 0
     out.words[this.#inline] = length
     out.at = end >> 2
     this.#place = 0
+  }
+
+  #storeInline(): void {
+    const { out } = this
+    const start = (this.#inline + 1) << 2
+    out.at = this.#inline
+    this.#total += this.#at - start
+    this.#putPlace(this.data.append(out.bytes.subarray(start, this.#at)))
+  }
+
+  /** Offset behind the place that was written last, if it is in the file that is written to; else -1. */
+  #endOfPlace(): number {
+    const { words } = this.out
+    const last = this.#place
+    if (last === 0 || words[last + 1] !== this.data.file) return -1
+    return ((words[last + 2] as number) >>> 0) + ((words[last] as number) & PART_LENGTH)
+  }
+
+  /** A string is about to be stored that goes into the parts: what stands before it is stored before it. */
+  beforeStored(): void {
+    if (this.#at === (this.#inline + 1) << 2) return
+    this.#storeInline()
+    this.out.ensure(2)
+    this.#openInline(this.out.at)
+  }
+
+  /**
+   * Whether the inline part stands in the data file between the place before it and this one: strings that are repeated
+   * in the order in which they came first are one place again, with what lies between them.
+   */
+  #isBetween({ file, offset }: Place): boolean {
+    const start = (this.#inline + 1) << 2
+    const from = offset - (this.#at - start)
+    if (file !== this.data.file || this.#endOfPlace() !== from) return false
+    return this.data.holds(file, from, this.out.bytes, start, this.#at)
   }
 
   #putPlace({ file, offset, length }: Place): void {
@@ -259,8 +295,8 @@ export class FieldWriter {
     if (
       last !== 0 &&
       words[last + 1] === file &&
-      ((words[last + 2] as number) >>> 0) + ((words[last] as number) & 0x3fff_ffff) === offset &&
-      ((words[last] as number) & 0x3fff_ffff) + length < 0x3fff_ffff
+      ((words[last + 2] as number) >>> 0) + ((words[last] as number) & PART_LENGTH) === offset &&
+      ((words[last] as number) & PART_LENGTH) + length < PART_LENGTH
     ) {
       words[last] = (words[last] as number) + length
       return
@@ -281,7 +317,12 @@ export class FieldWriter {
       this.#isCut = true
       return
     }
-    this.#closeInline()
+    const between = this.#at - ((this.#inline + 1) << 2)
+    if (between > 0 && this.#isBetween(place)) {
+      this.out.at = this.#inline
+      this.#total += between
+      this.#putPlace({ file: place.file, offset: place.offset - between, length: between })
+    } else this.#closeInline()
     this.#total += place.length
     if (place.length > 0) this.#putPlace(place)
     this.out.ensure(2)

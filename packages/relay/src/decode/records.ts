@@ -822,6 +822,7 @@ export class RecordDecoder {
       return data.append(Buffer.from(LOST_MARKER))
     }
     const from = atHand ? inFrame : 0
+    this.#fields.beforeStored()
     const place = storeText(data, bytes, from, from + length, utf16, json)
     if (json) entry.json = place
     else entry.text = place

@@ -17,8 +17,13 @@ import type { Place } from './span.ts'
 //   … committed ──▶│ written, not committed │ in the buffer │
 //                  └ what a crash leaves here is written over
 //
-// Bytes gather in one buffer and go out with one writeSync, at the latest before a commit. Only what the index names
+// Bytes gather in a buffer and go out with one writeSync, at the latest before a commit. Only what the index names
 // counts. A place never spans two files: a file is left for the next one after a commit alone.
+//
+// A full buffer takes turns with another one, so that what was written last, 4 to 8 MB, is read from memory:
+//
+//   file   ……… │ #before, all written │ buffer: written │ not yet │
+//              └ memoryFrom           └ #base           └ #flushed └ at
 
 const ROTATE_BYTES = 64 * 1024 * 1024
 const BUFFER_BYTES = 4 * 1024 * 1024
@@ -40,6 +45,11 @@ export class DataWriter {
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   /** Where in `buffer` the next byte goes. */
   at = 0
+  /** Up to where `buffer` is in the file, and the offset there of `buffer[0]`. */
+  #flushed = 0
+  #base: number
+  /** The buffer that was filled before; its bytes end where those of `buffer` begin, or with the file before. */
+  #before: { buffer: Buffer; file: number; base: number; length: number } | undefined
   /** The file that is written to. */
   file: number
   /** The oldest file that is still there. */
@@ -50,8 +60,6 @@ export class DataWriter {
   #fd: number
   /** Files left since the last sync. */
   readonly #left: number[] = []
-  /** Bytes of the file before `buffer[0]`. */
-  #written: number
 
   constructor(
     directory: string,
@@ -64,7 +72,7 @@ export class DataWriter {
     this.#reader = new DataReader(directory)
     this.file = position.file
     this.firstFile = firstFile
-    this.#written = position.length
+    this.#base = position.length
     this.#fd = open(directory, position.file)
   }
 
@@ -73,6 +81,7 @@ export class DataWriter {
     if (this.at + bytes <= this.buffer.length) return
     try {
       this.flush()
+      this.#turn()
     } catch {
       // No space: kept until the commit, which tries again and tells.
     }
@@ -80,6 +89,18 @@ export class DataWriter {
     const longer = Buffer.allocUnsafeSlow(Math.max(this.at + bytes, this.at * 2))
     this.buffer.copy(longer, 0, 0, this.at)
     this.buffer = longer
+  }
+
+  /** All is written: goes on in the other buffer. */
+  #turn(): void {
+    const { buffer, at, file } = this
+    const usual = this.#before?.buffer ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    // One that a huge value made longer is not kept.
+    const isUsual = buffer.length === BUFFER_BYTES
+    this.#before = isUsual ? { buffer, file, base: this.#base, length: at } : undefined
+    this.buffer = usual
+    this.#base += at
+    this.at = this.#flushed = 0
   }
 
   /** The oldest file that something new may refer to. */
@@ -97,7 +118,7 @@ export class DataWriter {
 
   /** Offset in the file of the next byte. */
   mark(): number {
-    return this.#written + this.at
+    return this.#base + this.at
   }
 
   /** The place of all that was put behind a mark. */
@@ -108,30 +129,49 @@ export class DataWriter {
   /** Bytes that were appended, committed or not. */
   read(place: Place): Buffer {
     const bytes = Buffer.allocUnsafe(place.length)
-    const buffered = place.file === this.file ? place.offset + place.length - this.#written : 0
-    if (buffered > 0) {
-      const inFile = Math.max(0, place.length - buffered)
-      const from = place.offset + inFile - this.#written
-      this.buffer.copy(bytes, inFile, from, from + place.length - inFile)
-      if (inFile > 0) this.#reader.read({ ...place, length: inFile }, bytes, 0)
-    } else this.#reader.read(place, bytes, 0)
+    this.load(place, bytes, 0)
     return bytes
+  }
+
+  /** Puts a place's bytes to `into[at]`, from memory as far as they are there. As `DataReader.read` otherwise. */
+  load(place: Place, into: Buffer, at: number): boolean {
+    const { file, offset, length } = place
+    const end = offset + length
+    let from = end
+    if (file === this.file && end > this.#base) {
+      from = Math.max(offset, this.#base)
+      this.buffer.copy(into, at + from - offset, from - this.#base, end - this.#base)
+    }
+    const before = this.#before
+    if (
+      before?.file === file &&
+      from > Math.max(offset, before.base) &&
+      from <= before.base + before.length
+    ) {
+      const to = from
+      from = Math.max(offset, before.base)
+      before.buffer.copy(into, at + from - offset, from - before.base, to - before.base)
+    }
+    return from === offset || this.#reader.read({ file, offset, length: from - offset }, into, at)
+  }
+
+  /** Whether the bytes from `from` to `to` are those at the offset of the file; false as well when that can't be told cheaply. */
+  holds(file: number, offset: number, bytes: Buffer, from: number, to: number): boolean {
+    const start = offset - this.#base
+    if (file !== this.file || start < 0 || start + to - from > this.at) return false
+    const { buffer } = this
+    for (let i = from; i < to; i++) if (buffer[start + i - from] !== bytes[i]) return false
+    return true
   }
 
   /** Hands the gathered bytes to the kernel. Throws when it does not take them all; the rest is kept. */
   flush(): void {
-    let from = 0
-    try {
-      while (from < this.at) {
-        const length = Math.min(this.at - from, MAX_WRITE_BYTES)
-        from += writeSync(this.#fd, this.buffer, from, length, this.#written + from)
-      }
-    } finally {
-      this.buffer.copyWithin(0, from, this.at)
-      this.#written += from
-      this.at -= from
+    while (this.#flushed < this.at) {
+      const length = Math.min(this.at - this.#flushed, MAX_WRITE_BYTES)
+      const offset = this.#base + this.#flushed
+      this.#flushed += writeSync(this.#fd, this.buffer, this.#flushed, length, offset)
     }
-    if (this.buffer.length > BUFFER_BYTES) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    if (this.buffer.length > BUFFER_BYTES) this.#turn()
   }
 
   get position(): DataPosition {
@@ -147,7 +187,7 @@ export class DataWriter {
 
   /** After a commit: a full file is left for the next one. Never throws: the commit has happened. */
   rotate(): void {
-    if (this.#written < this.#rotateBytes) return
+    if (this.mark() < this.#rotateBytes) return
     let next: number
     try {
       next = open(this.#directory, this.file + 1)
@@ -157,8 +197,9 @@ export class DataWriter {
     }
     this.#left.push(this.#fd)
     this.#fd = next
+    this.#turn()
     this.file++
-    this.#written = 0
+    this.#base = 0
     // The kernel has written older ones out long since.
     if (this.#left.length > MAX_LEFT) closeSync(this.#left.shift() as number)
   }

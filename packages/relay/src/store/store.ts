@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib'
 import { crashPoint } from '../crash-point.ts'
 import { allocateChunk, readSpans } from './chunk.ts'
 import { ChunkBuilder, type PlacedChunk } from './chunk-builder.ts'
-import { DataReader, DataWriter, dataBytes, dataFileBytes } from './data-files.ts'
+import { DataWriter, dataBytes, dataFileBytes } from './data-files.ts'
 import { putSpan } from './put-span.ts'
 import { openDatabase } from './schema.ts'
 import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
@@ -118,7 +118,6 @@ export class Store {
   readonly chunks: ChunkBuilder
   readonly #directory: string
   readonly #database: DatabaseSync
-  readonly #reader: DataReader
   readonly #resources = new Map<string, { id: number; resource: Resource }>()
   readonly #byId = new Map<number, Resource>()
   readonly #exporters = new Map<string, number>()
@@ -144,7 +143,6 @@ export class Store {
     const firstFile = this.#meta('first_file') ?? 1
     this.data = new DataWriter(directory, { file, length }, firstFile, options.rotateBytes)
     this.chunks = new ChunkBuilder(this.data)
-    this.#reader = new DataReader(directory)
     for (const row of this.#sql.resources.all()) {
       const resource = JSON.parse(String(row.json)) as Resource
       this.#byId.set(Number(row.id), resource)
@@ -410,7 +408,7 @@ export class Store {
   /** Null: they are not what was written. */
   #loadSpans(chunk: Omit<ChunkInfo, 'states'>): StoredSpan[] | null {
     const bytes = allocateChunk(chunk.length)
-    if (!this.#reader.read(chunk, bytes, 0) || crc32(bytes) !== chunk.crc) return null
+    if (!this.data.load(chunk, bytes, 0) || crc32(bytes) !== chunk.crc) return null
     return readSpans(bytes, this.#byId.get(chunk.resource) as Resource, this.#loadText)
   }
 
@@ -434,7 +432,7 @@ export class Store {
   /** Writes the bytes of all parts to `into[at]`; returns the position behind them. Bytes that are gone are spaces. */
   loadParts(parts: readonly Part[], into: Buffer, at: number): number {
     for (const part of parts) {
-      if (isPlace(part)) this.#reader.read(part, into, at)
+      if (isPlace(part)) this.data.load(part, into, at)
       else part.copy(into, at)
       at += part.length
     }
@@ -624,7 +622,6 @@ export class Store {
     // The index first: a file that it still names must be there.
     this.#transaction(() => this.#sql.putMeta.run('first_file', keep))
     this.data.removeBefore(keep)
-    this.#reader.close()
   }
 
   #forgetResources(): void {
@@ -642,7 +639,6 @@ export class Store {
 
   close(): void {
     this.data.close()
-    this.#reader.close()
     this.#database.close()
   }
 }

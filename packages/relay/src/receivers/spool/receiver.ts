@@ -18,7 +18,7 @@ import { type ReaderContext, WriterReader } from './writer-reader.ts'
 //   poll:  list → read every writer → commit (spans, cursors, open spans, counters) → delete segments → answer flushes
 
 /** A turn of polling after data, and after a while without any. */
-const BUSY_MS = 40
+const BUSY_MS = 100
 const IDLE_MS = 250
 const BUSY_FOR_MS = 1000
 const LIFE_EVERY_MS = 1000
