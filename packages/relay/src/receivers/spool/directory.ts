@@ -16,11 +16,14 @@ export interface Listing {
   readonly flushes: readonly { readonly writer: string; readonly path: string }[]
   /** Files in memory that wait for writers to take them over. */
   readonly freeFiles: number
+  /** Paths of such files that a writer has taken and not yet made a segment of. */
+  readonly claims: readonly string[]
   /** Directories that could not be listed, and why. */
   readonly problems: readonly { readonly directory: string; readonly error: string }[]
 }
 
 const SEGMENT = /^([0-9a-f]{16})-(\d{8})\.seg$/
+const CLAIM = /^[0-9a-f]{16}-\d{8}\.seg\.claim$/
 const FLUSH = /^([0-9a-f]{16})\.flush$/
 
 /** What lies in the directories, of which the first is memory-backed and others are on disk. */
@@ -28,6 +31,7 @@ export function listSpool(directories: readonly string[]): Listing {
   const segments = new Map<string, SegmentFile[]>()
   const flushes: { writer: string; path: string }[] = []
   const problems: { directory: string; error: string }[] = []
+  const claims: string[] = []
   let freeFiles = 0
   directories.forEach((directory, index) => {
     let names: string[] = []
@@ -53,10 +57,11 @@ export function listSpool(directories: readonly string[]): Listing {
       } else {
         const writer = FLUSH.exec(name)?.[1]
         if (writer !== undefined) flushes.push({ writer, path: join(directory, name) })
+        else if (CLAIM.test(name)) claims.push(join(directory, name))
         else if (name.endsWith('.free')) freeFiles++
       }
     }
   })
   for (const files of segments.values()) files.sort((a, b) => a.number - b.number)
-  return { segments, flushes, freeFiles, problems }
+  return { segments, flushes, freeFiles, claims, problems }
 }

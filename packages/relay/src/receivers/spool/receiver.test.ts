@@ -1022,6 +1022,38 @@ describe('files that are handed back', () => {
   })
 })
 
+describe('a claim', () => {
+  const path = (directory: string, number: number): string => {
+    return join(directory, `${segmentName(WRITER, number)}.claim`)
+  }
+
+  test('that its writer left behind is deleted, whatever its time says', () => {
+    mkdirSync(harness.memory, { recursive: true })
+    const times = [1, Date.now() / 1000 + 86_400]
+    times.forEach((time, number) => {
+      writeFileSync(path(harness.memory, number), Buffer.alloc(300_000))
+      utimesSync(path(harness.memory, number), time, time)
+    })
+    harness.drain(50)
+    expect(harness.files('.claim')).toHaveLength(2)
+    harness.drain(15)
+    expect(harness.files('.claim')).toEqual([])
+  })
+
+  test('of a name that comes and goes is left to its writers, as is what cannot be deleted', () => {
+    mkdirSync(join(path(harness.memory, 9), 'not empty'), { recursive: true })
+    for (let i = 0; i < 4; i++) {
+      writeFileSync(path(harness.memory, 1), '')
+      harness.drain(30)
+      expect(existsSync(path(harness.memory, 1))).toBe(true)
+      unlinkSync(path(harness.memory, 1))
+      harness.drain(1)
+    }
+    expect(harness.files('.claim')).toHaveLength(1)
+    expect(harness.lines.filter((line) => line.includes('claim'))).toHaveLength(2)
+  })
+})
+
 describe('the lease', () => {
   test('one relay reads a directory', () => {
     expect(() => takeLease(harness.memory)).toThrow(/another relay reads the spool/)

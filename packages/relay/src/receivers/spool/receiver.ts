@@ -33,6 +33,8 @@ const BATCH_ARENA_WORDS = 1024 * 1024
 /** Files in memory that wait for writers to take them over; a smaller one is not worth it. */
 const MAX_FREE_FILES = 4
 const MIN_FREE_BYTES = 128 * 1024
+/** Between claiming a file and making it a segment a writer takes microseconds. */
+const CLAIM_MS = 60_000
 
 export interface ReceiverOptions {
   /** Memory-backed directory, then the one on disk. */
@@ -81,6 +83,8 @@ export class SpoolReceiver {
   #room = { bytes: 0 }
   #dangling = 0
   #freeFiles = 0
+  /** Files that writers have claimed, and when they were seen first. */
+  #claims = new Map<string, number>()
   /** Data files before it are left. */
   #leftFiles = 0
   #first = 0
@@ -259,7 +263,8 @@ export class SpoolReceiver {
   }
 
   #list(now: number): void {
-    const { segments, flushes, freeFiles, problems } = listSpool(this.#options.directories)
+    const listing = listSpool(this.#options.directories)
+    const { segments, flushes, freeFiles, problems } = listing
     this.#freeFiles = freeFiles
     this.#listedAt = now
     this.#listing++
@@ -276,6 +281,29 @@ export class SpoolReceiver {
     }
     for (const [id, reader] of this.#writers) if (!segments.has(id)) reader.setFiles([])
     this.#flushes.set(flushes)
+    this.#removeClaims(listing.claims, now)
+  }
+
+  /**
+   * What a writer claimed and left so: it died in between, and the file counts against the spool's cap. Should it only have
+   * been stopped, it finds its claim gone and opens another file.
+   */
+  #removeClaims(paths: readonly string[], now: number): void {
+    const before = this.#claims
+    this.#claims = new Map()
+    for (const path of paths) {
+      let since = before.get(path) ?? now
+      if (now - since > CLAIM_MS) {
+        try {
+          unlinkSync(path)
+          continue
+        } catch (error) {
+          this.#log('cannot delete a claim that is left', { path, error: (error as Error).message })
+          since = now
+        }
+      }
+      this.#claims.set(path, since)
+    }
   }
 
   /** Each writer in turn, and the first one of the last batch is the last of this. */
