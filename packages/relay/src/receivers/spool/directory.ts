@@ -18,6 +18,8 @@ export interface Listing {
   readonly freeFiles: number
   /** Paths of such files that a writer has taken and not yet made a segment of. */
   readonly claims: readonly string[]
+  /** False: in a directory that could not be listed there may be more. */
+  readonly complete: boolean
   /** Directories that could not be listed, and why. */
   readonly problems: readonly { readonly directory: string; readonly error: string }[]
 }
@@ -33,12 +35,14 @@ export function listSpool(directories: readonly string[]): Listing {
   const problems: { directory: string; error: string }[] = []
   const claims: string[] = []
   let freeFiles = 0
+  let complete = true
   directories.forEach((directory, index) => {
     let names: string[] = []
     try {
       if (!lstatSync(directory).isDirectory()) throw new Error('is not a directory')
       names = readdirSync(directory)
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') complete = false
       problems.push({ directory, error: (error as Error).message })
     }
     for (const name of names) {
@@ -63,5 +67,5 @@ export function listSpool(directories: readonly string[]): Listing {
     }
   })
   for (const files of segments.values()) files.sort((a, b) => a.number - b.number)
-  return { segments, flushes, freeFiles, claims, problems }
+  return { segments, flushes, freeFiles, claims, complete, problems }
 }

@@ -1,4 +1,4 @@
-import {
+import fs, {
   existsSync,
   mkdirSync,
   readFileSync,
@@ -8,9 +8,10 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import {
   bytesBlob,
   encodeSegment,
@@ -732,6 +733,76 @@ describe('a writer that is dead', () => {
     })
     harness.drain()
     expect(harness.spans()).toMatchObject([{ interrupted: true }])
+  })
+})
+
+/** Makes a call of the file system fail where `path` is named, until the function it returns is called. */
+function refuse(call: 'unlinkSync' | 'readdirSync', path: string, code: string): () => void {
+  const original = fs[call] as (...args: unknown[]) => unknown
+  const set = (to: typeof original): void => {
+    Object.assign(fs, { [call]: to })
+    syncBuiltinESMExports()
+  }
+  set((...args) => {
+    if (args[0] === path) throw Object.assign(new Error(`${code}: refused`), { code })
+    return original(...args)
+  })
+  onTestFinished(() => set(original))
+  return () => set(original)
+}
+
+describe('a dead writer whose segment cannot be deleted', () => {
+  const segment: PlainSegment = {
+    header: dead,
+    losses: [3],
+    frames: [{ ...frame(...whole(1), start(2)), started: 5, lost: 3 }],
+  }
+
+  test('is read once, and forgotten when it can be', () => {
+    const path = harness.write(segment)
+    const allow = refuse('unlinkSync', path, 'EPERM')
+    const check = (): void => {
+      expect(harness.names()).toEqual(['span 1', 'span 2'])
+      expect(harness.counters()).toMatchObject({ accepted: 2, 'lost.spool_full': 3 })
+      expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
+    }
+    harness.drain(200)
+    check()
+    harness.restart()
+    harness.drain(200)
+    check()
+    expect(harness.lines.filter((line) => line.includes('cannot delete')).length).toBeLessThan(9)
+    allow()
+    harness.drain(90)
+    check()
+    expect(existsSync(path)).toBe(false)
+    expect(harness.store.writers()).toEqual([])
+  })
+
+  test('is not taken for gone while the directory cannot be listed', () => {
+    harness.write(segment)
+    harness.receiver.poll()
+    harness.restart()
+    const allow = refuse('readdirSync', harness.memory, 'EMFILE')
+    harness.drain()
+    expect(harness.names()).toEqual(['span 1'])
+    allow()
+    harness.drain()
+    expect(harness.names()).toEqual(['span 1', 'span 2'])
+    expect(harness.counters()).toMatchObject({ accepted: 2, 'lost.spool_full': 3 })
+    expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
+  })
+
+  test('is not read again when the directory could not be listed', () => {
+    const path = harness.write(segment)
+    refuse('unlinkSync', path, 'EACCES')
+    harness.drain()
+    const allow = refuse('readdirSync', harness.memory, 'EACCES')
+    harness.drain(90)
+    allow()
+    harness.drain(90)
+    expect(harness.names()).toEqual(['span 1', 'span 2'])
+    expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
   })
 })
 

@@ -76,6 +76,7 @@ export class SpoolReceiver {
   /** Of a commit that failed: nothing is read until it went through. */
   #pending: Pending | null = null
   #listing = 0
+  #isListed = false
   #listedAt = Number.NEGATIVE_INFINITY
   #touchedAt = Number.NEGATIVE_INFINITY
   #lifeAt = Number.NEGATIVE_INFINITY
@@ -264,10 +265,11 @@ export class SpoolReceiver {
 
   #list(now: number): void {
     const listing = listSpool(this.#options.directories)
-    const { segments, flushes, freeFiles, problems } = listing
+    const { segments, flushes, freeFiles, complete, problems } = listing
     this.#freeFiles = freeFiles
     this.#listedAt = now
-    this.#listing++
+    this.#isListed = complete
+    if (complete) this.#listing++
     for (const problem of problems) this.#log('cannot list the spool', { ...problem })
     for (const [id, files] of segments) {
       let reader = this.#writers.get(id)
@@ -323,6 +325,8 @@ export class SpoolReceiver {
     this.#first = readers.length === 0 ? 0 : (this.#first + 1) % readers.length
     // They may have opened another segment since the directories were listed.
     if (silent.length > 0) this.#list(now)
+    // Of one that has segments which are not to be seen now, nothing is to be closed or forgotten.
+    if (!this.#isListed) silent.length = 0
     for (const { reader, life } of silent) {
       if (!this.#hasRoom(0)) break
       this.#apart(reader, () => {

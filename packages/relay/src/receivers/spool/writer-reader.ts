@@ -169,22 +169,29 @@ export class WriterReader {
     return null
   }
 
-  /** The files that there are now. Those already read (a crash before they were deleted) are to be deleted. */
+  /**
+   * The files that there are now. Those already read (a crash before they were deleted, or the system refused) are to be
+   * deleted.
+   */
   setFiles(files: readonly SegmentFile[]): void {
     const finished = this.#finished
     this.#files = files.filter(({ number }) => number > finished)
+    this.#isLeft = false
     if (this.#files.length === files.length) return
     const waiting = new Set(this.done.map(({ path }) => path))
     for (const file of files) {
       if (file.number > finished || waiting.has(file.path)) continue
-      if (!this.#context.mayDelete(file.path)) continue
       // What is no segment of this writer was not read, and is none of ours.
       const start = this.#headerOf(file)
-      if (start === null || start === LATER) continue
+      if (start === null) continue
+      this.#isLeft = true
+      if (start === LATER || !this.#context.mayDelete(file.path)) continue
       this.done.push(file)
       this.changed = true
     }
   }
+  /** A file that was read is still there. */
+  #isLeft = false
 
   get segments(): number {
     return this.#files.length
@@ -608,8 +615,9 @@ export class WriterReader {
     count('interrupted', closed)
     if (closed > 0) this.changed = true
     if (!overdue) {
-      // Its row goes after its files, or a crash between would have them read again.
-      if (this.done.length === 0 && !this.changed) this.isGone = this.changed = true
+      // Its row goes after its files, or they would be read again.
+      if (this.done.length === 0 && !this.changed && !this.#isLeft)
+        this.isGone = this.changed = true
       return
     }
     this.#quiet = true
