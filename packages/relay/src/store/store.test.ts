@@ -330,13 +330,13 @@ describe('opening', () => {
     expect(error).toBeInstanceOf(StoreError)
     expect(error).toMatchObject({ code: 'OFFPATH_STORE_VERSION' })
     expect((error as Error).message).toMatch(
-      /^the store .* has version 99, this offpath knows 1: [^\n]*$/,
+      /^the store .* has version 99, this offpath knows 2: [^\n]*$/,
     )
     expect(caught(() => StoreReader.open(directory))).toMatchObject({
       code: 'OFFPATH_STORE_VERSION',
     })
     const again = new DatabaseSync(join(directory, 'offpath.db'))
-    again.exec('PRAGMA user_version = 1')
+    again.exec('PRAGMA user_version = 2')
     again.close()
     store = new Store(directory)
   })

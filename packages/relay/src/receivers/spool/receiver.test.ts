@@ -921,6 +921,61 @@ describe('a writer whose heartbeat is overdue', () => {
     expect(harness.law()).toMatchObject({ accepted: 3, held: 3 })
   })
 
+  test.each([false, true])(
+    'comes back after it was given up: what it had lost is not counted again (restarts: %s)',
+    (restarts) => {
+      const loss = (...losses: number[]): PlainRecord => ({ type: 'loss', losses })
+      const one: PlainSegment = {
+        header: foreign,
+        losses: [3],
+        frames: [
+          { ...frame(loss(3), ...whole(1), start(2)), started: 5, lost: 3 },
+          { ...frame(loss(3, 1), ...whole(3)), started: 7, lost: 4 },
+        ],
+      }
+      const two: PlainSegment = {
+        number: 2,
+        previous: { segment: 1, length: encodeSegment(one).length },
+        header: foreign,
+        losses: [3, 1, 0, 2],
+        frames: [
+          { ...frame(loss(3, 1, 0, 2), ...whole(10)), started: 10, lost: 6 },
+          { ...frame(loss(4, 1, 0, 2), ...whole(12)), started: 12, lost: 7 },
+        ],
+      }
+      const three: PlainSegment = {
+        number: 3,
+        previous: { segment: 2, length: encodeSegment(two).length },
+        header: foreign,
+        losses: [4, 1, 0, 2],
+        frames: [
+          { ...frame(...whole(13)), started: 13, lost: 7 },
+          { end: true, lost: 7 },
+        ],
+      }
+      const lost = [
+        { 'lost.spool_full': 3, 'lost.slow_disk': 1 },
+        { 'lost.spool_full': 4, 'lost.slow_disk': 1, 'lost.segment_removed': 2 },
+      ]
+      for (const [i, segment] of [one, two, three].entries()) {
+        const path = harness.write(segment)
+        harness.drain()
+        if (restarts) {
+          harness.restart()
+          harness.drain()
+        }
+        harness.now += HOUR + 71_000
+        harness.drain(4)
+        expect(existsSync(path)).toBe(false)
+        expect(harness.store.writers()).toEqual([])
+        if (restarts) harness.restart()
+        expect(harness.counters()).toMatchObject(lost[Math.min(i, 1)] as object)
+        expect(harness.counters()).not.toHaveProperty('lost.corrupt')
+      }
+      expect(harness.law()).toMatchObject({ accepted: 6, held: 6 })
+    },
+  )
+
   test('without a promise, only after an hour', () => {
     harness.write({
       ...segment,

@@ -10,7 +10,7 @@ import { listSpool, type SegmentFile } from './directory.ts'
 import { FlushRequests } from './flush-requests.ts'
 import { type Lease, takeLease } from './lease.ts'
 import { ReadBuffer, type WriterHeader } from './segment.ts'
-import { type ReaderContext, WriterReader } from './writer-reader.ts'
+import { type ReaderContext, type Silent, WriterReader } from './writer-reader.ts'
 
 // The spool receiver: looks for segments, reads each writer's in the order of their numbers, commits what came of
 // them, and deletes what is read and committed.
@@ -277,6 +277,8 @@ export class SpoolReceiver {
         const header = WriterReader.headerOf(files, this.#context)
         if (header === null) continue
         reader = new WriterReader(this.#context, header, now)
+        const losses = this.#store.lossesOf(id)
+        if (losses !== null) reader.knowLosses(losses)
         this.#writers.set(id, reader)
       }
       reader.setFiles(files)
@@ -311,7 +313,7 @@ export class SpoolReceiver {
   /** Each writer in turn, and the first one of the last batch is the last of this. */
   #readAll(now: number, isLifeDue: boolean): number {
     const readers = [...this.#writers.values()]
-    const silent: { readonly reader: WriterReader; readonly life: 'overdue' | 'dead' }[] = []
+    const silent: { readonly reader: WriterReader; readonly life: Silent }[] = []
     let bytes = 0
     for (let i = 0; i < readers.length && this.#hasRoom(0); i++) {
       const reader = readers[(this.#first + i) % readers.length] as WriterReader
@@ -319,7 +321,7 @@ export class SpoolReceiver {
         const read = reader.read(false)
         bytes += read
         const life = isLifeDue && read === 0 ? reader.life(now) : 'alive'
-        if (life === 'overdue' || life === 'dead') silent.push({ reader, life })
+        if (life !== 'alive' && life !== 'unknown') silent.push({ reader, life })
       })
     }
     this.#first = readers.length === 0 ? 0 : (this.#first + 1) % readers.length
@@ -330,7 +332,7 @@ export class SpoolReceiver {
     for (const { reader, life } of silent) {
       if (!this.#hasRoom(0)) break
       this.#apart(reader, () => {
-        bytes += this.#readLast(reader, life === 'overdue')
+        bytes += this.#readLast(reader, life)
       })
     }
     this.#buffer.shrink()
@@ -348,11 +350,11 @@ export class SpoolReceiver {
   }
 
   /** What a writer wrote before it died is read first; then what it left open is closed. */
-  #readLast(reader: WriterReader, overdue: boolean): number {
+  #readLast(reader: WriterReader, life: Silent): number {
     const bytes = reader.read(false)
     if (bytes > 0) return bytes
-    const rest = overdue ? 0 : reader.read(true)
-    if (rest === 0) reader.interrupt(overdue)
+    const rest = life === 'overdue' ? 0 : reader.read(true)
+    if (rest === 0) reader.interrupt(life)
     return rest
   }
 

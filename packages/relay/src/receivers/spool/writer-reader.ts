@@ -68,6 +68,9 @@ interface OpenSegment {
   readonly tables: Tables
 }
 
+/** How a writer is that is not seen to live. */
+export type Silent = Exclude<Life, 'alive' | 'unknown'>
+
 const MAX_OFFSET = Number.MAX_SAFE_INTEGER
 const LATER = 'later'
 
@@ -128,9 +131,7 @@ export class WriterReader {
     state.started = known.started
     state.lost = known.lost
     state.seen = known.seen
-    known.losses.forEach((total, slot) => {
-      state.losses[slot] = total
-    })
+    this.#takeTotals(known.losses)
     ;[state.lastSeconds, state.lastNanos] = known.last
     this.#finished = known.segment - 1
     this.#interrupted = known.interrupted
@@ -146,6 +147,17 @@ export class WriterReader {
       }
     }
     if (blobs !== null) state.blobs.restore(blobs)
+  }
+
+  /** What it had lost when it was given up is counted. */
+  knowLosses(saved: string): void {
+    this.#takeTotals(JSON.parse(saved) as number[])
+  }
+
+  #takeTotals(losses: readonly number[]): void {
+    losses.forEach((total, slot) => {
+      this.state.losses[slot] = total
+    })
   }
 
   /** The header of the first file that has a good one; null: none. */
@@ -605,8 +617,9 @@ export class WriterReader {
     return statSync(file.path, { throwIfNoEntry: false })
   }
 
-  /** The writer is dead, or `overdue` and perhaps so: its open observations end as interrupted. */
-  interrupt(overdue: boolean): void {
+  /** The writer is dead, or perhaps so: its open observations end as interrupted. */
+  interrupt(life: Silent): void {
+    const overdue = life === 'overdue'
     if (overdue ? this.#quiet : this.#files.length > 0) return
     if (this.#files.length === 0) this.#giveUpRestored()
     const { assembler, count } = this.#context
@@ -616,8 +629,10 @@ export class WriterReader {
     if (closed > 0) this.changed = true
     if (!overdue) {
       // Its row goes after its files, or they would be read again.
-      if (this.done.length === 0 && !this.changed && !this.#isLeft)
+      if (this.done.length === 0 && !this.changed && !this.#isLeft) {
         this.isGone = this.changed = true
+        this.#mayReturn = life === 'given-up'
+      }
       return
     }
     this.#quiet = true
@@ -627,8 +642,9 @@ export class WriterReader {
     this.#saveGiven = true
   }
   #saveGiven = false
-  /** Nothing more will come of it. */
+  /** Nothing more will come of it, and nothing is kept but what it lost if it may come back. */
   isGone = false
+  #mayReturn = false
 
   // --- what is committed ---
 
@@ -645,6 +661,8 @@ export class WriterReader {
       resource: state.resource,
       ...(this.#headerSaved ? {} : { header: JSON.stringify(this.header) }),
       state: this.isGone ? null : JSON.stringify(this.#saved()),
+      ...(this.#mayReturn &&
+        state.losses.some(Boolean) && { losses: JSON.stringify(state.losses) }),
       open: state.open.size,
       ...((put.length > 0 || remove.length > 0) && { openSpans: { put, remove } }),
       ...(leaving && { openBlobs: state.blobs.size > 0 ? state.blobs.save() : null }),
