@@ -976,6 +976,17 @@ describe('a writer whose heartbeat is overdue', () => {
     },
   )
 
+  test('is given up: its file, which it may still write to, is handed to nobody', () => {
+    const fields = [[FIELD.input, 'x'.repeat(150_000)]] as const
+    const path = harness.write({ header: foreign, frames: [frame(start(1, { fields }))] })
+    harness.drain()
+    harness.now += HOUR + 71_000
+    harness.drain(4)
+    expect(harness.names()).toEqual(['span 1'])
+    expect(existsSync(path)).toBe(false)
+    expect(harness.files('.free')).toEqual([])
+  })
+
   test('without a promise, only after an hour', () => {
     harness.write({
       ...segment,

@@ -6,11 +6,11 @@ import { crashPoint } from '../../crash-point.ts'
 import { JsonDecoder } from '../../decode/json-records.ts'
 import { RecordDecoder } from '../../decode/records.ts'
 import type { Batch, Store } from '../../store/store.ts'
-import { listSpool, type SegmentFile } from './directory.ts'
+import { listSpool } from './directory.ts'
 import { FlushRequests } from './flush-requests.ts'
 import { type Lease, takeLease } from './lease.ts'
 import { ReadBuffer, type WriterHeader } from './segment.ts'
-import { type ReaderContext, type Silent, WriterReader } from './writer-reader.ts'
+import { type DoneFile, type ReaderContext, type Silent, WriterReader } from './writer-reader.ts'
 
 // The spool receiver: looks for segments, reads each writer's in the order of their numbers, commits what came of
 // them, and deletes what is read and committed.
@@ -318,7 +318,7 @@ export class SpoolReceiver {
     for (let i = 0; i < readers.length && this.#hasRoom(0); i++) {
       const reader = readers[(this.#first + i) % readers.length] as WriterReader
       this.#apart(reader, () => {
-        const read = reader.read(false)
+        const read = reader.read('unknown')
         bytes += read
         const life = isLifeDue && read === 0 ? reader.life(now) : 'alive'
         if (life !== 'alive' && life !== 'unknown') silent.push({ reader, life })
@@ -351,9 +351,9 @@ export class SpoolReceiver {
 
   /** What a writer wrote before it died is read first; then what it left open is closed. */
   #readLast(reader: WriterReader, life: Silent): number {
-    const bytes = reader.read(false)
+    const bytes = reader.read('unknown')
     if (bytes > 0) return bytes
-    const rest = life === 'overdue' ? 0 : reader.read(true)
+    const rest = life === 'overdue' ? 0 : reader.read(life)
     if (rest === 0) reader.interrupt(life)
     return rest
   }
@@ -393,7 +393,7 @@ export class SpoolReceiver {
     if (leaving.length > 0) this.#delete(leaving)
   }
 
-  #delete(files: readonly SegmentFile[]): void {
+  #delete(files: readonly DoneFile[]): void {
     for (const file of files) {
       const { path } = file
       crashPoint('unlink')
@@ -412,10 +412,9 @@ export class SpoolReceiver {
   }
 
   /** Gives a file in memory to the next writer that opens a segment: its pages are there already. */
-  #handBack({ path, onDisk }: SegmentFile): boolean {
-    if (onDisk || this.#freeFiles >= MAX_FREE_FILES || statSync(path).size < MIN_FREE_BYTES) {
-      return false
-    }
+  #handBack({ path, onDisk, isClosed }: DoneFile): boolean {
+    if (onDisk || !isClosed || this.#freeFiles >= MAX_FREE_FILES) return false
+    if (statSync(path).size < MIN_FREE_BYTES) return false
     renameSync(path, join(dirname(path), `${randomBytes(8).toString('hex')}.free`))
     this.#freeFiles++
     return true

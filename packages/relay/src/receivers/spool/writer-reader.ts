@@ -53,12 +53,19 @@ export interface ReaderContext {
   mayDelete(path: string): boolean
 }
 
+export interface DoneFile extends SegmentFile {
+  /** Nobody writes to it any more: a writer may take it over. */
+  readonly isClosed: boolean
+}
+
 interface End {
   readonly length: number
   readonly size: number
   readonly isFinal: boolean
   /** The writer has told its length. */
   readonly isSealed: boolean
+  /** The writer has gone on to a later one, or is dead for certain. */
+  readonly isClosed: boolean
 }
 
 interface OpenSegment {
@@ -93,7 +100,7 @@ export class WriterReader {
   readonly state: WriterState
   header: WriterHeader
   /** Files read to their end, to be deleted after the next commit. */
-  done: SegmentFile[] = []
+  done: DoneFile[] = []
   /** Something is to be committed. */
   changed = false
   /** Open observations of which nothing is left. */
@@ -198,7 +205,7 @@ export class WriterReader {
       if (start === null) continue
       this.#isLeft = true
       if (start === LATER || !this.#context.mayDelete(file.path)) continue
-      this.done.push(file)
+      this.done.push({ ...file, isClosed: false })
       this.changed = true
     }
   }
@@ -219,8 +226,8 @@ export class WriterReader {
     }
   }
 
-  /** Reads what there is, as far as the batch has room. `dead`: nobody writes any more. Returns bytes read. */
-  read(dead: boolean): number {
+  /** Reads what there is, as far as the batch has room; to the end if the writer is dead or given up. Returns bytes read. */
+  read(life: Life): number {
     const { assembler } = this.#context
     let bytes = 0
     assembler.use(this.state)
@@ -230,7 +237,7 @@ export class WriterReader {
       const { reader, file } = segment
       this.state.segment = file.number
       // Before the read: a writer that has gone on writes no more to this one.
-      const end = this.#end(segment, dead)
+      const end = this.#end(segment, life)
       const from = reader.offset
       const stopped = reader.read(
         end.length,
@@ -252,23 +259,24 @@ export class WriterReader {
       if (stopped) break
       if (!reader.ended && !end.isFinal) break
       if (!reader.ended && reader.offset < end.size && !this.#leaveRest(segment, end)) continue
-      this.#finish(segment)
+      this.#finish(segment, end.isClosed || reader.ended)
     }
     return bytes
   }
 
   /** Up to where a segment is to be read, the size of its file, and whether nothing more can come. */
-  #end({ file, reader, recycled }: OpenSegment, dead: boolean): End {
+  #end({ file, reader, recycled }: OpenSegment, life: Life): End {
     const { size } = fstatSync(reader.fd)
     const next = this.#files.find(({ number }) => number > file.number)
     const start = next === undefined ? undefined : this.#headerOf(next)
-    const isFinal = dead || (start !== undefined && start !== LATER)
+    const isClosed = life === 'dead' || (start !== undefined && start !== LATER)
+    const isFinal = isClosed || life === 'given-up'
     const previous = start === LATER ? undefined : start?.header.previous
     if (previous?.segment === file.number) {
-      return { length: Math.min(size, previous.length), size, isFinal, isSealed: true }
+      return { length: Math.min(size, previous.length), size, isFinal, isSealed: true, isClosed }
     }
     const length = recycled ? reader.extent(size) : size
-    return { length, size, isFinal, isSealed: false }
+    return { length, size, isFinal, isSealed: false, isClosed }
   }
 
   /**
@@ -400,7 +408,7 @@ export class WriterReader {
     }
   }
 
-  #finish({ file, reader }: OpenSegment): void {
+  #finish({ file, reader }: OpenSegment, isClosed: boolean): void {
     this.#losses(readLosses(reader.fd))
     this.state.blobs.storeAll(this.#context.assembler.data)
     closeSync(reader.fd)
@@ -408,7 +416,7 @@ export class WriterReader {
     this.#open = null
     this.#finished = file.number
     this.#files = this.#files.filter(({ number }) => number > file.number)
-    this.done.push(file)
+    this.done.push({ ...file, isClosed })
     this.changed = true
   }
 
