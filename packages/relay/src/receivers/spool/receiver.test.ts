@@ -726,6 +726,37 @@ describe('a writer that is dead', () => {
     expect(harness.law()).toMatchObject({ accepted: 1, held: 1 })
   })
 
+  test.each([0, 100, 300])(
+    'died over the header of its next segment, of which %d bytes are there',
+    (length) => {
+      const one: PlainSegment = { header: dead, frames: [frame(start(1)), END] }
+      harness.write(one)
+      const previous = { segment: 1, length: encodeSegment(one).length }
+      const two: PlainSegment = { number: 2, previous, header: dead, frames: [] }
+      harness.writePart(join(harness.memory, segmentName(WRITER, 2)), two, length)
+      harness.drain()
+      expect(harness.spans()).toMatchObject([{ name: 'span 1', interrupted: true }])
+      expect(harness.files('.seg')).toEqual([])
+      expect(harness.store.writers()).toEqual([])
+      expect(harness.law()).toMatchObject({ accepted: 1, held: 1 })
+    },
+  )
+
+  test('is closed though a bad segment of its stays', () => {
+    const one: PlainSegment = { header: dead, frames: [frame(start(1)), END] }
+    harness.write(one)
+    const path = join(harness.memory, segmentName(WRITER, 2))
+    writeFileSync(path, Buffer.alloc(5000, 7))
+    harness.drain(5)
+    expect(harness.spans()).toMatchObject([{ name: 'span 1', interrupted: true }])
+    expect(harness.files('.seg')).toHaveLength(1)
+    expect(harness.counters()).toMatchObject({ badSegments: 1 })
+    expect(harness.law()).toMatchObject({ accepted: 1, held: 1 })
+    unlinkSync(path)
+    harness.drain()
+    expect(harness.store.writers()).toEqual([])
+  })
+
   test('in another boot of this machine', () => {
     harness.write({
       header: { ...alive, bootId: 'another boot' },

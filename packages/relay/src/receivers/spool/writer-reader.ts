@@ -195,21 +195,19 @@ export class WriterReader {
   setFiles(files: readonly SegmentFile[]): void {
     const finished = this.#finished
     this.#files = files.filter(({ number }) => number > finished)
-    this.#isLeft = false
-    if (this.#files.length === files.length) return
+    this.#isLeft = this.#files.length < files.length
+    if (!this.#isLeft) return
     const waiting = new Set(this.done.map(({ path }) => path))
     for (const file of files) {
       if (file.number > finished || waiting.has(file.path)) continue
       // What is no segment of this writer was not read, and is none of ours.
       const start = this.#headerOf(file)
-      if (start === null) continue
-      this.#isLeft = true
-      if (start === LATER || !this.#context.mayDelete(file.path)) continue
+      if (start === null || start === LATER || !this.#context.mayDelete(file.path)) continue
       this.done.push({ ...file, isClosed: false })
       this.changed = true
     }
   }
-  /** A file that was read is still there. */
+  /** A file of a number that was passed is still there. */
   #isLeft = false
 
   get segments(): number {
@@ -233,7 +231,10 @@ export class WriterReader {
     assembler.use(this.state)
     while (this.#context.hasRoom(0)) {
       const segment = this.#open ?? this.#openNext()
-      if (segment === null) break
+      if (segment === null) {
+        if (life === 'dead' || life === 'given-up') this.#leaveHeadless()
+        break
+      }
       const { reader, file } = segment
       this.state.segment = file.number
       // Before the read: a writer that has gone on writes no more to this one.
@@ -343,6 +344,19 @@ export class WriterReader {
       return segment
     }
     return null
+  }
+
+  /** The writer died over a header: nothing comes of such a file any more. Bad ones are none of ours. */
+  #leaveHeadless(): void {
+    const starts = this.#files.map((file) => this.#headerOf(file))
+    if (starts.some((start) => start !== undefined && start !== null)) return
+    const headless = this.#files.filter((_, i) => starts[i] === undefined)
+    for (const file of headless) {
+      this.done.push({ ...file, isClosed: false })
+      this.#finished = file.number
+      this.changed = true
+    }
+    this.#files = this.#files.filter(({ number }) => number > this.#finished)
   }
 
   /** The two directories are listed one after the other: a segment before this one may have been overlooked. */
@@ -628,8 +642,10 @@ export class WriterReader {
   /** The writer is dead, or perhaps so: its open observations end as interrupted. */
   interrupt(life: Silent): void {
     const overdue = life === 'overdue'
-    if (overdue ? this.#quiet : this.#files.length > 0) return
-    if (this.#files.length === 0) this.#giveUpRestored()
+    // A bad one is never read.
+    const hasUnread = this.#files.some((file) => this.#headerOf(file) !== null)
+    if (overdue ? this.#quiet : hasUnread) return
+    if (!hasUnread) this.#giveUpRestored()
     const { assembler, count } = this.#context
     assembler.use(this.state)
     const closed = assembler.interruptAll(overdue)
@@ -637,7 +653,8 @@ export class WriterReader {
     if (closed > 0) this.changed = true
     if (!overdue) {
       // Its row goes after its files, or they would be read again.
-      if (this.done.length === 0 && !this.changed && !this.#isLeft) {
+      const hasFiles = this.#files.length > 0 || this.#isLeft
+      if (this.done.length === 0 && !this.changed && !hasFiles) {
         this.isGone = this.changed = true
         this.#mayReturn = life === 'given-up'
       }
