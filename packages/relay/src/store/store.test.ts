@@ -341,6 +341,21 @@ describe('opening', () => {
     store = new Store(directory)
   })
 
+  test('a store of version 1 becomes one of today', () => {
+    commit([makeSpan({ name: 'kept' })])
+    store.close()
+    const database = new DatabaseSync(join(directory, 'offpath.db'))
+    database.exec('DROP TABLE given_up; PRAGMA user_version = 1')
+    database.close()
+    store = new Store(directory)
+    store.exporters(['a'])
+    expect(store.lossesOf('w')).toBe(null)
+    expect(names()).toEqual(['kept'])
+    const gone = { id: 'w', resource, state: null, losses: '[1]', vitals: [] }
+    store.commit({ writers: [gone], cursors: [], counters: {} })
+    expect(store.lossesOf('w')).toBe('[1]')
+  })
+
   test('what is no database is told in one line', () => {
     const other = join(directory, 'other')
     new Store(other).close()
