@@ -1,9 +1,10 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import { afterEach, describe, expect, it } from 'vitest'
+import { FIELD } from '@offpath/sdk/spool-format'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { otlpExporter } from './exporters.ts'
-import { makeSpan, startFakeClock } from './fixtures.ts'
+import { field, type ManualClock, makeSpan, manualClock, startFakeClock, text } from './fixtures.ts'
 import { type Harness, startHarness } from './harness.ts'
 
 describe('delivery', () => {
@@ -44,5 +45,71 @@ describe('delivery', () => {
       inFlight: 1,
       lastError: { message: 'answered 500' },
     })
+  })
+})
+
+const DAY = 86_400_000
+
+describe.each([
+  ['forward', DAY],
+  ['back', -DAY],
+])('the wall clock is set %s by a day', (_to, step) => {
+  let harness: Harness
+  let clock: ManualClock
+  beforeEach(async () => {
+    clock = manualClock(Date.parse('2026-11-24T10:00:00Z'))
+    harness = await startHarness({
+      exporterOf: ({ otlpUrl }) => otlpExporter({ url: new URL(otlpUrl), headers: {} }),
+      delivery: { clock, ...options, requestBytes: 25_000, backlogBytes: 100_000 },
+    })
+  })
+  afterEach(() => harness.close())
+  const options = { random: () => 0.5, lingerMs: 1000, concurrency: 1 }
+  /** Long enough for a request that should not be sent to arrive. */
+  const turns = () => new Promise((resolve) => setTimeout(resolve, 50))
+
+  it('while spans wait for a request to become full', async () => {
+    harness.commit([makeSpan()])
+    await turns()
+    clock.step(step)
+    harness.commit([makeSpan()])
+    await turns()
+    clock.pass(999)
+    await turns()
+    expect(harness.server.requests).toEqual([])
+    clock.pass(1)
+    await harness.held(0)
+    expect(harness.server.requests.map(({ spanCount }) => spanCount)).toEqual([2])
+  })
+
+  it('while a request waits to be sent again', async () => {
+    harness.server.faults = [{ type: 'status', status: 503 }]
+    harness.commit([makeSpan()])
+    await turns()
+    clock.pass(1000)
+    await harness.server.waitFor(() => harness.server.requests.length === 1)
+    await turns()
+    clock.step(step)
+    clock.pass(499)
+    await turns()
+    expect(harness.server.requests).toHaveLength(1)
+    clock.pass(1)
+    await harness.held(0)
+    expect(harness.law()).toMatchObject({ accepted: 1, delivered: 1 })
+  })
+
+  it('while the backlog grows beyond its cap', async () => {
+    harness.server.faults = () => ({ type: 'status', status: 503 })
+    const long = () => makeSpan({ fields: [field(FIELD.input, text('x'.repeat(10_000)))] })
+    harness.commit([long()])
+    await turns()
+    clock.step(step)
+    for (let i = 0; i < 20; i++) harness.commit([long()])
+    await turns()
+    expect(harness.law().dropped).toBe(0)
+    clock.pass(10_000)
+    harness.delivery.wake()
+    await turns()
+    expect(harness.law().dropped).toBeGreaterThan(5)
   })
 })

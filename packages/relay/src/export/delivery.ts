@@ -249,7 +249,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
 
   /** What waits now is sent after a while, even if its request does not become full. */
   const ripen = (lane: Lane): void => {
-    lane.waitingSince = clock.now()
+    lane.waitingSince = clock.elapsed()
     clock.sleep(options.lingerMs, stopping.signal).then(pumpSoon, () => {})
   }
 
@@ -296,7 +296,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const next = (lane: Lane): Pack | undefined => {
     const { packer, inFlight } = lane
     if (!hasSlot(lane)) return undefined
-    const ripe = hurried || clock.now() - lane.waitingSince >= options.lingerMs
+    const ripe = hurried || clock.elapsed() - lane.waitingSince >= options.lingerMs
     if (packer.ready.length === 0 && packer.spans > 0 && ripe) packer.seal()
     return packer.ready[0]?.alone && inFlight > 0 ? undefined : packer.ready.shift()
   }
@@ -409,8 +409,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
 
   /** Beyond the cap the oldest chunks go, except those that are on their way. */
   const trim = (): void => {
-    if (clock.now() < nextTrim) return
-    nextTrim = clock.now() + TRIM_MS
+    if (clock.elapsed() < nextTrim) return
+    nextTrim = clock.elapsed() + TRIM_MS
     let over = outbox.backlog(name).bytes - options.backlogBytes
     if (over <= 0) return
     let busy = 0

@@ -82,6 +82,8 @@ export function field(number: number, value: Value, key?: string): StoredField {
 }
 
 export interface FakeClock extends Clock {
+  /** Sets the wall clock forward, or back. */
+  step(ms: number): void
   /** All waits so far, in ms. */
   readonly waits: number[]
   stop(): void
@@ -89,7 +91,8 @@ export interface FakeClock extends Clock {
 
 /** Waiting takes a millisecond, whatever its length: the earliest sleeper wakes, and it is its time. */
 export function startFakeClock(start: number): FakeClock {
-  let time = start
+  let time = 0
+  let wall = start
   const waits: number[] = []
   const sleepers = new Set<{ until: number; wake(): void }>()
   const timer = setInterval(() => {
@@ -101,7 +104,11 @@ export function startFakeClock(start: number): FakeClock {
   }, 1)
   return {
     waits,
-    now: () => time,
+    now: () => wall + time,
+    elapsed: () => time,
+    step: (ms) => {
+      wall += ms
+    },
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason)
@@ -125,12 +132,23 @@ export function startFakeClock(start: number): FakeClock {
   }
 }
 
+export interface ManualClock extends Clock {
+  /** Sets the wall clock forward, or back. */
+  step(ms: number): void
+  pass(ms: number): void
+}
+
 /** A clock that stands still but for `pass`. */
-export function manualClock(start: number): Clock & { pass(ms: number): void } {
-  let time = start
+export function manualClock(start: number): ManualClock {
+  let time = 0
+  let wall = start
   const sleepers = new Set<{ until: number; wake(): void }>()
   return {
-    now: () => time,
+    now: () => wall + time,
+    elapsed: () => time,
+    step: (ms) => {
+      wall += ms
+    },
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason)

@@ -14,7 +14,7 @@ export interface Lane {
   readonly send: Send
   readonly packer: Packer
   inFlight: number
-  /** Since when the first span of the request that is being filled waits. */
+  /** Since when the first span of the request that is being filled waits, by `Clock.elapsed`. */
   waitingSince: number
   /** Takes spans of the chunk that is being read. */
   accepting: boolean

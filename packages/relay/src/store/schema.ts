@@ -47,6 +47,10 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE vitals (id INTEGER PRIMARY KEY, writer TEXT NOT NULL, service TEXT, json TEXT NOT NULL);
   `,
+  `
+  -- What writers had lost that are gone by their heartbeat alone and may come back: JSON, the receiver's own.
+  CREATE TABLE given_up (id INTEGER PRIMARY KEY, writer TEXT NOT NULL UNIQUE, losses TEXT NOT NULL);
+  `,
 ]
 
 /** Written into the database; a relay refuses a store of a later one. */

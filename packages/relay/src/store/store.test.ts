@@ -330,15 +330,30 @@ describe('opening', () => {
     expect(error).toBeInstanceOf(StoreError)
     expect(error).toMatchObject({ code: 'OFFPATH_STORE_VERSION' })
     expect((error as Error).message).toMatch(
-      /^the store .* has version 99, this offpath knows 1: [^\n]*$/,
+      /^the store .* has version 99, this offpath knows 2: [^\n]*$/,
     )
     expect(caught(() => StoreReader.open(directory))).toMatchObject({
       code: 'OFFPATH_STORE_VERSION',
     })
     const again = new DatabaseSync(join(directory, 'offpath.db'))
-    again.exec('PRAGMA user_version = 1')
+    again.exec('PRAGMA user_version = 2')
     again.close()
     store = new Store(directory)
+  })
+
+  test('a store of version 1 becomes one of today', () => {
+    commit([makeSpan({ name: 'kept' })])
+    store.close()
+    const database = new DatabaseSync(join(directory, 'offpath.db'))
+    database.exec('DROP TABLE given_up; PRAGMA user_version = 1')
+    database.close()
+    store = new Store(directory)
+    store.exporters(['a'])
+    expect(store.lossesOf('w')).toBe(null)
+    expect(names()).toEqual(['kept'])
+    const gone = { id: 'w', resource, state: null, losses: '[1]', vitals: [] }
+    store.commit({ writers: [gone], cursors: [], counters: {} })
+    expect(store.lossesOf('w')).toBe('[1]')
   })
 
   test('what is no database is told in one line', () => {

@@ -17,6 +17,7 @@ import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
 
 const KEPT_VITALS = 600
 const KEPT_DEAD_LETTERS = 10_000
+const KEPT_GIVEN_UP = 10_000
 /** In an outbox row's states. */
 const SETTLED = 2
 
@@ -74,6 +75,8 @@ export interface WriterChange {
   readonly header?: string
   /** JSON, the receiver's own; null: the writer is gone for good, and with it all that is kept of it. */
   readonly state: string | null
+  /** JSON, the receiver's own: what it had lost, when it is gone and may come back all the same. */
+  readonly losses?: string
   /** Observations started and not finished. */
   readonly open?: number
   /** Rows to be added or replaced, and keys of those to be removed before. */
@@ -288,6 +291,10 @@ export class Store {
       sql.removeWriter.run(id)
       sql.clearOpenSpans.run(id)
       sql.removeOpenBlobs.run(id)
+      if (writer.losses !== undefined) {
+        sql.addGivenUp.run(id, writer.losses)
+        sql.trimGivenUp.run(KEPT_GIVEN_UP)
+      }
     } else if (header !== undefined) sql.putWriter.run(id, header, state, writer.open ?? 0, now)
     else sql.updateWriter.run(state, writer.open ?? 0, now, id)
     for (const key of openSpans?.remove ?? []) sql.removeOpenSpan.run(id, key)
@@ -309,6 +316,11 @@ export class Store {
   }
 
   // --- for receivers, at their start ---
+
+  /** Of a writer that was given up and is there again; null: it had lost nothing, or that is long ago. */
+  lossesOf(writer: string): string | null {
+    return (this.#sql.givenUp.get(writer)?.losses as string | undefined) ?? null
+  }
 
   openSpans(writer: string): OpenRow[] {
     return this.#sql.openSpans.all(writer).map((row) => ({
@@ -714,6 +726,9 @@ const SQL = {
   updateWriter: 'UPDATE writer SET state = ?, open = ?, seen = ? WHERE id = ?',
   putCursor: 'UPDATE writer SET path = ?, offset = ? WHERE id = ?',
   removeWriter: 'DELETE FROM writer WHERE id = ?',
+  addGivenUp: 'INSERT OR REPLACE INTO given_up (writer, losses) VALUES (?, ?)',
+  trimGivenUp: 'DELETE FROM given_up WHERE id <= (SELECT max(id) FROM given_up) - ?',
+  givenUp: 'SELECT losses FROM given_up WHERE writer = ?',
   openSpans: 'SELECT key, words, state FROM open_span WHERE writer = ?',
   putOpenSpan: 'INSERT OR REPLACE INTO open_span VALUES (?, ?, ?, ?)',
   removeOpenSpan: 'DELETE FROM open_span WHERE writer = ? AND key = ?',

@@ -1,17 +1,28 @@
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
+  existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { mount } from '../testing/mount.ts'
-import { contentOf, openSpool, segmentsIn, temporaryDirectory } from '../testing/spool-files.ts'
+import {
+  allSegmentsIn,
+  contentOf,
+  openSpool,
+  segmentsIn,
+  temporaryDirectory,
+} from '../testing/spool-files.ts'
 
 const MB = 1024 * 1024
 const isRoot = process.getuid?.() === 0
@@ -168,3 +179,60 @@ test('the memory tier is used again when the relay has made room', () => {
   expect(segmentsIn(disk).length).toBeGreaterThan(0)
   expect(segmentsIn(memory)[0]?.header.segment).toBeGreaterThan(first.at(-1) as number)
 })
+
+test.skipIf(process.platform === 'win32').each<[string, (path: string, base: string) => unknown]>([
+  ['a directory', (path) => mkdirSync(path)],
+  ['a FIFO', (path) => execFileSync('/usr/bin/mkfifo', [path])],
+  ['a link', (path, base) => symlinkSync(join(base, 'huge'), path)],
+  ['a link to nothing', (path, base) => symlinkSync(join(base, 'nowhere'), path)],
+  ['a link to itself', (path) => symlinkSync(path, path)],
+  ['a second name', (path, base) => linkSync(join(base, 'huge'), path)],
+  ['a socket', (path) => listen(path)],
+  ['a file of another user', (path) => isRoot && giveAway(path)],
+])('%s that is named as a free file is passed over', async (_what, make) => {
+  const base = temporaryDirectory()
+  const memory = join(base, 'memory')
+  mkdirSync(memory)
+  writeFileSync(join(base, 'huge'), '')
+  truncateSync(join(base, 'huge'), 16 * MB)
+  await make(join(memory, '0.free'), base)
+  const found = readdirSync(memory)
+  writeFileSync(join(memory, '1.free'), Buffer.alloc(300_000))
+
+  // In a process of its own: one that blocks when it opens a file can't be stopped from within.
+  const child = join(import.meta.dirname, 'record.child.ts')
+  const { stdout, stderr, status } = spawnSync(process.execPath, [child, base], {
+    encoding: 'utf8',
+    timeout: 8000,
+  })
+  expect(stderr).toBe('')
+  expect(status).toBe(0)
+  const { lost } = JSON.parse(stdout) as { lost: Record<string, number> }
+  expect(Object.values(lost).every((count) => count === 0)).toBe(true)
+  expect(contentOf(memory).observations.length).toBe(200)
+  expect(existsSync(join(base, 'disk'))).toBe(false)
+  expect(readdirSync(memory)).toEqual([...found, expect.stringMatching(/-00000001\.seg$/)])
+  expect(allSegmentsIn(memory)[0]?.header.recycled).toBe(true)
+})
+
+test('what a link leads to is not counted against the cap', () => {
+  const base = temporaryDirectory()
+  const memory = join(base, 'memory')
+  mkdirSync(memory)
+  writeFileSync(join(base, 'huge'), '')
+  truncateSync(join(base, 'huge'), 1024 * MB)
+  symlinkSync(join(base, 'huge'), join(memory, 'link.free'))
+  const { names } = recordInto(memory)
+  expect(names(memory)).toEqual(['first', 'second'])
+})
+
+async function listen(path: string): Promise<void> {
+  const server = createServer().listen(path)
+  onTestFinished(() => void server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+}
+
+function giveAway(path: string): void {
+  writeFileSync(path, 'theirs')
+  chownSync(path, 12_345, 12_345)
+}

@@ -156,7 +156,7 @@ test('ends that were lost are repeated even if no start was; other updates are l
 
 test.skipIf(process.platform === 'win32')('ulimit -f: a short write seals the segment', () => {
   const base = temporaryDirectory()
-  const child = join(import.meta.dirname, 'file-limit.child.ts')
+  const child = join(import.meta.dirname, 'record.child.ts')
   // In blocks of 512 bytes (dash) or 1024 (bash): 100 or 200 KB.
   const command = `ulimit -f 200 && exec "${process.execPath}" "${child}" "${base}"`
   const { stdout, stderr, status } = spawnSync('sh', ['-c', command], { encoding: 'utf8' })

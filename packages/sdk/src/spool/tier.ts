@@ -8,8 +8,8 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  type Stats,
   statfsSync,
-  statSync,
   unlinkSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -71,21 +71,40 @@ function takeFreeFile(
   directory: string,
   name: string,
 ): { readonly fd: number; readonly path: string } | undefined {
+  const path = join(directory, `${name}.claim`)
   for (const free of readdirSync(directory)) {
     if (!free.endsWith('.free')) continue
-    const path = join(directory, `${name}.claim`)
-    try {
-      renameSync(join(directory, free), path)
-    } catch {
-      continue
-    }
-    const fd = openSync(path, constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0))
-    const { uid, nlink } = fstatSync(fd)
-    if (uid === (process.getuid?.() ?? uid) && nlink === 1) return { fd, path }
-    closeSync(fd)
-    unlinkSync(path)
+    const fd = takeOver(join(directory, free), path)
+    if (fd !== undefined) return { fd, path }
   }
   return undefined
+}
+
+/** Undefined: another writer was faster, or it is none of our files; then it stays where it is. */
+function takeOver(free: string, path: string): number | undefined {
+  try {
+    if (!isOurs(lstatSync(free))) return undefined
+    renameSync(free, path)
+  } catch {
+    return undefined
+  }
+  let fd: number | undefined
+  try {
+    // Not blocking: what was a file a moment ago may be a FIFO now.
+    const flags = constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+    fd = openSync(path, flags)
+    if (isOurs(fstatSync(fd))) return fd
+  } catch {
+    // Not to be opened.
+  }
+  if (fd !== undefined) closeQuietly(fd)
+  unlinkQuietly(path)
+  return undefined
+}
+
+/** A regular file of this user with one name. */
+function isOurs(stat: Stats): boolean {
+  return stat.isFile() && stat.nlink === 1 && stat.uid === (process.getuid?.() ?? stat.uid)
 }
 
 /** A file that now has its header gets its name. */
@@ -120,8 +139,10 @@ function defaultCap(directory: string): number {
 function usedBytes(directory: string): number {
   let used = 0
   for (const name of readdirSync(directory)) {
-    if (/\.(seg|free|claim)$/.test(name))
-      used += statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0
+    if (!/\.(seg|free|claim)$/.test(name)) continue
+    // What a link leads to is not in the directory.
+    const found = lstatSync(join(directory, name), { throwIfNoEntry: false })
+    if (found?.isFile()) used += found.size
   }
   return used
 }
@@ -133,10 +154,14 @@ export function stillNamed(fd: number): boolean {
 
 export function removeQuietly(file: OpenedFile): void {
   closeQuietly(file.fd)
+  unlinkQuietly(file.path)
+}
+
+function unlinkQuietly(path: string): void {
   try {
-    unlinkSync(file.path)
+    unlinkSync(path)
   } catch {
-    // It stays, empty.
+    // It stays; the relay looks after what nobody uses.
   }
 }
 

@@ -16,11 +16,16 @@ export interface Listing {
   readonly flushes: readonly { readonly writer: string; readonly path: string }[]
   /** Files in memory that wait for writers to take them over. */
   readonly freeFiles: number
+  /** Paths of such files that a writer has taken and not yet made a segment of. */
+  readonly claims: readonly string[]
+  /** False: in a directory that could not be listed there may be more. */
+  readonly complete: boolean
   /** Directories that could not be listed, and why. */
   readonly problems: readonly { readonly directory: string; readonly error: string }[]
 }
 
 const SEGMENT = /^([0-9a-f]{16})-(\d{8})\.seg$/
+const CLAIM = /^[0-9a-f]{16}-\d{8}\.seg\.claim$/
 const FLUSH = /^([0-9a-f]{16})\.flush$/
 
 /** What lies in the directories, of which the first is memory-backed and others are on disk. */
@@ -28,13 +33,16 @@ export function listSpool(directories: readonly string[]): Listing {
   const segments = new Map<string, SegmentFile[]>()
   const flushes: { writer: string; path: string }[] = []
   const problems: { directory: string; error: string }[] = []
+  const claims: string[] = []
   let freeFiles = 0
+  let complete = true
   directories.forEach((directory, index) => {
     let names: string[] = []
     try {
       if (!lstatSync(directory).isDirectory()) throw new Error('is not a directory')
       names = readdirSync(directory)
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') complete = false
       problems.push({ directory, error: (error as Error).message })
     }
     for (const name of names) {
@@ -53,10 +61,11 @@ export function listSpool(directories: readonly string[]): Listing {
       } else {
         const writer = FLUSH.exec(name)?.[1]
         if (writer !== undefined) flushes.push({ writer, path: join(directory, name) })
+        else if (CLAIM.test(name)) claims.push(join(directory, name))
         else if (name.endsWith('.free')) freeFiles++
       }
     }
   })
   for (const files of segments.values()) files.sort((a, b) => a.number - b.number)
-  return { segments, flushes, freeFiles, problems }
+  return { segments, flushes, freeFiles, claims, complete, problems }
 }

@@ -26,6 +26,8 @@ export type Life =
   | 'unknown'
   /** Its heartbeat is overdue: it may come back. */
   | 'overdue'
+  /** Overdue for so long that nothing is kept for it any more. It may come back all the same. */
+  | 'given-up'
   | 'dead'
 
 /**
@@ -46,7 +48,7 @@ export function lifeOf(header: WriterHeader, quietMs: number): Life {
   }
   const promised = header.heartbeatSeconds * 1000
   const patience = promised > 0 ? promised + OVERDUE_MS : SILENT_MS
-  if (quietMs > patience + GIVEN_UP_MS) return 'dead'
+  if (quietMs > patience + GIVEN_UP_MS) return 'given-up'
   return quietMs > patience ? 'overdue' : 'unknown'
 }
 

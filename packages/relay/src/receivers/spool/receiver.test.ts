@@ -1,4 +1,4 @@
-import {
+import fs, {
   existsSync,
   mkdirSync,
   readFileSync,
@@ -8,9 +8,10 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import {
   bytesBlob,
   encodeSegment,
@@ -725,6 +726,37 @@ describe('a writer that is dead', () => {
     expect(harness.law()).toMatchObject({ accepted: 1, held: 1 })
   })
 
+  test.each([0, 100, 300])(
+    'died over the header of its next segment, of which %d bytes are there',
+    (length) => {
+      const one: PlainSegment = { header: dead, frames: [frame(start(1)), END] }
+      harness.write(one)
+      const previous = { segment: 1, length: encodeSegment(one).length }
+      const two: PlainSegment = { number: 2, previous, header: dead, frames: [] }
+      harness.writePart(join(harness.memory, segmentName(WRITER, 2)), two, length)
+      harness.drain()
+      expect(harness.spans()).toMatchObject([{ name: 'span 1', interrupted: true }])
+      expect(harness.files('.seg')).toEqual([])
+      expect(harness.store.writers()).toEqual([])
+      expect(harness.law()).toMatchObject({ accepted: 1, held: 1 })
+    },
+  )
+
+  test('is closed though a bad segment of its stays', () => {
+    const one: PlainSegment = { header: dead, frames: [frame(start(1)), END] }
+    harness.write(one)
+    const path = join(harness.memory, segmentName(WRITER, 2))
+    writeFileSync(path, Buffer.alloc(5000, 7))
+    harness.drain(5)
+    expect(harness.spans()).toMatchObject([{ name: 'span 1', interrupted: true }])
+    expect(harness.files('.seg')).toHaveLength(1)
+    expect(harness.counters()).toMatchObject({ badSegments: 1 })
+    expect(harness.law()).toMatchObject({ accepted: 1, held: 1 })
+    unlinkSync(path)
+    harness.drain()
+    expect(harness.store.writers()).toEqual([])
+  })
+
   test('in another boot of this machine', () => {
     harness.write({
       header: { ...alive, bootId: 'another boot' },
@@ -732,6 +764,76 @@ describe('a writer that is dead', () => {
     })
     harness.drain()
     expect(harness.spans()).toMatchObject([{ interrupted: true }])
+  })
+})
+
+/** Makes a call of the file system fail where `path` is named, until the function it returns is called. */
+function refuse(call: 'unlinkSync' | 'readdirSync', path: string, code: string): () => void {
+  const original = fs[call] as (...args: unknown[]) => unknown
+  const set = (to: typeof original): void => {
+    Object.assign(fs, { [call]: to })
+    syncBuiltinESMExports()
+  }
+  set((...args) => {
+    if (args[0] === path) throw Object.assign(new Error(`${code}: refused`), { code })
+    return original(...args)
+  })
+  onTestFinished(() => set(original))
+  return () => set(original)
+}
+
+describe('a dead writer whose segment cannot be deleted', () => {
+  const segment: PlainSegment = {
+    header: dead,
+    losses: [3],
+    frames: [{ ...frame(...whole(1), start(2)), started: 5, lost: 3 }],
+  }
+
+  test('is read once, and forgotten when it can be', () => {
+    const path = harness.write(segment)
+    const allow = refuse('unlinkSync', path, 'EPERM')
+    const check = (): void => {
+      expect(harness.names()).toEqual(['span 1', 'span 2'])
+      expect(harness.counters()).toMatchObject({ accepted: 2, 'lost.spool_full': 3 })
+      expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
+    }
+    harness.drain(200)
+    check()
+    harness.restart()
+    harness.drain(200)
+    check()
+    expect(harness.lines.filter((line) => line.includes('cannot delete')).length).toBeLessThan(9)
+    allow()
+    harness.drain(90)
+    check()
+    expect(existsSync(path)).toBe(false)
+    expect(harness.store.writers()).toEqual([])
+  })
+
+  test('is not taken for gone while the directory cannot be listed', () => {
+    harness.write(segment)
+    harness.receiver.poll()
+    harness.restart()
+    const allow = refuse('readdirSync', harness.memory, 'EMFILE')
+    harness.drain()
+    expect(harness.names()).toEqual(['span 1'])
+    allow()
+    harness.drain()
+    expect(harness.names()).toEqual(['span 1', 'span 2'])
+    expect(harness.counters()).toMatchObject({ accepted: 2, 'lost.spool_full': 3 })
+    expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
+  })
+
+  test('is not read again when the directory could not be listed', () => {
+    const path = harness.write(segment)
+    refuse('unlinkSync', path, 'EACCES')
+    harness.drain()
+    const allow = refuse('readdirSync', harness.memory, 'EACCES')
+    harness.drain(90)
+    allow()
+    harness.drain(90)
+    expect(harness.names()).toEqual(['span 1', 'span 2'])
+    expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
   })
 })
 
@@ -848,6 +950,72 @@ describe('a writer whose heartbeat is overdue', () => {
     expect(existsSync(path())).toBe(false)
     expect(harness.store.writers()).toEqual([])
     expect(harness.law()).toMatchObject({ accepted: 3, held: 3 })
+  })
+
+  test.each([false, true])(
+    'comes back after it was given up: what it had lost is not counted again (restarts: %s)',
+    (restarts) => {
+      const loss = (...losses: number[]): PlainRecord => ({ type: 'loss', losses })
+      const one: PlainSegment = {
+        header: foreign,
+        losses: [3],
+        frames: [
+          { ...frame(loss(3), ...whole(1), start(2)), started: 5, lost: 3 },
+          { ...frame(loss(3, 1), ...whole(3)), started: 7, lost: 4 },
+        ],
+      }
+      const two: PlainSegment = {
+        number: 2,
+        previous: { segment: 1, length: encodeSegment(one).length },
+        header: foreign,
+        losses: [3, 1, 0, 2],
+        frames: [
+          { ...frame(loss(3, 1, 0, 2), ...whole(10)), started: 10, lost: 6 },
+          { ...frame(loss(4, 1, 0, 2), ...whole(12)), started: 12, lost: 7 },
+        ],
+      }
+      const three: PlainSegment = {
+        number: 3,
+        previous: { segment: 2, length: encodeSegment(two).length },
+        header: foreign,
+        losses: [4, 1, 0, 2],
+        frames: [
+          { ...frame(...whole(13)), started: 13, lost: 7 },
+          { end: true, lost: 7 },
+        ],
+      }
+      const lost = [
+        { 'lost.spool_full': 3, 'lost.slow_disk': 1 },
+        { 'lost.spool_full': 4, 'lost.slow_disk': 1, 'lost.segment_removed': 2 },
+      ]
+      for (const [i, segment] of [one, two, three].entries()) {
+        const path = harness.write(segment)
+        harness.drain()
+        if (restarts) {
+          harness.restart()
+          harness.drain()
+        }
+        harness.now += HOUR + 71_000
+        harness.drain(4)
+        expect(existsSync(path)).toBe(false)
+        expect(harness.store.writers()).toEqual([])
+        if (restarts) harness.restart()
+        expect(harness.counters()).toMatchObject(lost[Math.min(i, 1)] as object)
+        expect(harness.counters()).not.toHaveProperty('lost.corrupt')
+      }
+      expect(harness.law()).toMatchObject({ accepted: 6, held: 6 })
+    },
+  )
+
+  test('is given up: its file, which it may still write to, is handed to nobody', () => {
+    const fields = [[FIELD.input, 'x'.repeat(150_000)]] as const
+    const path = harness.write({ header: foreign, frames: [frame(start(1, { fields }))] })
+    harness.drain()
+    harness.now += HOUR + 71_000
+    harness.drain(4)
+    expect(harness.names()).toEqual(['span 1'])
+    expect(existsSync(path)).toBe(false)
+    expect(harness.files('.free')).toEqual([])
   })
 
   test('without a promise, only after an hour', () => {
@@ -1019,6 +1187,38 @@ describe('files that are handed back', () => {
     expect(harness.files('.free', harness.disk)).toEqual([])
     harness.receiver.stop()
     expect(harness.files('.free')).toEqual([])
+  })
+})
+
+describe('a claim', () => {
+  const path = (directory: string, number: number): string => {
+    return join(directory, `${segmentName(WRITER, number)}.claim`)
+  }
+
+  test('that its writer left behind is deleted, whatever its time says', () => {
+    mkdirSync(harness.memory, { recursive: true })
+    const times = [1, Date.now() / 1000 + 86_400]
+    times.forEach((time, number) => {
+      writeFileSync(path(harness.memory, number), Buffer.alloc(300_000))
+      utimesSync(path(harness.memory, number), time, time)
+    })
+    harness.drain(50)
+    expect(harness.files('.claim')).toHaveLength(2)
+    harness.drain(15)
+    expect(harness.files('.claim')).toEqual([])
+  })
+
+  test('of a name that comes and goes is left to its writers, as is what cannot be deleted', () => {
+    mkdirSync(join(path(harness.memory, 9), 'not empty'), { recursive: true })
+    for (let i = 0; i < 4; i++) {
+      writeFileSync(path(harness.memory, 1), '')
+      harness.drain(30)
+      expect(existsSync(path(harness.memory, 1))).toBe(true)
+      unlinkSync(path(harness.memory, 1))
+      harness.drain(1)
+    }
+    expect(harness.files('.claim')).toHaveLength(1)
+    expect(harness.lines.filter((line) => line.includes('claim'))).toHaveLength(2)
   })
 })
 

@@ -6,11 +6,11 @@ import { crashPoint } from '../../crash-point.ts'
 import { JsonDecoder } from '../../decode/json-records.ts'
 import { RecordDecoder } from '../../decode/records.ts'
 import type { Batch, Store } from '../../store/store.ts'
-import { listSpool, type SegmentFile } from './directory.ts'
+import { listSpool } from './directory.ts'
 import { FlushRequests } from './flush-requests.ts'
 import { type Lease, takeLease } from './lease.ts'
 import { ReadBuffer, type WriterHeader } from './segment.ts'
-import { type ReaderContext, WriterReader } from './writer-reader.ts'
+import { type DoneFile, type ReaderContext, type Silent, WriterReader } from './writer-reader.ts'
 
 // The spool receiver: looks for segments, reads each writer's in the order of their numbers, commits what came of
 // them, and deletes what is read and committed.
@@ -33,6 +33,8 @@ const BATCH_ARENA_WORDS = 1024 * 1024
 /** Files in memory that wait for writers to take them over; a smaller one is not worth it. */
 const MAX_FREE_FILES = 4
 const MIN_FREE_BYTES = 128 * 1024
+/** Between claiming a file and making it a segment a writer takes microseconds. */
+const CLAIM_MS = 60_000
 
 export interface ReceiverOptions {
   /** Memory-backed directory, then the one on disk. */
@@ -74,6 +76,7 @@ export class SpoolReceiver {
   /** Of a commit that failed: nothing is read until it went through. */
   #pending: Pending | null = null
   #listing = 0
+  #isListed = false
   #listedAt = Number.NEGATIVE_INFINITY
   #touchedAt = Number.NEGATIVE_INFINITY
   #lifeAt = Number.NEGATIVE_INFINITY
@@ -81,6 +84,8 @@ export class SpoolReceiver {
   #room = { bytes: 0 }
   #dangling = 0
   #freeFiles = 0
+  /** Files that writers have claimed, and when they were seen first. */
+  #claims = new Map<string, number>()
   /** Data files before it are left. */
   #leftFiles = 0
   #first = 0
@@ -259,10 +264,12 @@ export class SpoolReceiver {
   }
 
   #list(now: number): void {
-    const { segments, flushes, freeFiles, problems } = listSpool(this.#options.directories)
+    const listing = listSpool(this.#options.directories)
+    const { segments, flushes, freeFiles, complete, problems } = listing
     this.#freeFiles = freeFiles
     this.#listedAt = now
-    this.#listing++
+    this.#isListed = complete
+    if (complete) this.#listing++
     for (const problem of problems) this.#log('cannot list the spool', { ...problem })
     for (const [id, files] of segments) {
       let reader = this.#writers.get(id)
@@ -270,35 +277,62 @@ export class SpoolReceiver {
         const header = WriterReader.headerOf(files, this.#context)
         if (header === null) continue
         reader = new WriterReader(this.#context, header, now)
+        const losses = this.#store.lossesOf(id)
+        if (losses !== null) reader.knowLosses(losses)
         this.#writers.set(id, reader)
       }
       reader.setFiles(files)
     }
     for (const [id, reader] of this.#writers) if (!segments.has(id)) reader.setFiles([])
     this.#flushes.set(flushes)
+    this.#removeClaims(listing.claims, now)
+  }
+
+  /**
+   * What a writer claimed and left so: it died in between, and the file counts against the spool's cap. Should it only have
+   * been stopped, it finds its claim gone and opens another file.
+   */
+  #removeClaims(paths: readonly string[], now: number): void {
+    const before = this.#claims
+    this.#claims = new Map()
+    for (const path of paths) {
+      let since = before.get(path) ?? now
+      if (now - since > CLAIM_MS) {
+        try {
+          unlinkSync(path)
+          continue
+        } catch (error) {
+          this.#log('cannot delete a claim that is left', { path, error: (error as Error).message })
+          since = now
+        }
+      }
+      this.#claims.set(path, since)
+    }
   }
 
   /** Each writer in turn, and the first one of the last batch is the last of this. */
   #readAll(now: number, isLifeDue: boolean): number {
     const readers = [...this.#writers.values()]
-    const silent: { readonly reader: WriterReader; readonly life: 'overdue' | 'dead' }[] = []
+    const silent: { readonly reader: WriterReader; readonly life: Silent }[] = []
     let bytes = 0
     for (let i = 0; i < readers.length && this.#hasRoom(0); i++) {
       const reader = readers[(this.#first + i) % readers.length] as WriterReader
       this.#apart(reader, () => {
-        const read = reader.read(false)
+        const read = reader.read('unknown')
         bytes += read
         const life = isLifeDue && read === 0 ? reader.life(now) : 'alive'
-        if (life === 'overdue' || life === 'dead') silent.push({ reader, life })
+        if (life !== 'alive' && life !== 'unknown') silent.push({ reader, life })
       })
     }
     this.#first = readers.length === 0 ? 0 : (this.#first + 1) % readers.length
     // They may have opened another segment since the directories were listed.
     if (silent.length > 0) this.#list(now)
+    // Of one that has segments which are not to be seen now, nothing is to be closed or forgotten.
+    if (!this.#isListed) silent.length = 0
     for (const { reader, life } of silent) {
       if (!this.#hasRoom(0)) break
       this.#apart(reader, () => {
-        bytes += this.#readLast(reader, life === 'overdue')
+        bytes += this.#readLast(reader, life)
       })
     }
     this.#buffer.shrink()
@@ -316,11 +350,11 @@ export class SpoolReceiver {
   }
 
   /** What a writer wrote before it died is read first; then what it left open is closed. */
-  #readLast(reader: WriterReader, overdue: boolean): number {
-    const bytes = reader.read(false)
+  #readLast(reader: WriterReader, life: Silent): number {
+    const bytes = reader.read('unknown')
     if (bytes > 0) return bytes
-    const rest = overdue ? 0 : reader.read(true)
-    if (rest === 0) reader.interrupt(overdue)
+    const rest = life === 'overdue' ? 0 : reader.read(life)
+    if (rest === 0) reader.interrupt(life)
     return rest
   }
 
@@ -359,7 +393,7 @@ export class SpoolReceiver {
     if (leaving.length > 0) this.#delete(leaving)
   }
 
-  #delete(files: readonly SegmentFile[]): void {
+  #delete(files: readonly DoneFile[]): void {
     for (const file of files) {
       const { path } = file
       crashPoint('unlink')
@@ -378,10 +412,9 @@ export class SpoolReceiver {
   }
 
   /** Gives a file in memory to the next writer that opens a segment: its pages are there already. */
-  #handBack({ path, onDisk }: SegmentFile): boolean {
-    if (onDisk || this.#freeFiles >= MAX_FREE_FILES || statSync(path).size < MIN_FREE_BYTES) {
-      return false
-    }
+  #handBack({ path, onDisk, isClosed }: DoneFile): boolean {
+    if (onDisk || !isClosed || this.#freeFiles >= MAX_FREE_FILES) return false
+    if (statSync(path).size < MIN_FREE_BYTES) return false
     renameSync(path, join(dirname(path), `${randomBytes(8).toString('hex')}.free`))
     this.#freeFiles++
     return true

@@ -53,12 +53,19 @@ export interface ReaderContext {
   mayDelete(path: string): boolean
 }
 
+export interface DoneFile extends SegmentFile {
+  /** Nobody writes to it any more: a writer may take it over. */
+  readonly isClosed: boolean
+}
+
 interface End {
   readonly length: number
   readonly size: number
   readonly isFinal: boolean
   /** The writer has told its length. */
   readonly isSealed: boolean
+  /** The writer has gone on to a later one, or is dead for certain. */
+  readonly isClosed: boolean
 }
 
 interface OpenSegment {
@@ -67,6 +74,9 @@ interface OpenSegment {
   readonly recycled: boolean
   readonly tables: Tables
 }
+
+/** How a writer is that is not seen to live. */
+export type Silent = Exclude<Life, 'alive' | 'unknown'>
 
 const MAX_OFFSET = Number.MAX_SAFE_INTEGER
 const LATER = 'later'
@@ -90,7 +100,7 @@ export class WriterReader {
   readonly state: WriterState
   header: WriterHeader
   /** Files read to their end, to be deleted after the next commit. */
-  done: SegmentFile[] = []
+  done: DoneFile[] = []
   /** Something is to be committed. */
   changed = false
   /** Open observations of which nothing is left. */
@@ -128,9 +138,7 @@ export class WriterReader {
     state.started = known.started
     state.lost = known.lost
     state.seen = known.seen
-    known.losses.forEach((total, slot) => {
-      state.losses[slot] = total
-    })
+    this.#takeTotals(known.losses)
     ;[state.lastSeconds, state.lastNanos] = known.last
     this.#finished = known.segment - 1
     this.#interrupted = known.interrupted
@@ -146,6 +154,17 @@ export class WriterReader {
       }
     }
     if (blobs !== null) state.blobs.restore(blobs)
+  }
+
+  /** What it had lost when it was given up is counted. */
+  knowLosses(saved: string): void {
+    this.#takeTotals(JSON.parse(saved) as number[])
+  }
+
+  #takeTotals(losses: readonly number[]): void {
+    losses.forEach((total, slot) => {
+      this.state.losses[slot] = total
+    })
   }
 
   /** The header of the first file that has a good one; null: none. */
@@ -169,22 +188,27 @@ export class WriterReader {
     return null
   }
 
-  /** The files that there are now. Those already read (a crash before they were deleted) are to be deleted. */
+  /**
+   * The files that there are now. Those already read (a crash before they were deleted, or the system refused) are to be
+   * deleted.
+   */
   setFiles(files: readonly SegmentFile[]): void {
     const finished = this.#finished
     this.#files = files.filter(({ number }) => number > finished)
-    if (this.#files.length === files.length) return
+    this.#isLeft = this.#files.length < files.length
+    if (!this.#isLeft) return
     const waiting = new Set(this.done.map(({ path }) => path))
     for (const file of files) {
       if (file.number > finished || waiting.has(file.path)) continue
-      if (!this.#context.mayDelete(file.path)) continue
       // What is no segment of this writer was not read, and is none of ours.
       const start = this.#headerOf(file)
-      if (start === null || start === LATER) continue
-      this.done.push(file)
+      if (start === null || start === LATER || !this.#context.mayDelete(file.path)) continue
+      this.done.push({ ...file, isClosed: false })
       this.changed = true
     }
   }
+  /** A file of a number that was passed is still there. */
+  #isLeft = false
 
   get segments(): number {
     return this.#files.length
@@ -200,18 +224,21 @@ export class WriterReader {
     }
   }
 
-  /** Reads what there is, as far as the batch has room. `dead`: nobody writes any more. Returns bytes read. */
-  read(dead: boolean): number {
+  /** Reads what there is, as far as the batch has room; to the end if the writer is dead or given up. Returns bytes read. */
+  read(life: Life): number {
     const { assembler } = this.#context
     let bytes = 0
     assembler.use(this.state)
     while (this.#context.hasRoom(0)) {
       const segment = this.#open ?? this.#openNext()
-      if (segment === null) break
+      if (segment === null) {
+        if (life === 'dead' || life === 'given-up') this.#leaveHeadless()
+        break
+      }
       const { reader, file } = segment
       this.state.segment = file.number
       // Before the read: a writer that has gone on writes no more to this one.
-      const end = this.#end(segment, dead)
+      const end = this.#end(segment, life)
       const from = reader.offset
       const stopped = reader.read(
         end.length,
@@ -233,23 +260,24 @@ export class WriterReader {
       if (stopped) break
       if (!reader.ended && !end.isFinal) break
       if (!reader.ended && reader.offset < end.size && !this.#leaveRest(segment, end)) continue
-      this.#finish(segment)
+      this.#finish(segment, end.isClosed || reader.ended)
     }
     return bytes
   }
 
   /** Up to where a segment is to be read, the size of its file, and whether nothing more can come. */
-  #end({ file, reader, recycled }: OpenSegment, dead: boolean): End {
+  #end({ file, reader, recycled }: OpenSegment, life: Life): End {
     const { size } = fstatSync(reader.fd)
     const next = this.#files.find(({ number }) => number > file.number)
     const start = next === undefined ? undefined : this.#headerOf(next)
-    const isFinal = dead || (start !== undefined && start !== LATER)
+    const isClosed = life === 'dead' || (start !== undefined && start !== LATER)
+    const isFinal = isClosed || life === 'given-up'
     const previous = start === LATER ? undefined : start?.header.previous
     if (previous?.segment === file.number) {
-      return { length: Math.min(size, previous.length), size, isFinal, isSealed: true }
+      return { length: Math.min(size, previous.length), size, isFinal, isSealed: true, isClosed }
     }
     const length = recycled ? reader.extent(size) : size
-    return { length, size, isFinal, isSealed: false }
+    return { length, size, isFinal, isSealed: false, isClosed }
   }
 
   /**
@@ -318,6 +346,19 @@ export class WriterReader {
     return null
   }
 
+  /** The writer died over a header: nothing comes of such a file any more. Bad ones are none of ours. */
+  #leaveHeadless(): void {
+    const starts = this.#files.map((file) => this.#headerOf(file))
+    if (starts.some((start) => start !== undefined && start !== null)) return
+    const headless = this.#files.filter((_, i) => starts[i] === undefined)
+    for (const file of headless) {
+      this.done.push({ ...file, isClosed: false })
+      this.#finished = file.number
+      this.changed = true
+    }
+    this.#files = this.#files.filter(({ number }) => number > this.#finished)
+  }
+
   /** The two directories are listed one after the other: a segment before this one may have been overlooked. */
   #mayComeBefore({ previous, segment }: WriterHeader): boolean {
     if (previous === null || previous.segment <= this.#finished || this.#gapAt === segment) {
@@ -381,7 +422,7 @@ export class WriterReader {
     }
   }
 
-  #finish({ file, reader }: OpenSegment): void {
+  #finish({ file, reader }: OpenSegment, isClosed: boolean): void {
     this.#losses(readLosses(reader.fd))
     this.state.blobs.storeAll(this.#context.assembler.data)
     closeSync(reader.fd)
@@ -389,7 +430,7 @@ export class WriterReader {
     this.#open = null
     this.#finished = file.number
     this.#files = this.#files.filter(({ number }) => number > file.number)
-    this.done.push(file)
+    this.done.push({ ...file, isClosed })
     this.changed = true
   }
 
@@ -598,18 +639,25 @@ export class WriterReader {
     return statSync(file.path, { throwIfNoEntry: false })
   }
 
-  /** The writer is dead, or `overdue` and perhaps so: its open observations end as interrupted. */
-  interrupt(overdue: boolean): void {
-    if (overdue ? this.#quiet : this.#files.length > 0) return
-    if (this.#files.length === 0) this.#giveUpRestored()
+  /** The writer is dead, or perhaps so: its open observations end as interrupted. */
+  interrupt(life: Silent): void {
+    const overdue = life === 'overdue'
+    // A bad one is never read.
+    const hasUnread = this.#files.some((file) => this.#headerOf(file) !== null)
+    if (overdue ? this.#quiet : hasUnread) return
+    if (!hasUnread) this.#giveUpRestored()
     const { assembler, count } = this.#context
     assembler.use(this.state)
     const closed = assembler.interruptAll(overdue)
     count('interrupted', closed)
     if (closed > 0) this.changed = true
     if (!overdue) {
-      // Its row goes after its files, or a crash between would have them read again.
-      if (this.done.length === 0 && !this.changed) this.isGone = this.changed = true
+      // Its row goes after its files, or they would be read again.
+      const hasFiles = this.#files.length > 0 || this.#isLeft
+      if (this.done.length === 0 && !this.changed && !hasFiles) {
+        this.isGone = this.changed = true
+        this.#mayReturn = life === 'given-up'
+      }
       return
     }
     this.#quiet = true
@@ -619,8 +667,9 @@ export class WriterReader {
     this.#saveGiven = true
   }
   #saveGiven = false
-  /** Nothing more will come of it. */
+  /** Nothing more will come of it, and nothing is kept but what it lost if it may come back. */
   isGone = false
+  #mayReturn = false
 
   // --- what is committed ---
 
@@ -637,6 +686,8 @@ export class WriterReader {
       resource: state.resource,
       ...(this.#headerSaved ? {} : { header: JSON.stringify(this.header) }),
       state: this.isGone ? null : JSON.stringify(this.#saved()),
+      ...(this.#mayReturn &&
+        state.losses.some(Boolean) && { losses: JSON.stringify(state.losses) }),
       open: state.open.size,
       ...((put.length > 0 || remove.length > 0) && { openSpans: { put, remove } }),
       ...(leaving && { openBlobs: state.blobs.size > 0 ? state.blobs.save() : null }),

@@ -1,4 +1,4 @@
-// Records more than the largest file it may write, and prints what became of it.
+// Records 200 events into a spool that may be in the way, and prints what became of them.
 import { join } from 'node:path'
 import { openRecorder } from '../recorder/open.ts'
 import { testOptions } from '../testing/options.ts'
