@@ -283,6 +283,13 @@ export class StoreReader {
     })
   }
 
+  /** How far segments are read, by path. */
+  cursors(): Record<string, number> {
+    return Object.fromEntries(
+      this.#sql.cursors.all().map((row) => [String(row.path), Number(row.offset)]),
+    )
+  }
+
   deadLetters(limit: number): DeadLetterRow[] {
     return this.#sql.deadLetters.all(limit).map((row) => ({
       id: Number(row.id),
@@ -360,6 +367,7 @@ const SQL = {
     JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
   partlySettled: 'SELECT states FROM outbox WHERE exporter = ? AND states IS NOT NULL',
   writers: 'SELECT id, header, open, seen FROM writer',
+  cursors: 'SELECT path, offset FROM cursor',
   deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d
     JOIN exporter e ON e.id = d.exporter ORDER BY d.id DESC LIMIT ?`,
   vitals: 'SELECT id, writer, service, json FROM vitals ORDER BY id DESC LIMIT ?',
