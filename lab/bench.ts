@@ -8,11 +8,10 @@
  *   --scale X    multiplies durations and amounts (0.1: a look, no figure to quote)
  */
 import { availableParallelism, cpus } from 'node:os'
-import { parseArgs } from 'node:util'
-import { type BenchOptions, subjectsNamed, UsageError } from './bench/options.ts'
+import type { BenchOptions } from './bench/options.ts'
 import { asText, type Report } from './bench/report.ts'
-
-const usage = 'usage: npm run bench -- recorder|load|relay [--quick] [--json]'
+import { SUBJECTS } from './bench/subjects.ts'
+import { readCommandLine, runProgram, UsageError } from './command-line.ts'
 
 const BENCHES: Record<string, () => Promise<(options: BenchOptions) => Promise<Report>>> = {
   recorder: async () => (await import('./bench/recorder.ts')).benchRecorder,
@@ -20,49 +19,34 @@ const BENCHES: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   relay: async () => (await import('./bench/relay.ts')).benchRelay,
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    cases: { type: 'string' },
-    subjects: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    scale: { type: 'string', default: '1' },
-  },
-})
-const name = positionals[0] ?? ''
-const bench = BENCHES[name]
-if (bench === undefined) {
-  console.error(usage)
-  process.exit(2)
-}
-try {
-  await run(bench)
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error
-  console.error(error.message)
-  process.exitCode = 2
-}
-
-async function run(load: (typeof BENCHES)[string]): Promise<void> {
+await runProgram(async () => {
+  const line = readCommandLine(
+    Object.keys(BENCHES),
+    ['quick', 'json'],
+    ['rounds', 'cases', 'subjects', 'seed', 'scale'],
+  )
+  const name = line.word
+  if (name === 'relay' && line.text('subjects') !== undefined) {
+    throw new UsageError('--subjects: relay measures Offpath alone')
+  }
   const begun = performance.now()
-  const report = await (await load())({
-    quick: values.quick,
-    rounds: values.rounds === undefined ? undefined : Number(values.rounds),
-    scale: Number(values.scale),
-    cases: values.cases?.split(','),
-    subjects: values.subjects === undefined ? undefined : subjectsNamed(values.subjects),
-    seed: Number(values.seed),
-    progress: (line) => {
+  const options: BenchOptions = {
+    quick: line.has('quick'),
+    rounds: line.wholeNumber('rounds', 1),
+    scale: line.factor('scale') ?? 1,
+    cases: line.text('cases')?.split(','),
+    subjects: line.names('subjects', SUBJECTS),
+    seed: line.wholeNumber('seed', 0) ?? 1,
+    progress: (text) => {
       const at = ((performance.now() - begun) / 1000).toFixed(0)
-      console.error(`${at.padStart(4)} s  ${line}`)
+      console.error(`${at.padStart(4)} s  ${text}`)
     },
-  })
+  }
+  const bench = await (BENCHES[name] as (typeof BENCHES)[string])()
+  const report = await bench(options)
   console.log(asText(report))
-  if (values.json) {
+  if (line.has('json')) {
     const machine = { cpu: cpus()[0]?.model ?? '', cores: availableParallelism() }
     console.log(JSON.stringify({ bench: name, node: process.version, machine, ...report }))
   }
-}
+})

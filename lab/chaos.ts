@@ -1,33 +1,30 @@
 /**
- * `npm run chaos -- app|relay --times N [--json]`: kills the application, or the relay, N times with SIGKILL under load
+ * `npm run chaos -- app|relay [--times N] [--seed S] [--json]`: kills the application, or the relay, N times with SIGKILL under load
  * and counts what became of every observation that was in the spool before a kill. Exit code 1 when one was lost
  * or stands twice in the store.
  */
-import { parseArgs } from 'node:util'
 import { killApplications } from './chaos/applications.ts'
 import { killRelays } from './chaos/relays.ts'
+import { readCommandLine, runProgram } from './command-line.ts'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    times: { type: 'string', default: '100' },
-    seed: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
-  },
-})
-const run = { app: killApplications, relay: killRelays }[positionals[0] ?? '']
-const times = Number(values.times)
-if (run === undefined || !Number.isInteger(times) || times < 1) {
-  console.error('usage: npm run chaos -- app|relay [--times N] [--seed S] [--json]')
-  process.exit(2)
+const RUNS: Record<string, typeof killApplications | typeof killRelays> = {
+  app: killApplications,
+  relay: killRelays,
 }
-const result = await run({
-  times,
-  seed: Number(values.seed),
-  onKill: (kills) => {
-    if (!values.json && process.stderr.isTTY) process.stderr.write(`\r${kills} of ${times} kills`)
-  },
+
+await runProgram(async () => {
+  const line = readCommandLine(Object.keys(RUNS), ['json'], ['times', 'seed'])
+  const times = line.wholeNumber('times', 1) ?? 100
+  const json = line.has('json')
+  const run = RUNS[line.word] as (typeof RUNS)[string]
+  const result = await run({
+    times,
+    seed: line.wholeNumber('seed', 0) ?? 1,
+    onKill: (kills) => {
+      if (!json && process.stderr.isTTY) process.stderr.write(`\r${kills} of ${times} kills`)
+    },
+  })
+  if (json) console.log(JSON.stringify(result))
+  else console.table(result)
+  process.exitCode = result.lost === 0 && result.duplicatesInStore === 0 ? 0 : 1
 })
-if (values.json) console.log(JSON.stringify(result))
-else console.table(result)
-process.exitCode = result.lost === 0 && result.duplicatesInStore === 0 ? 0 : 1

@@ -167,21 +167,26 @@ async function runCell({ place, server, relay }: Stage, cell: CellRequest): Prom
     if (cell.subject === 'offpath') await delay(100)
     return received
   }
+  // What is late would count with what follows.
+  const tellLate = async (at: Progress['at'], spans: number, received: number): Promise<void> => {
+    if (!traced || received === spans) return
+    const account = cell.subject === 'offpath' ? `: ${await relay?.account()}` : ''
+    console.error(`${cell.subject}, ${at}: ${received} of ${spans} delivered${account}`)
+  }
   const relayCpu = async () =>
     cell.subject === 'offpath' && relay !== undefined ? (await relay.usage()).cpu : 0
 
   await server.clear()
   const child = startChild('load.child.ts', cell, place.env)
-  await arrived((await child.receive<Progress>()).spans)
+  const warmUp = await child.receive<Progress>()
+  await tellLate('warm', warmUp.spans, await arrived(warmUp.spans))
   await server.clear()
   const before = await relayCpu()
   child.send('go')
   const { spans } = await child.receive<Progress>()
   const delivered = await arrived(spans)
   const relayUsed = (await relayCpu()) - before
-  if (cell.subject === 'offpath' && relay !== undefined && delivered < spans) {
-    console.error(`${spans - delivered} of ${spans} not delivered: ${await relay.account()}`)
-  }
+  await tellLate('loaded', spans, delivered)
   child.send('delivered')
   const result = await child.receive<CellResult>()
   await child.ended()

@@ -1,4 +1,5 @@
-import { SUBJECTS, type Subject } from './subjects.ts'
+import { named } from '../command-line.ts'
+import type { Subject } from './subjects.ts'
 
 export interface BenchOptions {
   readonly quick: boolean
@@ -14,27 +15,11 @@ export interface BenchOptions {
   progress(line: string): void
 }
 
-/** What was asked for on the command line and is not there. */
-export class UsageError extends Error {}
-
-/** Checks subjects by name. */
-export function subjectsNamed(names: string): Subject[] {
-  return named('subject', names.split(','), SUBJECTS)
-}
-
 /** The cases asked for, of all there are; without a wish the usual ones. */
 export function chosenCases<C extends string>(
   options: BenchOptions,
   all: readonly C[],
   usual: readonly C[] = all,
 ): readonly C[] {
-  return options.cases === undefined ? usual : named('case', options.cases, all)
-}
-
-function named<T extends string>(kind: string, names: readonly string[], all: readonly T[]): T[] {
-  return names.map((name) => {
-    const found = all.find((each) => each === name)
-    if (found === undefined) throw new UsageError(`no ${kind} ${name}; there are ${all.join(', ')}`)
-    return found
-  })
+  return options.cases?.map((name) => named('cases', name, all)) ?? usual
 }

@@ -4,5 +4,5 @@ import { flush } from '@offpath/sdk'
 export function start(): void {}
 
 export async function deliver(): Promise<void> {
-  if (!(await flush({ until: 'delivered', timeoutMs: 20_000 }))) throw new Error('not delivered')
+  if (!(await flush({ until: 'delivered', timeoutMs: 50_000 }))) throw new Error('not delivered')
 }

@@ -25,6 +25,8 @@ export type Runs = ReadonlyMap<string, Promise<Run>>
 export interface Offpath {
   server: LangfuseServer
   env: Record<string, string>
+  /** Rejects when the relay ends. */
+  ended: Promise<never>
   close(): Promise<void>
 }
 
@@ -33,7 +35,11 @@ interface Destination {
   library: 'langfuse' | 'offpath'
   server: LangfuseServer
   env: Record<string, string>
+  ended?: Promise<never>
 }
+
+/** A busy machine may be late; the tests' own timeout, a little later, would not say what is missing. */
+const PATIENCE_MS = 50_000
 
 const keys = { LANGFUSE_PUBLIC_KEY: 'pk-lf-test', LANGFUSE_SECRET_KEY: 'sk-lf-test' }
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
@@ -86,6 +92,10 @@ export async function startOffpath(): Promise<Offpath> {
   )
   const log = collect(relay)
   const exit = once(relay, 'exit')
+  const ended = exit.then(([code, signal]): never => {
+    throw new Error(`the relay ended with ${code ?? signal}: ${log()}`)
+  })
+  ended.catch(() => {})
   const close = async (): Promise<void> => {
     relay.kill('SIGKILL')
     await exit
@@ -93,12 +103,13 @@ export async function startOffpath(): Promise<Offpath> {
     await rm(folder, { recursive: true })
   }
   // It prints one line when it reads the spool.
-  await Promise.race([once(relay.stdout, 'data'), exit])
-  if (relay.exitCode !== null) {
+  try {
+    await Promise.race([once(relay.stdout, 'data'), ended])
+  } catch (error) {
     await close()
-    throw new Error(`the relay ended: ${log()}`)
+    throw error
   }
-  return { server, env, close }
+  return { server, env, ended, close }
 }
 
 type Settle = (program: Program, result: Promise<Run>) => void
@@ -172,9 +183,11 @@ async function runBatch(
     if (error !== undefined) throw new Error(error)
     if (program.leavesOpen && library === 'offpath') {
       const open = program.leavesOpen
-      await server.waitFor(() =>
-        open.every((name) => newSpans().some((span) => span.name === name)),
+      const closed = server.waitFor(
+        () => open.every((name) => newSpans().some((span) => span.name === name)),
+        PATIENCE_MS,
       )
+      await Promise.race([closed, destination.ended])
     }
     const spans = newSpans()
     for (const span of spans) taken.add(span)

@@ -14,7 +14,7 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
   else {
     if (asked !== 'none') terminal.complain(`offpath: ${asked}; this is read from the store`)
     const reader = openStore(config)
-    stats = fullStats(storeStats(reader, config['store.dir']), config, null)
+    stats = fullStats(storeStats(reader), config, null)
     reader.close()
   }
   terminal.print(json ? `${JSON.stringify(stats)}\n` : renderStatus(stats, terminal))

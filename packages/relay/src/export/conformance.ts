@@ -82,6 +82,19 @@ export function conformsAsExporter({ name, exporterOf }: Subject): void {
       await held(0)
     })
 
+    it('sends what has waited even when the clock was set back meanwhile', async () => {
+      const time = manualClock(START)
+      let back = 0
+      const clock = { ...time, now: () => time.now() - back }
+      const { commit, held } = await start({ clock, lingerMs: 250 })
+      commit(many(3))
+      await turns()
+      // Timers and the wall clock never agree to the last millisecond.
+      back = 1
+      time.pass(250)
+      await held(0)
+    })
+
     it('sends at once when it is told to hurry', async () => {
       const { commit, held, delivery } = await start({ lingerMs: HOUR })
       commit(many(3))

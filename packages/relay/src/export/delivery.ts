@@ -173,7 +173,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       send: bisect(compress ? gzip(sendAgain, GZIP_LEVEL) : sendAgain),
       packer: createPacker(encoder, requestBytes, takeBuffer),
       inFlight: 0,
-      waitingSince: 0,
+      filling: 0,
+      ripe: 0,
       rewind: null,
       accepting: headers !== null,
       state: headers === null ? 'no-keys' : 'ok',
@@ -249,8 +250,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
 
   /** What waits now is sent after a while, even if its request does not become full. */
   const ripen = (lane: Lane): void => {
-    lane.waitingSince = clock.elapsed()
-    clock.sleep(options.lingerMs, stopping.signal).then(pumpSoon, () => {})
+    const request = ++lane.filling
+    const wake = (): void => {
+      lane.ripe = request
+      pumpSoon()
+    }
+    clock.sleep(options.lingerMs, stopping.signal).then(wake, () => {})
   }
 
   /** Requests that get on. */
@@ -296,7 +301,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const next = (lane: Lane): Pack | undefined => {
     const { packer, inFlight } = lane
     if (!hasSlot(lane)) return undefined
-    const ripe = hurried || clock.elapsed() - lane.waitingSince >= options.lingerMs
+    const ripe = hurried || lane.ripe === lane.filling
     if (packer.ready.length === 0 && packer.spans > 0 && ripe) packer.seal()
     return packer.ready[0]?.alone && inFlight > 0 ? undefined : packer.ready.shift()
   }

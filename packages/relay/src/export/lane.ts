@@ -14,8 +14,9 @@ export interface Lane {
   readonly send: Send
   readonly packer: Packer
   inFlight: number
-  /** Since when the first span of the request that is being filled waits, by `Clock.elapsed`. */
-  waitingSince: number
+  /** Number of the request that is being filled, and of the newest one that has waited long enough. */
+  filling: number
+  ripe: number
   /** Takes spans of the chunk that is being read. */
   accepting: boolean
   /** The first chunk of which it let spans lie; it takes nothing until it is read again from there. */

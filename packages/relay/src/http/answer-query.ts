@@ -15,7 +15,7 @@ export function queryAnswerer(storeDir: string): (query: Query) => Answer {
       case 'trace':
         return traceAnswer(opened, query.id)
       case 'stats':
-        return jsonAnswer(200, storeStats(opened, storeDir))
+        return jsonAnswer(200, storeStats(opened))
     }
   }
 }

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/delivery.ts'
 import type { StoreReader, VitalsRow } from '../store/read.ts'
-import { openReadOnly } from '../store/schema.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
 
 /** What /api/stats answers and `offpath status --json` prints. */
@@ -121,7 +120,7 @@ const MAX_DEAD_LETTERS = 20
 const VITALS_READ = 600
 const TRACES_READ = 200
 
-export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
+export function storeStats(reader: StoreReader): StoreStats {
   const { accepted = 0, interrupted = 0, ...counters } = reader.counters()
   const exporters = reader.exporters()
   const writers = reader.writers()
@@ -169,7 +168,7 @@ export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
     })),
     vitals: vitalsStats(reader.vitals(VITALS_READ), observationsPerTrace(reader)),
     counters,
-    cursors: cursorsOf(storeDir),
+    cursors: reader.cursors(),
   }
 }
 
@@ -295,7 +294,8 @@ function vitalsStats(
 
 /** By service, of its newest complete traces. */
 function observationsPerTrace(reader: StoreReader): Map<string | null, number> {
-  const { traces } = reader.traces({ limit: TRACES_READ })
+  // Some observations missed by clocks that disagree are nothing to read ten minutes of chunks for.
+  const { traces } = reader.traces({ limit: TRACES_READ, clockSlackMs: 0 })
   const complete = Map.groupBy(
     traces.filter((trace) => trace.complete),
     ({ service }) => service,
@@ -306,17 +306,6 @@ function observationsPerTrace(reader: StoreReader): Map<string | null, number> {
       return [service, round(spans / ofService.length)]
     }),
   )
-}
-
-function cursorsOf(storeDir: string): Record<string, number> {
-  const database = openReadOnly(storeDir)
-  if (database === null) return {}
-  try {
-    const rows = database.prepare('SELECT path, offset FROM cursor').all()
-    return Object.fromEntries(rows.map((row) => [String(row.path), Number(row.offset)]))
-  } finally {
-    database.close()
-  }
 }
 
 /** Vitals come from applications: anything may stand in them. */

@@ -174,6 +174,15 @@ test('pages: newest first, each trace once, whatever is stored later of it', () 
   expect(five).toMatchObject({ id: idOf(5), spans: 2, name: 'span 5' })
 })
 
+test('a trace whose parts lie many chunks apart', () => {
+  commit([{ trace: 1, span: 101, parent: 1 }])
+  for (let number = 2; number <= 300; number++) commit([{ trace: number, span: number }])
+  commit([{ trace: 1, span: 1 }])
+  const newest = harness.read((reader) => reader.traces({ limit: 1 }).traces)
+  expect(newest).toMatchObject([{ id: idOf(1), spans: 2 }])
+  expect(pages(7).flat()).toEqual([1, ...Array.from({ length: 299 }, (_, i) => 300 - i)].map(idOf))
+})
+
 test('pages within one chunk', () => {
   commit(Array.from({ length: 100 }, (_, i) => ({ trace: i + 1, span: i + 1 })))
   const expected = Array.from({ length: 100 }, (_, i) => idOf(100 - i))

@@ -5,13 +5,7 @@ import { DataReader } from './data-files.ts'
 import { openReadOnly } from './schema.ts'
 import { isPlace, type Part, type Place, type Resource, type StoredSpan } from './span.ts'
 import { keyBytes } from './trace-keys.ts'
-import {
-  type ChunkKeys,
-  OlderParts,
-  PageOfTraces,
-  TraceBuilder,
-  type TraceRow,
-} from './trace-list.ts'
+import { OlderParts, PageOfTraces, TraceBuilder, type TraceRow } from './trace-list.ts'
 
 // The store as the CLI and the HTTP API see it: on a connection of its own that can't write, whether or not a relay runs.
 
@@ -28,6 +22,8 @@ export interface TraceFilter {
   readonly service?: string | undefined
   /** Traces whose newest part was stored since then (ms). */
   readonly since?: number | undefined
+  /** What was stored so long before a trace began is not of it: clocks of two machines are apart. Default 10 min. */
+  readonly clockSlackMs?: number
 }
 
 /** What waits for an exporter, and what became of what did not. */
@@ -71,8 +67,9 @@ export interface WriterRow {
   readonly seen: number
 }
 
-/** A part of a trace can't have been stored so long before the trace began, clocks of two machines apart. */
 const CLOCK_SLACK_MS = 600_000
+/** Read in one piece: a row of each chunk would take five times as long. */
+const KEYS_CHUNKS = 128
 /** Of a trace that is shown. */
 const MAX_TRACE_CHUNKS = 10_000
 
@@ -95,30 +92,42 @@ export class StoreReader {
   }
 
   /** Traces by the time at which something of them was last stored, newest first. */
-  traces({ limit, before, service, since }: TraceFilter): TracePage {
+  traces(filter: TraceFilter): TracePage {
+    const { limit, before, service, since, clockSlackMs = CLOCK_SLACK_MS } = filter
     const page = new PageOfTraces(limit, before, (chunk) => this.#keysFrom(chunk))
-    let older: OlderParts | null = null
+    let next = page.start.chunk
     this.#data.forget()
-    for (const chunk of this.#sql.chunksFrom.iterate(page.start.chunk)) {
-      const committed = Number(chunk.committed)
-      if (page.next === null && (since === undefined || committed >= since)) {
-        const resource = this.#resource(Number(chunk.resource))
-        const isWanted = service === undefined || resource.service === service
-        page.add(Number(chunk.id), this.#traces(chunk), resource, isWanted)
-        continue
-      }
-      older ??= new OlderParts(page.traces())
-      if (committed < older.oldest - CLOCK_SLACK_MS) break
-      if (older.areIn(bytesOf(chunk.traces))) {
-        older.add(this.#traces(chunk), this.#resource(Number(chunk.resource)))
-      }
+    for (const chunk of this.#sql.chunksFrom.iterate(next)) {
+      next = Number(chunk.id)
+      if (page.next !== null || (since !== undefined && Number(chunk.committed) < since)) break
+      const resource = this.#resource(Number(chunk.resource))
+      const isWanted = service === undefined || resource.service === service
+      page.add(next--, this.#traces(chunk), resource, isWanted)
     }
+    this.#addOlder(new OlderParts(page.traces()), next, clockSlackMs)
     return { traces: page.traces().map((trace) => trace.row()), next: page.next }
   }
 
-  *#keysFrom(chunk: number): Iterable<ChunkKeys> {
-    for (const row of this.#sql.keysFrom.iterate(chunk)) {
-      yield { id: Number(row.id), keys: bytesOf(row.traces) }
+  /** Adds what lies of the traces in the chunk `last` and in those stored before it. */
+  #addOlder(traces: OlderParts, last: number, slackMs: number): void {
+    for (let to = last; to > 0; to -= KEYS_CHUNKS) {
+      const from = to - KEYS_CHUNKS + 1
+      const { keys, committed } = this.#sql.keysOf.get(from, to) as Row
+      if (keys === null || Number(committed) < traces.oldest - slackMs) return
+      if (!traces.areIn(bytesOf(keys))) continue
+      for (const chunk of this.#sql.chunksOf.iterate(from, to)) {
+        if (!traces.areIn(bytesOf(chunk.traces))) continue
+        traces.add(this.#traces(chunk), this.#resource(Number(chunk.resource)))
+      }
+    }
+  }
+
+  /** Keys of the traces in the chunk, then of those in chunks stored after it. */
+  *#keysFrom(chunk: number): Iterable<Buffer> {
+    const last = this.lastChunk()
+    for (let from = chunk, to = chunk; from <= last; from = to + 1, to += KEYS_CHUNKS) {
+      const { keys } = this.#sql.keysOf.get(from, to) as Row
+      yield keys === null ? NO_KEYS : bytesOf(keys)
     }
   }
 
@@ -283,6 +292,13 @@ export class StoreReader {
     })
   }
 
+  /** How far segments are read, by path. */
+  cursors(): Record<string, number> {
+    return Object.fromEntries(
+      this.#sql.cursors.all().map((row) => [String(row.path), Number(row.offset)]),
+    )
+  }
+
   deadLetters(limit: number): DeadLetterRow[] {
     return this.#sql.deadLetters.all(limit).map((row) => ({
       id: Number(row.id),
@@ -313,6 +329,7 @@ export class StoreReader {
 
 /** In an outbox row's states. */
 const SETTLED = 2
+const NO_KEYS = Buffer.alloc(0)
 const MAX_ID = Number.MAX_SAFE_INTEGER
 
 type Row = Record<string, unknown>
@@ -347,7 +364,10 @@ function prepare(database: DatabaseSync): Statements {
 
 const SQL = {
   chunksFrom: 'SELECT * FROM chunk WHERE id <= ? ORDER BY id DESC',
-  keysFrom: 'SELECT id, traces FROM chunk WHERE id >= ?',
+  chunksOf: 'SELECT * FROM chunk WHERE id BETWEEN ? AND ? ORDER BY id DESC',
+  // Bytes stay as they are: as text they would be UTF-8, which SQLite does not check.
+  keysOf: `SELECT CAST(group_concat(traces, '') AS BLOB) AS keys, max(committed) AS committed
+    FROM chunk WHERE id BETWEEN ? AND ?`,
   chunksLike: 'SELECT * FROM chunk WHERE instr(traces, ?) > 0 AND id <= ? ORDER BY id DESC',
   chunksAfter: 'SELECT * FROM chunk WHERE id > ? ORDER BY id',
   lastChunk: 'SELECT max(id) AS id FROM chunk',
@@ -360,6 +380,7 @@ const SQL = {
     JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
   partlySettled: 'SELECT states FROM outbox WHERE exporter = ? AND states IS NOT NULL',
   writers: 'SELECT id, header, open, seen FROM writer',
+  cursors: 'SELECT path, offset FROM cursor',
   deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d
     JOIN exporter e ON e.id = d.exporter ORDER BY d.id DESC LIMIT ?`,
   vitals: 'SELECT id, writer, service, json FROM vitals ORDER BY id DESC LIMIT ?',

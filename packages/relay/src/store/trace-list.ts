@@ -23,12 +23,6 @@ export interface TraceRow {
   readonly interrupted: number
 }
 
-/** Keys of the traces of one chunk, and its id. */
-export interface ChunkKeys {
-  readonly id: number
-  readonly keys: Buffer
-}
-
 /** Where a page begins: the traces of a chunk before the index, and older chunks. */
 interface Start {
   readonly chunk: number
@@ -41,22 +35,22 @@ export class PageOfTraces {
   /** For the next page's `before`; null as long as this one is not full. */
   next: string | null = null
   readonly #limit: number
-  readonly #newerChunks: (from: number) => Iterable<ChunkKeys>
+  readonly #keysFrom: (chunk: number) => Iterable<Buffer>
   readonly #found = new Map<string, TraceBuilder>()
   /** On a page before, for something of them was stored later. */
   readonly #shown = new Set<string>()
   /** Of these it is not known yet. */
   #unchecked = new TraceKeys<TraceBuilder>()
 
-  /** `newerChunks` gives the keys of a chunk and of all that were stored after it. */
+  /** `keysFrom` gives the keys of a chunk, then those of all that were stored after it. */
   constructor(
     limit: number,
     before: string | undefined,
-    newerChunks: (from: number) => Iterable<ChunkKeys>,
+    keysFrom: (chunk: number) => Iterable<Buffer>,
   ) {
     this.#limit = limit
     this.start = startOf(before)
-    this.#newerChunks = newerChunks
+    this.#keysFrom = keysFrom
   }
 
   /** Adds what a chunk holds of traces that are on the page, and, if it `isWanted`, further traces. */
@@ -87,14 +81,15 @@ export class PageOfTraces {
 
   #removeShown(): void {
     if (this.#unchecked.size === 0) return
-    for (const { id, keys } of this.#newerChunks(this.start.chunk)) {
-      const from = id === this.start.chunk ? this.start.index * KEY_BYTES : 0
-      for (let at = from; at < keys.length; at += KEY_BYTES) {
+    let at = this.start.index * KEY_BYTES
+    for (const keys of this.#keysFrom(this.start.chunk)) {
+      for (; at < keys.length; at += KEY_BYTES) {
         const trace = this.#unchecked.at(keys, at)
         if (trace === undefined) continue
         this.#found.delete(trace.id)
         this.#shown.add(trace.id)
       }
+      at = 0
     }
     this.#unchecked = new TraceKeys()
   }
