@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 const MIGRATIONS: readonly string[] = [
   `
   -- data_file, data_length: how far bytes are committed; first_file: the oldest that is there; finished: observations
-  -- that ever were in a chunk.
+  -- that ever were in a chunk; next_chunk: no id is given twice, for exporters remember how far they have read.
   CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE resource (id INTEGER PRIMARY KEY, writer TEXT NOT NULL, json TEXT NOT NULL);
   -- Finished spans that lie together (layout.ts): their place, what they take expanded, the oldest data file that they

@@ -133,6 +133,8 @@ export class Store {
   #unstorable = 0
   /** The number that the index has. */
   #dataFile = 0
+  /** SQLite alone would give the ids of chunks that have expired again. */
+  #nextChunk: number
 
   /** Opens the store in the directory, or makes one. Throws a StoreError of one line. */
   constructor(directory: string, options: StoreOptions = {}) {
@@ -145,6 +147,8 @@ export class Store {
     this.data = new DataWriter(directory, { file, length }, firstFile, options.rotateBytes)
     this.chunks = new ChunkBuilder(this.data)
     this.#reader = new DataReader(directory)
+    const newest = Number(this.#sql.newestChunk.get()?.id ?? 0)
+    this.#nextChunk = Math.max(newest + 1, this.#meta('next_chunk') ?? 1)
     for (const row of this.#sql.resources.all()) {
       const resource = JSON.parse(String(row.json)) as Resource
       this.#byId.set(Number(row.id), resource)
@@ -197,6 +201,7 @@ export class Store {
       if (batch.durable) this.#database.exec('PRAGMA synchronous = NORMAL')
     }
     const brought = this.#placed.length > 0
+    this.#nextChunk += this.#placed.length
     for (const backlog of this.#backlogs.values()) {
       for (const { spans, revisions, expanded } of this.#placed) {
         grow(backlog, 1, spans - revisions, expanded)
@@ -221,8 +226,8 @@ export class Store {
     const { writers, cursors, counters, abandoned = 0 } = batch
     const now = Date.now()
     let finished = abandoned + this.#unstorable
-    for (const chunk of this.#placed) {
-      this.#addChunk(chunk, now, added)
+    for (const [index, chunk] of this.#placed.entries()) {
+      this.#addChunk(this.#nextChunk + index, chunk, now, added)
       finished += chunk.spans - chunk.revisions
     }
     for (const writer of writers) this.#changeWriter(writer, now)
@@ -242,8 +247,9 @@ export class Store {
     crashPoint('commit')
   }
 
-  #addChunk(chunk: PlacedChunk, now: number, added: string[]): void {
-    const { lastInsertRowid } = this.#sql.addChunk.run(
+  #addChunk(id: number, chunk: PlacedChunk, now: number, added: string[]): void {
+    this.#sql.addChunk.run(
+      id,
       this.#resource(chunk.writer, chunk.resource, added),
       chunk.file,
       chunk.offset,
@@ -258,7 +264,7 @@ export class Store {
       chunk.traces,
     )
     for (const exporter of this.#exporters.values()) {
-      this.#sql.addOutbox.run(exporter, lastInsertRowid)
+      this.#sql.addOutbox.run(exporter, id)
     }
   }
 
@@ -590,6 +596,7 @@ export class Store {
         this.#sql.removeDeadLetters.run(id)
         removed++
       }
+      if (removed > 0) this.#sql.putMeta.run('next_chunk', this.#nextChunk)
       this.#count({ expiredChunks: removed })
     })
     this.#removeFiles(oldestOpen)
@@ -685,8 +692,9 @@ const SQL = {
   unusedResources: `SELECT id, writer FROM resource
     WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE resource = resource.id)
     AND writer NOT IN (SELECT id FROM writer)`,
-  addChunk: `INSERT INTO chunk (resource, file, offset, length, trace_bytes, crc, spans, revisions,
-    expanded, oldest_file, committed, traces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  newestChunk: 'SELECT max(id) AS id FROM chunk',
+  addChunk: `INSERT INTO chunk (id, resource, file, offset, length, trace_bytes, crc, spans, revisions,
+    expanded, oldest_file, committed, traces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   removeChunk: 'DELETE FROM chunk WHERE id = ?',
   oldest: 'SELECT id, committed, oldest_file FROM chunk ORDER BY id LIMIT ?',
   oldestFile: 'SELECT min(oldest_file) AS file FROM chunk',
