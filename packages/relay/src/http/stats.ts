@@ -82,6 +82,8 @@ interface ExporterStats {
   readonly waitingBytes: number
   /** Delivered again because they changed. */
   readonly resent: number
+  /** Changed, and the new version was rejected or dropped: the first one stands. */
+  readonly notResent: number
 }
 
 interface WriterStats {
@@ -145,16 +147,11 @@ export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
     open,
     interrupted,
     lost,
-    exporters: exporters.map((row) => ({
-      name: row.name,
+    exporters: exporters.map(({ dead, ...row }) => ({
+      ...row,
       accepted: accepted - (before[beforeCounter(row.name)] ?? 0),
-      delivered: row.delivered,
-      deadLettered: row.dead,
-      dropped: row.dropped,
+      deadLettered: dead,
       held: open + row.waiting,
-      waiting: row.waiting,
-      waitingBytes: row.waitingBytes,
-      resent: row.resent,
     })),
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }

@@ -34,12 +34,14 @@ export interface TraceFilter {
 export interface ExporterRow {
   readonly name: string
   readonly delivered: number
-  readonly resent: number
   readonly dead: number
   readonly dropped: Readonly<Record<string, number>>
   /** Observations in its outbox. */
   readonly waiting: number
   readonly waitingBytes: number
+  /** Further versions that were delivered, and that were not. */
+  readonly resent: number
+  readonly notResent: number
 }
 
 export interface DeadLetterRow {
@@ -244,22 +246,14 @@ export class StoreReader {
       return {
         name,
         delivered: counters[`${name}.delivered`] ?? 0,
-        resent: counters[`${name}.resent`] ?? 0,
         dead: counters[`${name}.dead`] ?? 0,
         dropped,
-        waiting: this.#waiting(Number(row.id)),
-        waitingBytes: Number(row.bytes ?? 0),
+        waiting: Number(row.waiting),
+        waitingBytes: Number(row.bytes),
+        resent: counters[`${name}.resent`] ?? 0,
+        notResent: counters[`${name}.notResent`] ?? 0,
       }
     })
-  }
-
-  /** Observations in an outbox: first versions that are not settled. */
-  #waiting(exporter: number): number {
-    let waiting = 0
-    for (const row of this.#sql.partlySettled.iterate(exporter)) {
-      for (const state of row.states as Uint8Array) if (state === SETTLED) waiting--
-    }
-    return waiting + Number(this.#sql.waiting.get(exporter)?.spans ?? 0)
   }
 
   /** Observations that have started and are not finished, as of the last commit. */
@@ -311,8 +305,6 @@ export class StoreReader {
   }
 }
 
-/** In an outbox row's states. */
-const SETTLED = 2
 const MAX_ID = Number.MAX_SAFE_INTEGER
 
 type Row = Record<string, unknown>
@@ -354,11 +346,9 @@ const SQL = {
   resource: 'SELECT json FROM resource WHERE id = ?',
   counters: 'SELECT name, value FROM counter',
   finished: "SELECT value FROM meta WHERE key = 'finished'",
-  exporters: `SELECT e.id, e.name, (SELECT sum(c.expanded) FROM outbox o
-    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = e.id) AS bytes FROM exporter e`,
-  waiting: `SELECT sum(c.spans - c.revisions) AS spans FROM outbox o
-    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
-  partlySettled: 'SELECT states FROM outbox WHERE exporter = ? AND states IS NOT NULL',
+  exporters: `SELECT e.name, coalesce(sum(c.expanded), 0) AS bytes,
+    coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
+    LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
   writers: 'SELECT id, header, open, seen FROM writer',
   deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d
     JOIN exporter e ON e.id = d.exporter ORDER BY d.id DESC LIMIT ?`,

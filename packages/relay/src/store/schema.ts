@@ -47,6 +47,15 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE vitals (id INTEGER PRIMARY KEY, writer TEXT NOT NULL, service TEXT, json TEXT NOT NULL);
   `,
+  `
+  -- settled: of the chunk's observations, those that the exporter has settled; further versions are none. In a chunk that
+  -- was settled in part and has further versions, these are taken for the last ones: states don't say which they are.
+  ALTER TABLE outbox ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+  UPDATE outbox SET settled = coalesce((
+    SELECT min(c.spans - c.revisions,
+      (length(hex(outbox.states)) - length(replace(hex(outbox.states), '02', ''))) / 2)
+    FROM chunk c WHERE c.id = outbox.chunk), 0) WHERE states IS NOT NULL;
+  `,
 ]
 
 /** Written into the database; a relay refuses a store of a later one. */

@@ -109,9 +109,11 @@ function settled(chunk: number, rest: Partial<Settlement> = {}): Settlement {
     complete: true,
     states: null,
     delivered: 0,
-    resent: 0,
-    deadLetters: [],
+    dead: 0,
     dropped: {},
+    resent: 0,
+    notResent: 0,
+    deadLetters: [],
     ...rest,
   }
 }
@@ -228,6 +230,7 @@ describe('the outbox', () => {
         complete: false,
         states: Uint8Array.from([2, 0, 2, 0]),
         delivered: 1,
+        dead: 1,
         deadLetters: [letter],
       }),
     ])
@@ -248,20 +251,18 @@ describe('the outbox', () => {
     expect(chunks()).toEqual([])
   })
 
-  test('drops the oldest, counted; further versions and what is settled are no observations', () => {
+  test('drops what it is told to, counted; revisions and what is settled are no observations', () => {
     commit(many(3))
     commit([...many(2), makeSpan({ revision: 1 })])
     commit(many(5))
     store.acknowledge('a', [
       settled(1, { complete: false, states: Uint8Array.from([2, 0, 0]), delivered: 1 }),
     ])
-    expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 10 })
-    const [first, second] = chunks()
-    expect(store.dropOldest('a', (first?.expandedBytes ?? 0) + (second?.expandedBytes ?? 0))).toBe(
-      4,
-    )
+    expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 9 })
+    expect(store.drop('a', [1, 2, 99])).toBe(4)
     expect(chunks().map(({ spans }) => spans)).toEqual([5])
-    expect(store.counters()['a.dropped.backlog_full']).toBe(4)
+    expect(store.backlog('a')).toMatchObject({ chunks: 1, spans: 5 })
+    expect(store.counters()).toMatchObject({ 'a.dropped.backlog_full': 4, 'a.notResent': 1 })
   })
 
   test('each exporter has its own; a new one gets what is finished from then on', () => {
@@ -330,15 +331,31 @@ describe('opening', () => {
     expect(error).toBeInstanceOf(StoreError)
     expect(error).toMatchObject({ code: 'OFFPATH_STORE_VERSION' })
     expect((error as Error).message).toMatch(
-      /^the store .* has version 99, this offpath knows 1: [^\n]*$/,
+      /^the store .* has version 99, this offpath knows 2: [^\n]*$/,
     )
     expect(caught(() => StoreReader.open(directory))).toMatchObject({
       code: 'OFFPATH_STORE_VERSION',
     })
     const again = new DatabaseSync(join(directory, 'offpath.db'))
-    again.exec('PRAGMA user_version = 1')
+    again.exec('PRAGMA user_version = 2')
     again.close()
     store = new Store(directory)
+  })
+
+  test('a store of version 1 is taken over, with what was settled of chunks', () => {
+    commit(many(4))
+    commit([...many(2), makeSpan({ revision: 1 })])
+    commit(many(3))
+    const part = { complete: false, states: Uint8Array.from([2, 0, 2, 0]), delivered: 2 }
+    store.acknowledge('a', [settled(1, part)])
+    store.close()
+    const database = new DatabaseSync(join(directory, 'offpath.db'))
+    database.exec('ALTER TABLE outbox DROP COLUMN settled; PRAGMA user_version = 1')
+    database.close()
+    expect(StoreReader.open(directory)).toBe(null)
+    store = new Store(directory)
+    store.exporters(['a'])
+    expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 7 })
   })
 
   test('what is no database is told in one line', () => {

@@ -119,9 +119,11 @@ export class SpoolHarness {
           complete: true,
           states: null,
           delivered: chunk.spans - revisions,
-          resent: revisions,
-          deadLetters: [],
+          dead: 0,
           dropped: {},
+          resent: revisions,
+          notResent: 0,
+          deadLetters: [],
         }
       }),
     )
