@@ -124,6 +124,10 @@ const VITALS_READ = 600
 const TRACES_READ = 200
 
 export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
+  return reader.snapshot(() => statsOf(reader, storeDir))
+}
+
+function statsOf(reader: StoreReader, storeDir: string): StoreStats {
   const { accepted = 0, interrupted = 0, ...counters } = reader.counters()
   const exporters = reader.exporters()
   const writers = reader.writers()
@@ -141,18 +145,12 @@ export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
   for (const { name } of exporters) {
     for (const key of Object.keys(counters)) if (key.startsWith(`${name}.`)) delete counters[key]
   }
-  const before = reader.counters()
   return {
     accepted,
     open,
     interrupted,
     lost,
-    exporters: exporters.map(({ dead, ...row }) => ({
-      ...row,
-      accepted: accepted - (before[beforeCounter(row.name)] ?? 0),
-      deadLettered: dead,
-      held: open + row.waiting,
-    })),
+    exporters: exporters.map(({ dead, ...row }) => ({ ...row, deadLettered: dead })),
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }
     }),
@@ -168,11 +166,6 @@ export function storeStats(reader: StoreReader, storeDir: string): StoreStats {
     counters,
     cursors: cursorsOf(storeDir),
   }
-}
-
-/** Counter of what was accepted, and finished, before the exporter was there: it is not for it. */
-function beforeCounter(exporter: string): string {
-  return `${exporter}.before`
 }
 
 /** All of /api/stats: the store's part, what the spool's directories show, and the relay's part if one runs. */

@@ -388,6 +388,19 @@ describe('opening', () => {
     expect(reader.traces({ limit: 9 }).traces).toHaveLength(5)
     reader.close()
   })
+
+  test('a snapshot is of one moment, while the store is written to', () => {
+    commit(many(2))
+    const reader = StoreReader.open(directory) as StoreReader
+    const exporters = reader.snapshot(() => {
+      reader.counters()
+      commit(many(3))
+      return reader.exporters()
+    })
+    expect(exporters).toMatchObject([{ accepted: 2, held: 2 }])
+    expect(reader.exporters()).toMatchObject([{ accepted: 5, held: 5 }])
+    reader.close()
+  })
 })
 
 describe('retention', () => {
