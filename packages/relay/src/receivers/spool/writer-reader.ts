@@ -502,7 +502,7 @@ export class WriterReader {
       ;[records.dangling, json.dangling] = dangling
       assembler.endBatch()
     }
-    this.abandoned = Math.max(0, open - state.open.size)
+    this.abandoned = Math.max(0, open - state.unfinished)
     this.#waiting = new Set()
   }
 
@@ -525,7 +525,7 @@ export class WriterReader {
   /** Nothing is left of the segment that was read before the restart, nor does another one follow. */
   #giveUpRestored(): void {
     if (this.#restored === null) return
-    this.abandoned = Math.max(0, this.#restored.open - this.state.open.size)
+    this.abandoned = Math.max(0, this.#restored.open - this.state.unfinished)
     if (this.abandoned > 0) this.changed = true
     this.#restored = null
   }
@@ -637,7 +637,7 @@ export class WriterReader {
       resource: state.resource,
       ...(this.#headerSaved ? {} : { header: JSON.stringify(this.header) }),
       state: this.isGone ? null : JSON.stringify(this.#saved()),
-      open: state.open.size,
+      open: state.unfinished,
       ...((put.length > 0 || remove.length > 0) && { openSpans: { put, remove } }),
       ...(leaving && { openBlobs: state.blobs.size > 0 ? state.blobs.save() : null }),
       vitals,
