@@ -25,8 +25,11 @@ export class OpenSpan implements SpanFacts {
   type: number
   statusCode = 0
   levelIsError = false
-  /** From batches before; null: none. */
+  /** From batches before, with room for more; null: none. */
   kept: Int32Array | null = null
+  keptWords = 0
+  /** Of these, when they were last merged. */
+  mergedWords = 0
   /** First and last piece in the arena; 0: none. */
   first = 0
   last = 0
@@ -69,10 +72,36 @@ export const PIECE_WORDS = 2
 /** Appends all that is kept of the span to `out`. */
 export function copySpan(span: OpenSpan, arena: Words, out: Words): void {
   const { kept } = span
-  if (kept !== null) out.copyWords(kept, 0, kept.length)
+  if (kept !== null) out.copyWords(kept, 0, span.keptWords)
   for (let piece = span.first; piece !== 0; piece = arena.words[piece + 1] as number) {
     const from = piece + PIECE_WORDS
     out.copyWords(arena.words, from, from + (arena.words[piece] as number))
+  }
+}
+
+/** Words of its pieces in the arena. */
+export function pieceWords(span: OpenSpan, arena: Words): number {
+  let sum = 0
+  for (let piece = span.first; piece !== 0; piece = arena.words[piece + 1] as number) {
+    sum += arena.words[piece] as number
+  }
+  return sum
+}
+
+/** Moves the pieces behind what is kept: over many batches a copy of each word or two, not of all in each batch. */
+export function keepPieces(span: OpenSpan, arena: Words): void {
+  let kept = span.kept as Int32Array
+  const length = span.keptWords + pieceWords(span, arena)
+  if (length > kept.length) {
+    const longer = new Int32Array(Math.max(length, kept.length + (kept.length >> 1)))
+    longer.set(kept.subarray(0, span.keptWords))
+    span.kept = kept = longer
+  }
+  for (let piece = span.first; piece !== 0; piece = arena.words[piece + 1] as number) {
+    const from = piece + PIECE_WORDS
+    const to = from + (arena.words[piece] as number)
+    kept.set(arena.words.subarray(from, to), span.keptWords)
+    span.keptWords += to - from
   }
 }
 

@@ -55,7 +55,7 @@ export function rowOf(span: OpenSpan, given: boolean): OpenRow {
   }
   return {
     key: rowKey(span.key),
-    words: new Uint8Array(words.buffer, words.byteOffset, words.byteLength),
+    words: new Uint8Array(words.buffer, words.byteOffset, span.keptWords << 2),
     state: JSON.stringify(facts),
   }
 }
@@ -66,6 +66,7 @@ export function openSpanOf(row: OpenRow): { span: OpenSpan; given: boolean } {
   const bytes = Uint8Array.from(row.words)
   Object.assign(span, facts)
   span.kept = new Int32Array(bytes.buffer, 0, bytes.length >> 2)
+  span.keptWords = span.mergedWords = span.kept.length
   span.saved = true
   span.changed = false
   return { span, given }

@@ -7,7 +7,7 @@ import type { OpenSpan, SpanKey } from './open-span.ts'
 export class WriterState {
   readonly id: string
   readonly resource: Resource
-  /** Started and not finished; those that wait for blobs are among them. */
+  /** Started and not finished; those that wait for blobs are among them, and second versions that do. */
   readonly open: Map<SpanKey, OpenSpan> = new Map()
   /** Closed as interrupted while the writer may live on: an end, if it comes after all, makes a second version. */
   readonly given: Map<SpanKey, OpenSpan> = new Map()
@@ -31,6 +31,13 @@ export class WriterState {
   constructor(id: string, resource: Resource) {
     this.id = id
     this.resource = resource
+  }
+
+  /** Observations started and not finished; a second version that waits for a blob is none. */
+  get unfinished(): number {
+    let count = this.open.size
+    for (const { before } of this.waiting) if (before !== null) count--
+    return count
   }
 
   sawTime(seconds: number, nanos: number): void {

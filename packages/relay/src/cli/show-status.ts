@@ -102,7 +102,7 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal): strin
       { text: exporter.resent > 0 ? count(exporter.resent) : '' },
     ]
   })
-  const notes = exporters.flatMap(({ name, delivery, dropped }) => {
+  const notes = exporters.flatMap(({ name, delivery, dropped, notResent }) => {
     const lines: string[] = []
     if (delivery !== null && delivery.state !== 'ok') {
       const since = clockTime(new Date(delivery.since))
@@ -110,6 +110,7 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal): strin
     }
     const reasons = Object.entries(dropped).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
     if (reasons.length > 0) lines.push(`${name}: dropped ${reasons.join(', ')}`)
+    if (notResent > 0) lines.push(`${name}: ${count(notResent)} changed later and did not arrive`)
     return lines
   })
   const text = notes.map((note) => `${terminal.style('yellow', note)}\n`).join('')

@@ -1,5 +1,4 @@
 // What is known of a chunk while spans of it are on their way.
-import type { StoredSpan } from '../store/span.ts'
 import type { ChunkInfo, DeadLetter, Settlement } from '../store/store.ts'
 
 /** Where a span is: in the outbox alone, in a request, or done with. */
@@ -16,8 +15,11 @@ export interface Chunk {
   /** Spans settled since the outbox was told, and below what became of them. */
   news: number
   delivered: number
-  resent: number
+  dead: number
   refused: number
+  /** Of newer versions, which were counted with their first one. */
+  resent: number
+  notResent: number
   deadLetters: DeadLetter[]
 }
 
@@ -40,8 +42,10 @@ export function openChunk(info: ChunkInfo): Chunk {
     settled: states.reduce((count, state) => (state === SETTLED ? count + 1 : count), 0),
     news: 0,
     delivered: 0,
-    resent: 0,
+    dead: 0,
     refused: 0,
+    resent: 0,
+    notResent: 0,
     deadLetters: [],
   }
 }
@@ -63,11 +67,18 @@ export function splitRuns(runs: readonly Run[], count: number): [Run[], Run[]] {
   return [first, []]
 }
 
-export function settle({ chunk, from, to }: Run): void {
+export function settle(
+  { chunk, from, to, revision }: Run,
+  outcome: 'delivered' | 'dead' | 'refused',
+): void {
+  const count = to - from
   chunk.states.fill(SETTLED, from, to)
-  chunk.taken -= to - from
-  chunk.settled += to - from
-  chunk.news += to - from
+  chunk.taken -= count
+  chunk.settled += count
+  chunk.news += count
+  if (!revision) chunk[outcome] += count
+  else if (outcome === 'delivered') chunk.resent += count
+  else chunk.notResent += count
 }
 
 export function release({ chunk, from, to }: Run): void {
@@ -83,29 +94,15 @@ export function tell(chunk: Chunk): Settlement {
     complete,
     states: complete ? null : chunk.states.map((state) => (state === SETTLED ? SETTLED : WAITING)),
     delivered: chunk.delivered,
+    dead: chunk.dead,
+    dropped: { refused: chunk.refused },
     resent: chunk.resent,
+    notResent: chunk.notResent,
     deadLetters: chunk.deadLetters,
-    dropped: chunk.refused === 0 ? {} : { refused: chunk.refused },
   }
 }
 
 export function told(chunk: Chunk): void {
-  chunk.news = chunk.delivered = chunk.resent = chunk.refused = 0
+  chunk.news = chunk.delivered = chunk.dead = chunk.refused = chunk.resent = chunk.notResent = 0
   chunk.deadLetters = []
-}
-
-/** For a chunk that is given up unsent. Newer versions of spans were counted with their first one. */
-export function dropOf(info: ChunkInfo, spans: readonly StoredSpan[]): Settlement {
-  const count = spans.filter(
-    ({ revision }, index) => revision === 0 && info.states?.[index] !== SETTLED,
-  ).length
-  return {
-    chunk: info.id,
-    complete: true,
-    states: null,
-    delivered: 0,
-    resent: 0,
-    deadLetters: [],
-    dropped: { backlog_full: count },
-  }
 }

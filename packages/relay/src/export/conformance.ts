@@ -286,6 +286,23 @@ export function conformsAsExporter({ name, exporterOf }: Subject): void {
       expect(law()).toMatchObject({ accepted: 10, delivered: 10, resent: 2 })
     })
 
+    it('counts newer versions that are rejected or refused apart: their observations were delivered', async () => {
+      const { commit, held, law, server } = await start({ concurrency: 1 })
+      const spans = many(3)
+      const newer = spans.map((span) => ({ ...span, revision: 1, name: 'newer' }))
+      commit(spans)
+      await held(0)
+      server.rejectSpan = ({ spanId }) => (spanId === idsOf(spans)[0] ? 'too late' : undefined)
+      commit(newer.slice(0, 2))
+      await held(0)
+      const body = '{"partialSuccess":{"rejectedSpans":1}}'
+      server.faults = [{ type: 'status', status: 200, body, contentType: 'application/json' }]
+      commit(newer.slice(2))
+      await held(0)
+      const counts = { accepted: 3, delivered: 3, dead: 0, dropped: 0, resent: 1, notResent: 2 }
+      expect(law()).toMatchObject(counts)
+    })
+
     it('drops the oldest of a backlog beyond its cap, counted', async () => {
       const time = simulated()
       const { commit, law, server, held } = await start({

@@ -46,6 +46,23 @@ describe('delivery', () => {
       lastError: { message: 'answered 500' },
     })
   })
+
+  it('goes on after all that it had delivered has expired', async () => {
+    server = createServer((_, response) => response.end())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    harness = await startHarness({
+      exporterOf: () => otlpExporter({ url: new URL(`http://127.0.0.1:${port}`), headers: {} }),
+      delivery: { clock },
+    })
+    for (let i = 0; i < 3; i++) harness.commit([makeSpan()])
+    await harness.held(0)
+    const tomorrow = Date.now() + 86_400_000
+    expect(harness.store.expire(tomorrow, 1e12, 10, Number.POSITIVE_INFINITY)).toBe(3)
+    harness.commit([makeSpan()])
+    await harness.held(0)
+    expect(harness.law()).toMatchObject({ delivered: 4 })
+  })
 })
 
 const DAY = 86_400_000

@@ -8,11 +8,10 @@
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
-import type { Settlement, Store } from '../store/store.ts'
+import type { Store } from '../store/store.ts'
 import { bisect } from './bisect.ts'
 import {
   type Chunk,
-  dropOf,
   openChunk,
   type Run,
   release,
@@ -32,7 +31,10 @@ import { createPacker, type Pack } from './packer.ts'
 import { retry } from './retry.ts'
 
 /** What delivery needs of the store. */
-type Outbox = Pick<Store, 'nextChunks' | 'readSpans' | 'loadParts' | 'acknowledge' | 'backlog'>
+type Outbox = Pick<
+  Store,
+  'nextChunks' | 'readSpans' | 'loadParts' | 'acknowledge' | 'backlog' | 'drop'
+>
 
 export interface DeliveryOptions {
   readonly exporter: Exporter
@@ -239,7 +241,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     } catch (error) {
       chunk.taken++
       const reason = `cannot be encoded: ${error instanceof Error ? error.message : error}`
-      reject({ chunk, from: index, to: index + 1, revision: false }, span, reason)
+      const revision = span.revision > 0
+      reject({ chunk, from: index, to: index + 1, revision }, span, reason)
       return
     }
     if (lane.packer.spans === 1) ripen(lane)
@@ -376,12 +379,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const delivered = (runs: readonly Run[], refused: number): void => {
     if (refused > 0) log.warn('spans refused (partial success)', { exporter: name, spans: refused })
     const [lost, arrived] = splitRuns(runs, refused)
-    for (const run of lost) run.chunk.refused += run.to - run.from
-    for (const run of arrived) run.chunk[run.revision ? 'resent' : 'delivered'] += run.to - run.from
-    for (const run of runs) {
-      settle(run)
-      touched.add(run.chunk)
-    }
+    for (const run of lost) settle(run, 'refused')
+    for (const run of arrived) settle(run, 'delivered')
+    for (const run of runs) touched.add(run.chunk)
   }
 
   const reject = (run: Run, { traceId, spanId, name: span }: StoredSpan, reason: string): void => {
@@ -389,7 +389,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     const trace = traceId.toString('hex')
     log.error('span rejected', { exporter: name, trace, reason })
     chunk.deadLetters.push({ index: from, traceId, spanId, name: span, reason })
-    settle(run)
+    settle(run, 'dead')
     touched.add(chunk)
   }
 
@@ -420,7 +420,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     if (over <= 0) return
     let busy = 0
     for (const { info } of chunks.values()) busy += info.expandedBytes
-    const dropped: Settlement[] = []
+    const dropped: number[] = []
     for (const info of outbox.nextChunks(name, 0, over + busy)) {
       if (over <= 0) break
       if (chunks.has(info.id)) continue
@@ -429,13 +429,11 @@ export function startDelivery(options: DeliveryOptions): Delivery {
         break
       }
       over -= info.expandedBytes
-      dropped.push(dropOf(info, outbox.readSpans(info)))
+      dropped.push(info.id)
     }
-    outbox.acknowledge(name, dropped)
-    log.warn('backlog full: the oldest spans were dropped', {
-      exporter: name,
-      chunks: dropped.length,
-    })
+    const spans = outbox.drop(name, dropped)
+    if (spans > 0)
+      log.warn('backlog full: the oldest spans were dropped', { exporter: name, spans })
   }
 
   // --- the loop ---

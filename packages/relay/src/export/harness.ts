@@ -31,7 +31,10 @@ export interface Harness {
   /** Resolves when the outbox holds that many spans. */
   held(spans: number): Promise<void>
   /** accepted = delivered + dead + dropped + held, in observations; and the figures. */
-  law(): Record<'accepted' | 'delivered' | 'dead' | 'dropped' | 'held' | 'resent', number>
+  law(): Record<
+    'accepted' | 'delivered' | 'dead' | 'dropped' | 'held' | 'resent' | 'notResent',
+    number
+  >
   close(): Promise<void>
 }
 
@@ -116,6 +119,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
         dropped: sum('dropped.'),
         held: outstanding().filter(({ revision }) => revision === 0).length,
         resent: sum('resent'),
+        notResent: sum('notResent'),
       }
       const { delivered, dead, dropped, held } = figures
       if (accepted !== delivered + dead + dropped + held) {

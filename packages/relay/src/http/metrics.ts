@@ -77,6 +77,11 @@ export function createMetrics(): Metrics {
     'Observations delivered again because they changed',
     ['exporter'],
   )
+  const notResent = counter(
+    'offpath_exporter_not_resent_total',
+    'Observations that changed, and whose new version was rejected or dropped',
+    ['exporter'],
+  )
   const dead = counter('offpath_exporter_dead_lettered_total', 'Observations that were rejected', [
     'exporter',
   ])
@@ -142,6 +147,7 @@ export function createMetrics(): Metrics {
       exporterAccepted(byExporter((exporter) => exporter.accepted))
       delivered(byExporter((exporter) => exporter.delivered))
       resent(byExporter((exporter) => exporter.resent))
+      notResent(byExporter((exporter) => exporter.notResent))
       dead(byExporter((exporter) => exporter.deadLettered))
       dropped(
         stats.exporters.flatMap(({ name, dropped }) =>

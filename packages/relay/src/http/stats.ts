@@ -81,6 +81,8 @@ interface ExporterStats {
   readonly waitingBytes: number
   /** Delivered again because they changed. */
   readonly resent: number
+  /** Changed, and the new version was rejected or dropped: the first one stands. */
+  readonly notResent: number
 }
 
 interface WriterStats {
@@ -121,6 +123,10 @@ const VITALS_READ = 600
 const TRACES_READ = 200
 
 export function storeStats(reader: StoreReader): StoreStats {
+  return reader.snapshot(() => statsOf(reader))
+}
+
+function statsOf(reader: StoreReader): StoreStats {
   const { accepted = 0, interrupted = 0, ...counters } = reader.counters()
   const exporters = reader.exporters()
   const writers = reader.writers()
@@ -138,23 +144,12 @@ export function storeStats(reader: StoreReader): StoreStats {
   for (const { name } of exporters) {
     for (const key of Object.keys(counters)) if (key.startsWith(`${name}.`)) delete counters[key]
   }
-  const before = reader.counters()
   return {
     accepted,
     open,
     interrupted,
     lost,
-    exporters: exporters.map((row) => ({
-      name: row.name,
-      accepted: accepted - (before[beforeCounter(row.name)] ?? 0),
-      delivered: row.delivered,
-      deadLettered: row.dead,
-      dropped: row.dropped,
-      held: open + row.waiting,
-      waiting: row.waiting,
-      waitingBytes: row.waitingBytes,
-      resent: row.resent,
-    })),
+    exporters: exporters.map(({ dead, ...row }) => ({ ...row, deadLettered: dead })),
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }
     }),
@@ -170,11 +165,6 @@ export function storeStats(reader: StoreReader): StoreStats {
     counters,
     cursors: reader.cursors(),
   }
-}
-
-/** Counter of what was accepted, and finished, before the exporter was there: it is not for it. */
-function beforeCounter(exporter: string): string {
-  return `${exporter}.before`
 }
 
 /** All of /api/stats: the store's part, what the spool's directories show, and the relay's part if one runs. */

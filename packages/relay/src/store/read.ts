@@ -26,16 +26,25 @@ export interface TraceFilter {
   readonly clockSlackMs?: number
 }
 
-/** What waits for an exporter, and what became of what did not. */
+/**
+ * What waits for an exporter, and what became of what did not, in observations:
+ * accepted = delivered + dead + dropped + held. All but `accepted` and `held` are of first deliveries.
+ */
 export interface ExporterRow {
   readonly name: string
+  /** Meant for it: what was finished while it was named and, if it is named now, what is open. */
+  readonly accepted: number
   readonly delivered: number
-  readonly resent: number
   readonly dead: number
   readonly dropped: Readonly<Record<string, number>>
-  /** Observations in its outbox. */
+  /** Open, if it is named now, or in its outbox. */
+  readonly held: number
+  /** In its outbox. */
   readonly waiting: number
   readonly waitingBytes: number
+  /** Further versions that were delivered, and that were not. */
+  readonly resent: number
+  readonly notResent: number
 }
 
 export interface DeadLetterRow {
@@ -89,6 +98,16 @@ export class StoreReader {
   static open(directory: string): StoreReader | null {
     const database = openReadOnly(directory)
     return database === null ? null : new StoreReader(directory, database)
+  }
+
+  /** What `query` reads is of one moment, while the store is written to. */
+  snapshot<T>(query: () => T): T {
+    this.#sql.begin.run()
+    try {
+      return query()
+    } finally {
+      this.#sql.commit.run()
+    }
   }
 
   /** Traces by the time at which something of them was last stored, newest first. */
@@ -243,6 +262,7 @@ export class StoreReader {
 
   exporters(): ExporterRow[] {
     const counters = this.counters()
+    const open = this.open()
     return this.#sql.exporters.all().map((row) => {
       const name = String(row.name)
       const prefix = `${name}.dropped.`
@@ -250,25 +270,22 @@ export class StoreReader {
       for (const [key, value] of Object.entries(counters)) {
         if (key.startsWith(prefix)) dropped[key.slice(prefix.length)] = value
       }
+      const isNamed = row.active === 1
+      const { accepted = 0, [`${name}.before`]: before = 0 } = counters
+      const waiting = Number(row.waiting)
       return {
         name,
+        accepted: (isNamed ? accepted : Number(row.left)) - before,
         delivered: counters[`${name}.delivered`] ?? 0,
-        resent: counters[`${name}.resent`] ?? 0,
         dead: counters[`${name}.dead`] ?? 0,
         dropped,
-        waiting: this.#waiting(Number(row.id)),
-        waitingBytes: Number(row.bytes ?? 0),
+        held: (isNamed ? open : 0) + waiting,
+        waiting,
+        waitingBytes: Number(row.bytes),
+        resent: counters[`${name}.resent`] ?? 0,
+        notResent: counters[`${name}.notResent`] ?? 0,
       }
     })
-  }
-
-  /** Observations in an outbox: first versions that are not settled. */
-  #waiting(exporter: number): number {
-    let waiting = 0
-    for (const row of this.#sql.partlySettled.iterate(exporter)) {
-      for (const state of row.states as Uint8Array) if (state === SETTLED) waiting--
-    }
-    return waiting + Number(this.#sql.waiting.get(exporter)?.spans ?? 0)
   }
 
   /** Observations that have started and are not finished, as of the last commit. */
@@ -327,8 +344,6 @@ export class StoreReader {
   }
 }
 
-/** In an outbox row's states. */
-const SETTLED = 2
 const NO_KEYS = Buffer.alloc(0)
 const MAX_ID = Number.MAX_SAFE_INTEGER
 
@@ -374,11 +389,11 @@ const SQL = {
   resource: 'SELECT json FROM resource WHERE id = ?',
   counters: 'SELECT name, value FROM counter',
   finished: "SELECT value FROM meta WHERE key = 'finished'",
-  exporters: `SELECT e.id, e.name, (SELECT sum(c.expanded) FROM outbox o
-    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = e.id) AS bytes FROM exporter e`,
-  waiting: `SELECT sum(c.spans - c.revisions) AS spans FROM outbox o
-    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
-  partlySettled: 'SELECT states FROM outbox WHERE exporter = ? AND states IS NOT NULL',
+  begin: 'BEGIN',
+  commit: 'COMMIT',
+  exporters: `SELECT e.name, e.active, e.left, coalesce(sum(c.expanded), 0) AS bytes,
+    coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
+    LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
   writers: 'SELECT id, header, open, seen FROM writer',
   cursors: 'SELECT path, offset FROM cursor',
   deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d

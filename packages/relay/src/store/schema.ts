@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 const MIGRATIONS: readonly string[] = [
   `
   -- data_file, data_length: how far bytes are committed; first_file: the oldest that is there; finished: observations
-  -- that ever were in a chunk.
+  -- that ever were in a chunk; next_chunk: no id is given twice, for exporters remember how far they have read.
   CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE resource (id INTEGER PRIMARY KEY, writer TEXT NOT NULL, json TEXT NOT NULL);
   -- Finished spans that lie together (layout.ts): their place, what they take expanded, the oldest data file that they
@@ -50,6 +50,13 @@ const MIGRATIONS: readonly string[] = [
   `
   -- What writers had lost that are gone by their heartbeat alone and may come back: JSON, the receiver's own.
   CREATE TABLE given_up (id INTEGER PRIMARY KEY, writer TEXT NOT NULL UNIQUE, losses TEXT NOT NULL);
+  -- settled: of the chunk's observations, those that the exporter has settled; further versions are none. In a chunk that
+  -- was settled in part and has further versions, these are taken for the last ones: states don't say which they are.
+  ALTER TABLE outbox ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+  UPDATE outbox SET settled = coalesce((
+    SELECT min(c.spans - c.revisions,
+      (length(hex(outbox.states)) - length(replace(hex(outbox.states), '02', ''))) / 2)
+    FROM chunk c WHERE c.id = outbox.chunk), 0) WHERE states IS NOT NULL;
   `,
 ]
 

@@ -109,9 +109,11 @@ function settled(chunk: number, rest: Partial<Settlement> = {}): Settlement {
     complete: true,
     states: null,
     delivered: 0,
-    resent: 0,
-    deadLetters: [],
+    dead: 0,
     dropped: {},
+    resent: 0,
+    notResent: 0,
+    deadLetters: [],
     ...rest,
   }
 }
@@ -228,6 +230,7 @@ describe('the outbox', () => {
         complete: false,
         states: Uint8Array.from([2, 0, 2, 0]),
         delivered: 1,
+        dead: 1,
         deadLetters: [letter],
       }),
     ])
@@ -248,20 +251,18 @@ describe('the outbox', () => {
     expect(chunks()).toEqual([])
   })
 
-  test('drops the oldest, counted; further versions and what is settled are no observations', () => {
+  test('drops what it is told to, counted; revisions and what is settled are no observations', () => {
     commit(many(3))
     commit([...many(2), makeSpan({ revision: 1 })])
     commit(many(5))
     store.acknowledge('a', [
       settled(1, { complete: false, states: Uint8Array.from([2, 0, 0]), delivered: 1 }),
     ])
-    expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 10 })
-    const [first, second] = chunks()
-    expect(store.dropOldest('a', (first?.expandedBytes ?? 0) + (second?.expandedBytes ?? 0))).toBe(
-      4,
-    )
+    expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 9 })
+    expect(store.drop('a', [1, 2, 99])).toBe(4)
     expect(chunks().map(({ spans }) => spans)).toEqual([5])
-    expect(store.counters()['a.dropped.backlog_full']).toBe(4)
+    expect(store.backlog('a')).toMatchObject({ chunks: 1, spans: 5 })
+    expect(store.counters()).toMatchObject({ 'a.dropped.backlog_full': 4, 'a.notResent': 1 })
   })
 
   test('each exporter has its own; a new one gets what is finished from then on', () => {
@@ -341,16 +342,22 @@ describe('opening', () => {
     store = new Store(directory)
   })
 
-  test('a store of version 1 becomes one of today', () => {
-    commit([makeSpan({ name: 'kept' })])
+  test('a store of version 1 is taken over, with what was settled of chunks', () => {
+    commit(many(4))
+    commit([...many(2), makeSpan({ revision: 1 })])
+    commit(many(3))
+    const part = { complete: false, states: Uint8Array.from([2, 0, 2, 0]), delivered: 2 }
+    store.acknowledge('a', [settled(1, part)])
     store.close()
     const database = new DatabaseSync(join(directory, 'offpath.db'))
-    database.exec('DROP TABLE given_up; PRAGMA user_version = 1')
+    database.exec(`ALTER TABLE outbox DROP COLUMN settled; DROP TABLE given_up;
+      PRAGMA user_version = 1`)
     database.close()
+    expect(StoreReader.open(directory)).toBe(null)
     store = new Store(directory)
     store.exporters(['a'])
+    expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 7 })
     expect(store.lossesOf('w')).toBe(null)
-    expect(names()).toEqual(['kept'])
     const gone = { id: 'w', resource, state: null, losses: '[1]', vitals: [] }
     store.commit({ writers: [gone], cursors: [], counters: {} })
     expect(store.lossesOf('w')).toBe('[1]')
@@ -384,6 +391,19 @@ describe('opening', () => {
     expect(reader.traces({ limit: 9 }).traces).toHaveLength(2)
     commit(many(3))
     expect(reader.traces({ limit: 9 }).traces).toHaveLength(5)
+    reader.close()
+  })
+
+  test('a snapshot is of one moment, while the store is written to', () => {
+    commit(many(2))
+    const reader = StoreReader.open(directory) as StoreReader
+    const exporters = reader.snapshot(() => {
+      reader.counters()
+      commit(many(3))
+      return reader.exporters()
+    })
+    expect(exporters).toMatchObject([{ accepted: 2, held: 2 }])
+    expect(reader.exporters()).toMatchObject([{ accepted: 5, held: 5 }])
     reader.close()
   })
 })

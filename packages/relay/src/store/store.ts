@@ -14,6 +14,8 @@ import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
 //   - a crash leaves either all of a commit or nothing: what lies behind the committed length is written over
 //   - observations accepted = open + finished; for each exporter, those finished since it is there
 //     = delivered + dead + dropped + in its outbox
+//   - a span that is finished a second time is a revision, no observation: of all that an exporter was given,
+//     revisions = resent + not resent + in its outbox
 
 const KEPT_VITALS = 600
 const KEPT_DEAD_LETTERS = 10_000
@@ -50,11 +52,14 @@ export interface Settlement {
   /** All spans of the chunk are settled; else `states` says which. */
   readonly complete: boolean
   readonly states: Uint8Array | null
+  /** Observations that were delivered, dead-lettered, and dropped by reason. */
   readonly delivered: number
-  /** Delivered revisions: observations that were counted before. */
-  readonly resent: number
-  readonly deadLetters: readonly DeadLetter[]
+  readonly dead: number
   readonly dropped: Readonly<Record<string, number>>
+  /** Revisions that were delivered, and that were not: their observations are counted already. */
+  readonly resent: number
+  readonly notResent: number
+  readonly deadLetters: readonly DeadLetter[]
 }
 
 /** An open observation in a form that survives the relay. */
@@ -106,6 +111,7 @@ export interface Batch {
 
 export interface Backlog {
   readonly chunks: number
+  /** Observations; revisions are none. */
   readonly spans: number
   readonly bytes: number
 }
@@ -135,6 +141,8 @@ export class Store {
   #unstorable = 0
   /** The number that the index has. */
   #dataFile = 0
+  /** SQLite alone would give the ids of chunks that have expired again. */
+  #nextChunk: number
 
   /** Opens the store in the directory, or makes one. Throws a StoreError of one line. */
   constructor(directory: string, options: StoreOptions = {}) {
@@ -146,6 +154,8 @@ export class Store {
     const firstFile = this.#meta('first_file') ?? 1
     this.data = new DataWriter(directory, { file, length }, firstFile, options.rotateBytes)
     this.chunks = new ChunkBuilder(this.data)
+    const newest = Number(this.#sql.newestChunk.get()?.id ?? 0)
+    this.#nextChunk = Math.max(newest + 1, this.#meta('next_chunk') ?? 1)
     for (const row of this.#sql.resources.all()) {
       const resource = JSON.parse(String(row.json)) as Resource
       this.#byId.set(Number(row.id), resource)
@@ -198,6 +208,7 @@ export class Store {
       if (batch.durable) this.#database.exec('PRAGMA synchronous = NORMAL')
     }
     const brought = this.#placed.length > 0
+    this.#nextChunk += this.#placed.length
     for (const backlog of this.#backlogs.values()) {
       for (const { spans, revisions, expanded } of this.#placed) {
         grow(backlog, 1, spans - revisions, expanded)
@@ -222,8 +233,8 @@ export class Store {
     const { writers, cursors, counters, abandoned = 0 } = batch
     const now = Date.now()
     let finished = abandoned + this.#unstorable
-    for (const chunk of this.#placed) {
-      this.#addChunk(chunk, now, added)
+    for (const [index, chunk] of this.#placed.entries()) {
+      this.#addChunk(this.#nextChunk + index, chunk, now, added)
       finished += chunk.spans - chunk.revisions
     }
     for (const writer of writers) this.#changeWriter(writer, now)
@@ -243,8 +254,9 @@ export class Store {
     crashPoint('commit')
   }
 
-  #addChunk(chunk: PlacedChunk, now: number, added: string[]): void {
-    const { lastInsertRowid } = this.#sql.addChunk.run(
+  #addChunk(id: number, chunk: PlacedChunk, now: number, added: string[]): void {
+    this.#sql.addChunk.run(
+      id,
       this.#resource(chunk.writer, chunk.resource, added),
       chunk.file,
       chunk.offset,
@@ -259,7 +271,7 @@ export class Store {
       chunk.traces,
     )
     for (const exporter of this.#exporters.values()) {
-      this.#sql.addOutbox.run(exporter, lastInsertRowid)
+      this.#sql.addOutbox.run(exporter, id)
     }
   }
 
@@ -433,10 +445,7 @@ export class Store {
   #dropUnreadable(chunk: number): void {
     this.#settling(() => {
       for (const [name, id] of this.#exporters) {
-        const row = this.#sql.outboxRow.get(id, chunk)
-        if (row === undefined) continue
-        this.#removeOutbox(id, chunk)
-        this.#count({ [`${name}.dropped.unreadable`]: unsettled(row) })
+        this.#drop(name, id, chunk, 'unreadable')
       }
     })
   }
@@ -463,12 +472,13 @@ export class Store {
       }
       for (const settlement of settlements) {
         const isHeld = settlement.complete
-          ? this.#removeOutbox(id, settlement.chunk)
-          : Number(this.#sql.putStates.run(settlement.states, id, settlement.chunk).changes) > 0
+          ? this.#removeOutbox(id, settlement.chunk) !== undefined
+          : this.#settlePart(id, settlement)
         if (!isHeld) continue
         add('delivered', settlement.delivered)
+        add('dead', settlement.dead)
         add('resent', settlement.resent)
-        add('dead', settlement.deadLetters.length)
+        add('notResent', settlement.notResent)
         for (const reason in settlement.dropped) {
           add(`dropped.${reason}`, settlement.dropped[reason] as number)
         }
@@ -490,7 +500,7 @@ export class Store {
     })
   }
 
-  /** What an exporter has not settled; a chunk counts whole until all of its spans are. */
+  /** What an exporter has not settled; the bytes of a chunk count whole until all of its spans are. */
   backlog(exporter: string): Backlog {
     return { ...(this.#backlogs.get(this.#exporter(exporter)) as Counted) }
   }
@@ -511,39 +521,38 @@ export class Store {
   }
 
   /** False when the outbox does not hold the chunk. */
-  #removeOutbox(exporter: number, chunk: number): boolean {
-    const row = this.#sql.outboxRow.get(exporter, chunk)
-    if (row === undefined) return false
-    this.#sql.removeOutbox.run(exporter, chunk)
+  #settlePart(exporter: number, settlement: Settlement): boolean {
+    const { chunk, states, delivered, dead, dropped } = settlement
+    const settled = Object.values(dropped).reduce((sum, count) => sum + count, delivered + dead)
+    if (this.#sql.settlePart.run(states, settled, exporter, chunk).changes === 0) return false
     const backlog = this.#backlogs.get(exporter)
-    if (backlog !== undefined) {
-      grow(backlog, -1, Number(row.revisions) - Number(row.spans), -Number(row.expanded))
-    }
+    if (backlog !== undefined) backlog.spans -= settled
     return true
   }
 
-  /** Drops an exporter's oldest chunks until `bytes` less wait. Returns the observations dropped, which are counted. */
-  dropOldest(exporter: string, bytes: number): number {
-    const id = this.#exporter(exporter)
-    return this.#settling(() => {
-      let dropped = 0
-      for (const chunk of bytes > 0 ? this.nextChunks(exporter, 0, bytes) : []) {
-        dropped += this.#unsettledIn(chunk, id)
-        this.#removeOutbox(id, chunk.id)
-      }
-      this.#count({ [`${exporter}.dropped.backlog_full`]: dropped })
-      return dropped
-    })
+  /** Returns what is not settled of the chunk; undefined: the outbox does not hold it. */
+  #removeOutbox(exporter: number, chunk: number): Unsettled | undefined {
+    const row = this.#sql.outboxRow.get(exporter, chunk)
+    if (row === undefined) return undefined
+    this.#sql.removeOutbox.run(exporter, chunk)
+    const unsettled = unsettledIn(row)
+    const backlog = this.#backlogs.get(exporter)
+    if (backlog !== undefined) grow(backlog, -1, -unsettled.observations, -Number(row.expanded))
+    return unsettled
   }
 
-  /** Observations of a chunk that the exporter has not settled; further versions are none. */
-  #unsettledIn(chunk: ChunkInfo, exporter: number): number {
-    const row = this.#sql.outboxRow.get(exporter, chunk.id) as Record<string, unknown>
-    const { states } = chunk
-    // Which of the settled ones were further versions, the spans alone say.
-    const spans = states === null || row.revisions === 0 ? null : this.#loadSpans(chunk)
-    if (spans === null) return unsettled(row)
-    return spans.filter(({ revision }, i) => revision === 0 && states?.[i] !== SETTLED).length
+  /** Takes chunks out of an exporter's outbox, for it holds too many. Returns the observations dropped, which are counted. */
+  drop(exporter: string, chunks: readonly number[]): number {
+    const id = this.#exporter(exporter)
+    return this.#settling(() =>
+      chunks.reduce((sum, chunk) => sum + this.#drop(exporter, id, chunk, 'backlog_full'), 0),
+    )
+  }
+
+  #drop(name: string, exporter: number, chunk: number, reason: string): number {
+    const { observations, revisions } = this.#removeOutbox(exporter, chunk) ?? NOTHING
+    this.#count({ [`${name}.dropped.${reason}`]: observations, [`${name}.notResent`]: revisions })
+    return observations
   }
 
   count(counters: Readonly<Record<string, number>>): void {
@@ -600,6 +609,7 @@ export class Store {
         this.#sql.removeDeadLetters.run(id)
         removed++
       }
+      if (removed > 0) this.#sql.putMeta.run('next_chunk', this.#nextChunk)
       this.#count({ expiredChunks: removed })
     })
     this.#removeFiles(oldestOpen)
@@ -620,10 +630,7 @@ export class Store {
   #expireFromLeft(chunk: number): void {
     for (const row of this.#sql.exporters.all()) {
       if (row.active === 1) continue
-      const held = this.#sql.outboxRow.get(row.id as number, chunk)
-      if (held === undefined) continue
-      this.#sql.removeOutbox.run(row.id as number, chunk)
-      this.#count({ [`${row.name}.dropped.expired`]: unsettled(held) })
+      this.#drop(String(row.name), Number(row.id), chunk, 'expired')
     }
   }
 
@@ -655,6 +662,13 @@ export class Store {
   }
 }
 
+interface Unsettled {
+  readonly observations: number
+  readonly revisions: number
+}
+
+const NOTHING: Unsettled = { observations: 0, revisions: 0 }
+
 type Counted = { -readonly [K in keyof Backlog]: number }
 
 function grow(backlog: Counted, chunks: number, spans: number, bytes: number): void {
@@ -663,12 +677,14 @@ function grow(backlog: Counted, chunks: number, spans: number, bytes: number): v
   backlog.bytes += bytes
 }
 
-/** Observations of an outbox row that are not settled; further versions are none. */
-function unsettled(row: Record<string, unknown>): number {
-  const states = row.states as Uint8Array | null
-  let settled = 0
-  for (const state of states ?? []) if (state === SETTLED) settled++
-  return Math.max(0, Number(row.spans) - Number(row.revisions) - settled)
+/** What an outbox row says is not settled. */
+function unsettledIn(row: Record<string, unknown>): Unsettled {
+  const revisions = Number(row.revisions)
+  const observations = Number(row.spans) - revisions - Number(row.settled)
+  if (revisions === 0) return { observations, revisions }
+  let left = Number(row.spans)
+  for (const state of (row.states as Uint8Array | null) ?? []) if (state === SETTLED) left--
+  return { observations, revisions: left - observations }
 }
 
 type Statements = Readonly<Record<keyof typeof SQL, StatementSync>>
@@ -693,8 +709,9 @@ const SQL = {
   unusedResources: `SELECT id, writer FROM resource
     WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE resource = resource.id)
     AND writer NOT IN (SELECT id FROM writer)`,
-  addChunk: `INSERT INTO chunk (resource, file, offset, length, trace_bytes, crc, spans, revisions,
-    expanded, oldest_file, committed, traces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  newestChunk: 'SELECT max(id) AS id FROM chunk',
+  addChunk: `INSERT INTO chunk (id, resource, file, offset, length, trace_bytes, crc, spans, revisions,
+    expanded, oldest_file, committed, traces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   removeChunk: 'DELETE FROM chunk WHERE id = ?',
   oldest: 'SELECT id, committed, oldest_file FROM chunk ORDER BY id LIMIT ?',
   oldestFile: 'SELECT min(oldest_file) AS file FROM chunk',
@@ -706,15 +723,16 @@ const SQL = {
   leaveExporter: 'UPDATE exporter SET active = 0, left = ? WHERE id = ?',
   addOutbox: 'INSERT INTO outbox (exporter, chunk) VALUES (?, ?)',
   removeOutbox: 'DELETE FROM outbox WHERE exporter = ? AND chunk = ?',
-  putStates: 'UPDATE outbox SET states = ? WHERE exporter = ? AND chunk = ?',
-  outboxRow: `SELECT o.states, c.spans, c.revisions, c.expanded FROM outbox o JOIN chunk c ON c.id = o.chunk
-    WHERE o.exporter = ? AND o.chunk = ?`,
+  settlePart:
+    'UPDATE outbox SET states = ?, settled = settled + ? WHERE exporter = ? AND chunk = ?',
+  outboxRow: `SELECT o.states, o.settled, c.spans, c.revisions, c.expanded FROM outbox o
+    JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ? AND o.chunk = ?`,
   outboxAfter: `SELECT c.*, o.states FROM outbox o JOIN chunk c ON c.id = o.chunk
     WHERE o.exporter = ? AND o.chunk > ? ORDER BY o.chunk`,
   outboxOf: `SELECT o.chunk FROM outbox o JOIN chunk c ON c.id = o.chunk
     JOIN resource r ON r.id = c.resource WHERE o.exporter = ? AND r.writer = ?`,
-  backlog: `SELECT count(*) AS chunks, sum(c.spans - c.revisions) AS spans, sum(c.expanded) AS bytes
-    FROM outbox o JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
+  backlog: `SELECT count(*) AS chunks, sum(c.spans - c.revisions - o.settled) AS spans,
+    sum(c.expanded) AS bytes FROM outbox o JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
   addDeadLetter: `INSERT INTO dead_letter (exporter, chunk, span, trace, span_id, name, reason, time)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   trimDeadLetters: 'DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?',

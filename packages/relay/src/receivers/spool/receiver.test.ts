@@ -934,6 +934,24 @@ describe('a writer whose heartbeat is overdue', () => {
     expect(harness.law()).toMatchObject({ accepted: 3, held: 3 })
   })
 
+  test('a second version that waits for a blob is no open observation', () => {
+    const one: PlainSegment = { header: foreign, frames: [frame(start(1)), END] }
+    const previous = { segment: 1, length: encodeSegment(one).length }
+    const two: PlainSegment = { number: 2, previous, header: foreign, startedBefore: 1, frames: [] }
+    harness.write(one)
+    const path = harness.write(two)
+    harness.drain()
+    harness.now += 71_000
+    harness.drain()
+    harness.write({ ...two, frames: [frame(end(1, [[FIELD.output, textBlob(1)]]))] })
+    harness.drain()
+    expect(harness.store.writers()).toMatchObject([{ open: 0 }])
+    harness.restart()
+    unlinkSync(path)
+    harness.drain()
+    expect(harness.law()).toMatchObject({ accepted: 1, dropped: 0, held: 1 })
+  })
+
   test('what was recorded since, and no end: a second version when it is given up', () => {
     overdue()
     const more = {

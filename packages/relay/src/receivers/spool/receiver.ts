@@ -208,13 +208,6 @@ export class SpoolReceiver {
     }
   }
 
-  /** Observations that have started and not ended. */
-  get open(): number {
-    let open = 0
-    for (const { state } of this.#writers.values()) open += state.open.size
-    return open
-  }
-
   /** The oldest data file that is needed for what is open. */
   oldestFile(): number {
     let oldest = Number.POSITIVE_INFINITY

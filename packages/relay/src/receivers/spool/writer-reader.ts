@@ -543,7 +543,7 @@ export class WriterReader {
       ;[records.dangling, json.dangling] = dangling
       assembler.endBatch()
     }
-    this.abandoned = Math.max(0, open - state.open.size)
+    this.abandoned = Math.max(0, open - state.unfinished)
     this.#waiting = new Set()
   }
 
@@ -566,7 +566,7 @@ export class WriterReader {
   /** Nothing is left of the segment that was read before the restart, nor does another one follow. */
   #giveUpRestored(): void {
     if (this.#restored === null) return
-    this.abandoned = Math.max(0, this.#restored.open - this.state.open.size)
+    this.abandoned = Math.max(0, this.#restored.open - this.state.unfinished)
     if (this.abandoned > 0) this.changed = true
     this.#restored = null
   }
@@ -688,7 +688,7 @@ export class WriterReader {
       state: this.isGone ? null : JSON.stringify(this.#saved()),
       ...(this.#mayReturn &&
         state.losses.some(Boolean) && { losses: JSON.stringify(state.losses) }),
-      open: state.open.size,
+      open: state.unfinished,
       ...((put.length > 0 || remove.length > 0) && { openSpans: { put, remove } }),
       ...(leaving && { openBlobs: state.blobs.size > 0 ? state.blobs.save() : null }),
       vitals,
