@@ -1,7 +1,7 @@
 import { LOSS_REASONS } from '@offpath/sdk/spool-format'
 import type { Resource } from '../store/span.ts'
-import { Blobs } from './blobs.ts'
-import type { OpenSpan, SpanKey } from './open-span.ts'
+import { Blobs, blobsIn } from './blobs.ts'
+import { afterName, type OpenSpan, type SpanKey } from './open-span.ts'
 
 /** What is known of a writer: its open observations, its blobs, what it says of itself. */
 export class WriterState {
@@ -38,6 +38,18 @@ export class WriterState {
     let count = this.open.size
     for (const { before } of this.waiting) if (before !== null) count--
     return count
+  }
+
+  /** Between batches: ids of the blobs that go into what is not finished, or may be finished again. */
+  neededBlobs(): Set<number> {
+    const needed = new Set<number>()
+    for (const spans of [this.open, this.given]) {
+      for (const { holes, kept, keptWords } of spans.values()) {
+        if (!holes || kept === null) continue
+        for (const id of blobsIn(kept, afterName(kept, 0), keptWords)) needed.add(id)
+      }
+    }
+    return needed
   }
 
   sawTime(seconds: number, nanos: number): void {

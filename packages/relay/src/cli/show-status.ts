@@ -69,6 +69,7 @@ const NOTED: readonly (readonly [name: string, text: string])[] = [
   ['malformedRecords', 'malformed records'],
   ['orphanRecords', 'records without a start'],
   ['danglingReferences', 'references to what was lost'],
+  ['unnamedBlobs', 'large values that no record named'],
   ['badSegments', 'files that are no segments'],
 ]
 

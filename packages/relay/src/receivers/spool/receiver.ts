@@ -328,8 +328,9 @@ export class SpoolReceiver {
     if (readers.length === 0 && Object.keys(this.#counters).length === 0) return
     crashPoint('read')
     const gone = readers.filter((reader) => reader.isGone).map(({ state }) => state.id)
+    const writers = readers.map((reader) => reader.change())
     const batch: Batch = {
-      writers: readers.map((reader) => reader.change()),
+      writers,
       cursors: readers
         .filter((reader) => !reader.isGone)
         .map((reader) => ({ writer: reader.state.id, ...reader.cursor })),

@@ -628,8 +628,10 @@ export class WriterReader {
   change(): WriterChange {
     const { state, vitals } = this
     const leaving = this.done.length > 0
-    // The next segment may name a blob again.
-    if (leaving && !hasHoles(state)) state.blobs.forget(this.#finished - 1)
+    if (leaving && state.blobs.size > 0) {
+      const unnamed = state.blobs.forget(this.#finished, state.neededBlobs())
+      this.#context.count('unnamedBlobs', unnamed)
+    }
     const put = leaving || this.#saveGiven || this.#saveMoved ? this.#rows() : []
     const remove = state.gone.map(rowKey)
     return {
@@ -724,11 +726,6 @@ function isCount(total: number): boolean {
 function isPassing(error: unknown): boolean {
   const { code = '' } = error as NodeJS.ErrnoException
   return ['EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EAGAIN', 'EINTR'].includes(code)
-}
-
-function hasHoles({ open, given }: WriterState): boolean {
-  for (const spans of [open, given]) for (const span of spans.values()) if (span.holes) return true
-  return false
 }
 
 function isAfter(a: SpoolPlace, b: SpoolPlace): boolean {
