@@ -275,11 +275,19 @@ export class Assembler {
       span.changed = true
       writer.given.set(span.key, span)
     }
-    if (!mayReturn) {
-      for (const span of writer.given.values()) if (span.news) this.interrupt(span)
-      writer.given.clear()
-    }
+    if (!mayReturn) for (const span of writer.given.values()) this.forgetGiven(span)
     return spans.length
+  }
+
+  /** The writer is not expected to end the span any more. What was recorded since it was closed is its second version. */
+  forgetGiven(span: OpenSpan): void {
+    const { open, given, gone } = this.writer
+    given.delete(span.key)
+    // JSON records may have begun another one of the same key.
+    const other = open.get(span.key)
+    if (span.news) this.interrupt(span)
+    else if (span.saved) gone.push(span.key)
+    if (other !== undefined) open.set(span.key, other)
   }
 
   /**

@@ -4,7 +4,7 @@ import type { Assembler } from '../../assemble/assembler.ts'
 import { leaveFiles } from '../../assemble/leave-files.ts'
 import type { OpenSpan, SpanKey, SpoolPlace } from '../../assemble/open-span.ts'
 import { openSpanOf, rowKey, rowOf } from '../../assemble/saved-span.ts'
-import { WriterState } from '../../assemble/writer-state.ts'
+import { givenBytes, WriterState } from '../../assemble/writer-state.ts'
 import type { JsonDecoder } from '../../decode/json-records.ts'
 import {
   type FrameCount,
@@ -108,6 +108,8 @@ export class WriterReader {
   #restored: { readonly place: SpoolPlace; readonly open: number } | null = null
   #waiting: ReadonlySet<SpanKey> = new Set()
   #headerSaved = false
+  /** When its open observations were last closed. */
+  interruptedAt: number = Number.NEGATIVE_INFINITY
   // What was last seen of the newest segment, for liveness.
   #size = -1
   #modified = -1
@@ -599,7 +601,7 @@ export class WriterReader {
   }
 
   /** The writer is dead, or `overdue` and perhaps so: its open observations end as interrupted. */
-  interrupt(overdue: boolean): void {
+  interrupt(overdue: boolean, now: number): void {
     if (overdue ? this.#quiet : this.#files.length > 0) return
     if (this.#files.length === 0) this.#giveUpRestored()
     const { assembler, count } = this.#context
@@ -614,11 +616,28 @@ export class WriterReader {
     }
     this.#quiet = true
     if (closed === 0) return
+    this.interruptedAt = now
     const { segment, offset } = this.cursor
     this.#interrupted = { segment, offset }
     this.#saveGiven = true
   }
   #saveGiven = false
+
+  /** Forgets observations that were closed and might have ended after all, the oldest first, until `bytes` are free. */
+  forgetGiven(bytes: number): void {
+    const { assembler, count } = this.#context
+    const { given } = this.state
+    assembler.use(this.state)
+    let free = 0
+    for (const span of given.values()) {
+      if (free >= bytes) return
+      free += givenBytes(span)
+      assembler.forgetGiven(span)
+      count('forgottenInterrupted', 1)
+      this.changed = true
+    }
+  }
+
   /** Nothing more will come of it. */
   isGone = false
 
