@@ -187,6 +187,8 @@ export class Blobs {
       const bytes = slice.source.read(slice.offset, slice.length)
       if (bytes === null) {
         blob.broken = true
+        // The segment will be closed, and another file may get its descriptor.
+        slices.length = i
         return
       }
       this.#store(blob, slice, bytes, 0, blob.complete && i === slices.length - 1, data)
