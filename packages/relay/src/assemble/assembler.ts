@@ -2,11 +2,12 @@ import { FIELD } from '@offpath/sdk/spool-format'
 import { FieldWriter } from '../decode/field-writer.ts'
 import { type ChunkBuilder, MAX_SPAN_WORDS } from '../store/chunk-builder.ts'
 import type { DataWriter } from '../store/data-files.ts'
-import { HEAD, HEAD_BITS, textWords } from '../store/layout.ts'
+import { HEAD, HEAD_BITS } from '../store/layout.ts'
 import { Words } from '../store/words.ts'
 import { leaveFiles } from './leave-files.ts'
 import { mergeFields } from './merge.ts'
 import {
+  afterName,
   completeHead,
   copySpan,
   keepPieces,
@@ -169,11 +170,17 @@ export class Assembler {
 
   /** Whether all blobs that the span names are settled. */
   #filled(span: OpenSpan): boolean {
-    const { writer } = this
-    const words = this.#scratch
-    words.reset(SCRATCH_WORDS)
-    copySpan(span, this.#arena, words)
-    return writer.blobs.allSettled(words, afterName(words.words, 0))
+    const { blobs } = this.writer
+    const { kept } = span
+    const { words } = this.#arena
+    if (kept !== null && !blobs.allSettled(kept, afterName(kept, 0), span.keptWords)) return false
+    for (let piece = span.first; piece !== 0; piece = words[piece + 1] as number) {
+      const start = piece + PIECE_WORDS
+      const hasHead = kept === null && piece === span.first
+      const from = hasHead ? afterName(words, start) : start
+      if (!blobs.allSettled(words, from, start + (words[piece] as number))) return false
+    }
+    return true
   }
 
   /** Some blob was settled: spans that waited for it alone are finished. */
@@ -268,11 +275,19 @@ export class Assembler {
       span.changed = true
       writer.given.set(span.key, span)
     }
-    if (!mayReturn) {
-      for (const span of writer.given.values()) if (span.news) this.interrupt(span)
-      writer.given.clear()
-    }
+    if (!mayReturn) for (const span of writer.given.values()) this.forgetGiven(span)
     return spans.length
+  }
+
+  /** The writer is not expected to end the span any more. What was recorded since it was closed is its second version. */
+  forgetGiven(span: OpenSpan): void {
+    const { open, given, gone } = this.writer
+    given.delete(span.key)
+    // JSON records may have begun another one of the same key.
+    const other = open.get(span.key)
+    if (span.news) this.interrupt(span)
+    else if (span.saved) gone.push(span.key)
+    if (other !== undefined) open.set(span.key, other)
   }
 
   /**
@@ -329,9 +344,4 @@ export class Assembler {
     span.kept = words.words.slice(0, words.at)
     span.keptWords = span.mergedWords = words.at
   }
-}
-
-/** The word where a span's fields begin. */
-function afterName(words: Int32Array, span: number): number {
-  return span + HEAD.words + textWords(words, span + HEAD.words)
 }

@@ -38,8 +38,12 @@ export interface Blob {
   complete: boolean
   /** A slice of it was lost. */
   broken: boolean
-  /** Number of the segment in which it was named first: no later one names it. 0: not yet. */
+  /** Number of the segment in which it was named first: only the next one may name it again. 0: not yet. */
   named: number
+  /** Number of the segment that its newest slice lies in. */
+  segment: number
+  /** It came when a segment was read again: the record that names it may be one that is not read again. */
+  readonly again: boolean
   readonly slices: Slice[]
   /** Of bytes: up to two that wait for a third, to become base64. */
   carry: Buffer
@@ -56,6 +60,15 @@ export interface SliceHead {
   readonly length: number
 }
 
+/**
+ * A blob that no open observation names, and that may still be named or go on, is kept for so many segments behind its
+ * newest slice. As many hold all that a memory-backed spool does (a segment is a 32nd of the cap): of one record with
+ * several large values the first ones may come before it.
+ */
+const KEPT_SEGMENTS = 32
+/** Of these blobs, how many of a writer are kept: the oldest go. One takes some 300 bytes. */
+const MAX_UNNAMED = 10_000
+
 const LOST = '[lost: the rest of it did not arrive]'
 const BYTES_PREFIX = 'data:application/octet-stream;base64,'
 
@@ -65,13 +78,13 @@ export class Blobs {
 
   /** A value of a segment names it. */
   name(id: number, segment: number, json: boolean): void {
-    const blob = this.#get(id)
+    const blob = this.#get(id, segment, false)
     if (blob.named === 0) blob.named = segment
     if (json) blob.asJson = true
     else blob.asText = true
   }
 
-  #get(id: number): Blob {
+  #get(id: number, segment: number, again: boolean): Blob {
     let blob = this.#all.get(id)
     if (blob === undefined) {
       blob = {
@@ -81,6 +94,8 @@ export class Blobs {
         complete: false,
         broken: false,
         named: 0,
+        segment,
+        again,
         slices: [],
         carry: Buffer.alloc(0),
         asText: false,
@@ -91,35 +106,29 @@ export class Blobs {
     return blob
   }
 
-  /** Whether nothing more is to come of any blob that the fields from word `from` to the end of `out` name. */
-  allSettled(out: Words, from: number): boolean {
-    const { words } = out
-    for (let at = from; at < out.at; at += fieldWords(words, at)) {
-      const payload = partsAt(words, at)
-      if (payload === 0) continue
-      const end = payload + 2 + (words[payload + 1] as number)
-      for (let next = payload + 2; next < end; next += partWords(words[next] as number)) {
-        if ((words[next] as number) >>> 30 !== PART.hole) continue
-        const blob = this.#all.get(words[next + 1] as number)
-        if (blob !== undefined && !blob.complete && !blob.broken) return false
-      }
+  /** Whether nothing more is to come of any blob that the fields from word `from` to `to` name. */
+  allSettled(words: Int32Array, from: number, to: number): boolean {
+    for (const id of blobsIn(words, from, to)) {
+      const blob = this.#all.get(id)
+      if (blob !== undefined && !blob.complete && !blob.broken) return false
     }
     return true
   }
 
   /**
-   * Takes a slice in. Its bytes are at `bytes[at]`; with a source they are left at `at` of that until they are needed.
-   * Returns whether the blob is settled now.
+   * Takes a slice of a segment in. Its bytes are at `bytes[at]`; with a source, which is given when the segment is read
+   * again, they are left at `at` of that until they are needed. Returns whether the blob is settled now.
    */
   slice(
     head: SliceHead,
+    segment: number,
     bytes: Buffer,
     at: number,
     source: Source | null,
     data: DataWriter,
   ): boolean {
     const { id, encoding, offset, length, last } = head
-    const blob = this.#get(id)
+    const blob = this.#get(id, segment, source !== null)
     if (blob.complete || blob.broken) return false
     // Read again, of a blob that was saved with it.
     if (source !== null && offset < blob.length) return false
@@ -134,6 +143,7 @@ export class Blobs {
       this.#store(blob, slice, bytes, at, last, data)
     }
     blob.length += length
+    blob.segment = segment
     blob.slices.push(slice)
     if (last) blob.complete = true
     return last
@@ -177,6 +187,8 @@ export class Blobs {
       const bytes = slice.source.read(slice.offset, slice.length)
       if (bytes === null) {
         blob.broken = true
+        // The segment will be closed, and another file may get its descriptor.
+        slices.length = i
         return
       }
       this.#store(blob, slice, bytes, 0, blob.complete && i === slices.length - 1, data)
@@ -276,13 +288,27 @@ export class Blobs {
     for (const blob of this.#all.values()) if (!blob.complete) blob.broken = true
   }
 
-  /** Forgets complete ones that no record behind the segment can name. */
-  forget(segment: number): void {
-    for (const [id, blob] of this.#all) {
-      if ((blob.complete || blob.broken) && blob.named !== 0 && blob.named <= segment) {
-        this.#all.delete(id)
-      }
+  /**
+   * A segment was read to its end: forgets blobs that are not `needed` by what is open and that no record to come names.
+   * Returns how many of them no record has named.
+   */
+  forget(segment: number, needed: ReadonlySet<number>): number {
+    let unnamed = 0
+    const kept: number[] = []
+    const remove = (id: number): void => {
+      const blob = this.#all.get(id)
+      if (blob?.named === 0 && !blob.again) unnamed++
+      this.#all.delete(id)
     }
+    for (const [id, blob] of this.#all) {
+      // The next segment may name it again.
+      if (needed.has(id) || blob.named === segment) continue
+      const isOver = blob.named !== 0 && (blob.complete || blob.broken)
+      if (isOver || blob.segment <= segment - KEPT_SEGMENTS) remove(id)
+      else kept.push(id)
+    }
+    for (const id of kept.slice(0, Math.max(0, kept.length - MAX_UNNAMED))) remove(id)
+    return unnamed
   }
 
   /** The oldest data file that any slice lies in. */
@@ -330,6 +356,18 @@ export class Blobs {
         carry: Buffer.from(carry, 'hex'),
         slices: slices.map((slice: Slice) => ({ ...slice, source: null, offset: 0 })),
       })
+    }
+  }
+}
+
+/** Ids of the blobs that go into the holes of the fields from word `from` to `to`. */
+export function* blobsIn(words: Int32Array, from: number, to: number): Iterable<number> {
+  for (let at = from; at < to; at += fieldWords(words, at)) {
+    const payload = partsAt(words, at)
+    if (payload === 0) continue
+    const end = payload + 2 + (words[payload + 1] as number)
+    for (let next = payload + 2; next < end; next += partWords(words[next] as number)) {
+      if ((words[next] as number) >>> 30 === PART.hole) yield words[next + 1] as number
     }
   }
 }

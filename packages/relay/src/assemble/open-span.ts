@@ -1,5 +1,5 @@
 import { type Before, type SpanFacts, USAGE_LOW } from '../store/chunk-builder.ts'
-import { HEAD, NO_FILE } from '../store/layout.ts'
+import { HEAD, NO_FILE, textWords } from '../store/layout.ts'
 import type { Words } from '../store/words.ts'
 
 /** Key of an observation within its writer: the serial of binary records, the span id of JSON records. */
@@ -74,6 +74,11 @@ export class OpenSpan implements SpanFacts {
 
 /** Words before a piece's content. */
 export const PIECE_WORDS = 2
+
+/** The word where a span's fields begin. */
+export function afterName(words: Int32Array, span: number): number {
+  return span + HEAD.words + textWords(words, span + HEAD.words)
+}
 
 /** Appends all that is kept of the span to `out`. */
 export function copySpan(span: OpenSpan, arena: Words, out: Words): void {

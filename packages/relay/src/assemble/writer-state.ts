@@ -1,7 +1,14 @@
 import { LOSS_REASONS } from '@offpath/sdk/spool-format'
 import type { Resource } from '../store/span.ts'
-import { Blobs } from './blobs.ts'
-import type { OpenSpan, SpanKey } from './open-span.ts'
+import { Blobs, blobsIn } from './blobs.ts'
+import { afterName, type OpenSpan, type SpanKey } from './open-span.ts'
+
+/** Of an open span beside its words. */
+const SPAN_BYTES = 512
+
+export function givenBytes({ keptWords }: OpenSpan): number {
+  return SPAN_BYTES + (keptWords << 2)
+}
 
 /** What is known of a writer: its open observations, its blobs, what it says of itself. */
 export class WriterState {
@@ -9,7 +16,10 @@ export class WriterState {
   readonly resource: Resource
   /** Started and not finished; those that wait for blobs are among them, and second versions that do. */
   readonly open: Map<SpanKey, OpenSpan> = new Map()
-  /** Closed as interrupted while the writer may live on: an end, if it comes after all, makes a second version. */
+  /**
+   * Closed as interrupted while the writer may live on: an end, if it comes after all, makes a second version. They stay
+   * until the writer is dead, which is an hour after it was thought so, and as long as the receiver has room for them.
+   */
   readonly given: Map<SpanKey, OpenSpan> = new Map()
   /** Ended, but a blob is not complete. */
   readonly waiting: Set<OpenSpan> = new Set()
@@ -38,6 +48,25 @@ export class WriterState {
     let count = this.open.size
     for (const { before } of this.waiting) if (before !== null) count--
     return count
+  }
+
+  /** What `given` takes in memory, about. */
+  get givenBytes(): number {
+    let bytes = 0
+    for (const span of this.given.values()) bytes += givenBytes(span)
+    return bytes
+  }
+
+  /** Between batches: ids of the blobs that go into what is not finished, or may be finished again. */
+  neededBlobs(): Set<number> {
+    const needed = new Set<number>()
+    for (const spans of [this.open, this.given]) {
+      for (const { holes, kept, keptWords } of spans.values()) {
+        if (!holes || kept === null) continue
+        for (const id of blobsIn(kept, afterName(kept, 0), keptWords)) needed.add(id)
+      }
+    }
+    return needed
   }
 
   sawTime(seconds: number, nanos: number): void {

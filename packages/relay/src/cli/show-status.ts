@@ -69,6 +69,8 @@ const NOTED: readonly (readonly [name: string, text: string])[] = [
   ['malformedRecords', 'malformed records'],
   ['orphanRecords', 'records without a start'],
   ['danglingReferences', 'references to what was lost'],
+  ['unnamedBlobs', 'large values that no record named'],
+  ['forgottenInterrupted', 'interrupted observations that are waited for no longer'],
   ['badSegments', 'files that are no segments'],
 ]
 

@@ -947,8 +947,8 @@ export class RecordDecoder {
     }
     const { writer, data } = this.#assembler
     const settled = again
-      ? writer.blobs.slice(head, bytes, base + at + 20, tables.source, data)
-      : writer.blobs.slice(head, bytes, at + 20, null, data)
+      ? writer.blobs.slice(head, tables.segment, bytes, base + at + 20, tables.source, data)
+      : writer.blobs.slice(head, tables.segment, bytes, at + 20, null, data)
     if (settled) this.#assembler.blobSettled()
     return true
   }

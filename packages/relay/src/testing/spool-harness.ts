@@ -18,6 +18,7 @@ export class SpoolHarness {
   /** What was logged. */
   readonly lines: string[] = []
   now = 1_000_000
+  givenBytes: number | undefined
   readonly #rotateBytes: number
 
   constructor(rotateBytes: number = 64 * 1024 * 1024) {
@@ -42,6 +43,7 @@ export class SpoolHarness {
       store: this.store,
       now: () => this.now,
       paused: () => this.paused,
+      ...(this.givenBytes !== undefined && { givenBytes: this.givenBytes }),
       log: (message, about) => this.lines.push(`${message} ${JSON.stringify(about)}`),
     })
   }

@@ -1055,6 +1055,38 @@ describe('a writer whose heartbeat is overdue', () => {
     expect(harness.files('.free')).toEqual([])
   })
 
+  test('of many writers, those thought dead first are forgotten, with what was recorded since', () => {
+    harness.givenBytes = 2_000
+    harness.restart()
+    const writers = Array.from({ length: 6 }, (_, i) => `00000000000000c${i}`)
+    const write = (writer: string, ...frames: PlainFrame[]): void => {
+      const began = frame(start(1), start(2))
+      harness.write({ writer, header: foreign, frames: [began, ...frames] })
+    }
+    for (const writer of writers) {
+      write(writer)
+      harness.drain()
+      harness.now += 71_000
+      harness.drain(3)
+      if (writer === writers[0]) write(writer, frame(update(1, [[FIELD.output, 'more']])))
+      harness.drain()
+    }
+    // Each takes some 600 bytes: three are kept.
+    expect(harness.counters()).toMatchObject({ forgottenInterrupted: 9 })
+    expect(harness.spans().filter(({ revision }) => revision > 0)).toMatchObject([
+      { name: 'span 1', interrupted: true, fields: { output: { text: 'more' } } },
+    ])
+    expect(harness.law()).toMatchObject({ accepted: 12, held: 12 })
+    // The last one to be thought dead comes back, and the first.
+    write(writers[5] as string, frame(end(2)))
+    write(writers[0] as string, frame(update(1, [[FIELD.output, 'more']])), frame(end(2)))
+    harness.drain()
+    const last = harness.spans().filter(({ revision }) => revision > 0)
+    expect(last.slice(1)).toMatchObject([{ name: 'span 2', interrupted: false }])
+    expect(harness.counters().orphanRecords).toBe(1)
+    expect(harness.law()).toMatchObject({ accepted: 12, held: 12 })
+  })
+
   test('without a promise, only after an hour', () => {
     harness.write({
       ...segment,

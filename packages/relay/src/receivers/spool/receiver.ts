@@ -30,6 +30,11 @@ const MAX_ERROR_CHARS = 200
 const BATCH_BYTES = 8 * 1024 * 1024
 const BATCH_SPANS = 4096
 const BATCH_ARENA_WORDS = 1024 * 1024
+/**
+ * What is remembered, of all writers, of observations that were closed because their writer was thought dead. Beyond it
+ * those of the writers that were closed first are forgotten: an end that comes after all is a record without a start.
+ */
+const GIVEN_BYTES = 64 * 1024 * 1024
 /** Files in memory that wait for writers to take them over; a smaller one is not worth it. */
 const MAX_FREE_FILES = 4
 const MIN_FREE_BYTES = 128 * 1024
@@ -47,6 +52,8 @@ export interface ReceiverOptions {
   readonly log: (message: string, about: Record<string, unknown>) => void
   /** A writer waits until all that is committed is delivered. */
   readonly onFlushRequest?: () => void
+  /** For tests. */
+  readonly givenBytes?: number
 }
 
 /** A batch, and whose it is. */
@@ -89,6 +96,8 @@ export class SpoolReceiver {
   /** Data files before it are left. */
   #leftFiles = 0
   #first = 0
+  /** Observations that were closed and may end after all, when their bytes were last looked at. */
+  #given = 0
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
   #stopped = false
 
@@ -242,6 +251,7 @@ export class SpoolReceiver {
       bytes = this.#readAll(now, false)
     }
     if (bytes > 0) this.#dataAt = now
+    if (isLifeDue) this.#boundGiven()
     this.#leaveFiles(this.#store.data.oldestKept)
     this.#commit()
     this.#answerFlushes()
@@ -325,7 +335,7 @@ export class SpoolReceiver {
     for (const { reader, life } of silent) {
       if (!this.#hasRoom(0)) break
       this.#apart(reader, () => {
-        bytes += this.#readLast(reader, life)
+        bytes += this.#readLast(reader, life, now)
       })
     }
     this.#buffer.shrink()
@@ -343,12 +353,27 @@ export class SpoolReceiver {
   }
 
   /** What a writer wrote before it died is read first; then what it left open is closed. */
-  #readLast(reader: WriterReader, life: Silent): number {
+  #readLast(reader: WriterReader, life: Silent, now: number): number {
     const bytes = reader.read('unknown')
     if (bytes > 0) return bytes
     const rest = life === 'overdue' ? 0 : reader.read(life)
-    if (rest === 0) reader.interrupt(life)
+    if (rest === 0) reader.interrupt(life, now)
     return rest
+  }
+
+  #boundGiven(): void {
+    const readers = [...this.#writers.values()].filter(({ state }) => state.given.size > 0)
+    const given = readers.reduce((sum, { state }) => sum + state.given.size, 0)
+    if (given === this.#given) return
+    const { givenBytes = GIVEN_BYTES } = this.#options
+    let over = readers.reduce((sum, { state }) => sum + state.givenBytes, -givenBytes)
+    for (const reader of readers.toSorted((a, b) => a.interruptedAt - b.interruptedAt)) {
+      if (over <= 0) break
+      const before = reader.state.givenBytes
+      this.#apart(reader, () => reader.forgetGiven(over))
+      over -= before - reader.state.givenBytes
+    }
+    this.#given = readers.reduce((sum, { state }) => sum + state.given.size, 0)
   }
 
   #commit(): void {
@@ -362,8 +387,9 @@ export class SpoolReceiver {
     if (readers.length === 0 && Object.keys(this.#counters).length === 0) return
     crashPoint('read')
     const gone = readers.filter((reader) => reader.isGone).map(({ state }) => state.id)
+    const writers = readers.map((reader) => reader.change())
     const batch: Batch = {
-      writers: readers.map((reader) => reader.change()),
+      writers,
       cursors: readers
         .filter((reader) => !reader.isGone)
         .map((reader) => ({ writer: reader.state.id, ...reader.cursor })),

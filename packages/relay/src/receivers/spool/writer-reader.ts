@@ -4,7 +4,7 @@ import type { Assembler } from '../../assemble/assembler.ts'
 import { leaveFiles } from '../../assemble/leave-files.ts'
 import type { OpenSpan, SpanKey, SpoolPlace } from '../../assemble/open-span.ts'
 import { openSpanOf, rowKey, rowOf } from '../../assemble/saved-span.ts'
-import { WriterState } from '../../assemble/writer-state.ts'
+import { givenBytes, WriterState } from '../../assemble/writer-state.ts'
 import type { JsonDecoder } from '../../decode/json-records.ts'
 import {
   type FrameCount,
@@ -118,6 +118,8 @@ export class WriterReader {
   #restored: { readonly place: SpoolPlace; readonly open: number } | null = null
   #waiting: ReadonlySet<SpanKey> = new Set()
   #headerSaved = false
+  /** When its open observations were last closed. */
+  interruptedAt: number = Number.NEGATIVE_INFINITY
   // What was last seen of the newest segment, for liveness.
   #size = -1
   #modified = -1
@@ -640,7 +642,7 @@ export class WriterReader {
   }
 
   /** The writer is dead, or perhaps so: its open observations end as interrupted. */
-  interrupt(life: Silent): void {
+  interrupt(life: Silent, now: number): void {
     const overdue = life === 'overdue'
     // A bad one is never read.
     const hasUnread = this.#files.some((file) => this.#headerOf(file) !== null)
@@ -662,11 +664,28 @@ export class WriterReader {
     }
     this.#quiet = true
     if (closed === 0) return
+    this.interruptedAt = now
     const { segment, offset } = this.cursor
     this.#interrupted = { segment, offset }
     this.#saveGiven = true
   }
   #saveGiven = false
+
+  /** Forgets observations that were closed and might have ended after all, the oldest first, until `bytes` are free. */
+  forgetGiven(bytes: number): void {
+    const { assembler, count } = this.#context
+    const { given } = this.state
+    assembler.use(this.state)
+    let free = 0
+    for (const span of given.values()) {
+      if (free >= bytes) return
+      free += givenBytes(span)
+      assembler.forgetGiven(span)
+      count('forgottenInterrupted', 1)
+      this.changed = true
+    }
+  }
+
   /** Nothing more will come of it, and nothing is kept but what it lost if it may come back. */
   isGone = false
   #mayReturn = false
@@ -677,8 +696,10 @@ export class WriterReader {
   change(): WriterChange {
     const { state, vitals } = this
     const leaving = this.done.length > 0
-    // The next segment may name a blob again.
-    if (leaving && !hasHoles(state)) state.blobs.forget(this.#finished - 1)
+    if (leaving && state.blobs.size > 0) {
+      const unnamed = state.blobs.forget(this.#finished, state.neededBlobs())
+      this.#context.count('unnamedBlobs', unnamed)
+    }
     const put = leaving || this.#saveGiven || this.#saveMoved ? this.#rows() : []
     const remove = state.gone.map(rowKey)
     return {
@@ -775,11 +796,6 @@ function isCount(total: number): boolean {
 function isPassing(error: unknown): boolean {
   const { code = '' } = error as NodeJS.ErrnoException
   return ['EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EAGAIN', 'EINTR'].includes(code)
-}
-
-function hasHoles({ open, given }: WriterState): boolean {
-  for (const spans of [open, given]) for (const span of spans.values()) if (span.holes) return true
-  return false
 }
 
 function isAfter(a: SpoolPlace, b: SpoolPlace): boolean {
