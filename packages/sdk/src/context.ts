@@ -38,7 +38,7 @@ export type Recording = Pick<
   | 'set'
   | 'setAttribute'
   | 'end'
-  | 'flush'
+  | 'handOver'
   | 'stats'
   | 'close'
 >

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -49,6 +49,17 @@ async function application(code: string, env: Record<string, string> = {}): Prom
   )
   const { observations } = readSegments(segments)
   return { observations, header: segments[0]?.header, stdout, stderr, directory }
+}
+
+/** Directories that can't be made as long as FILE is there. */
+async function nowhere(): Promise<Record<string, string>> {
+  const file = join(await temporaryDirectory(), 'file')
+  await writeFile(file, '')
+  return {
+    FILE: file,
+    OFFPATH_SPOOL_DIR: join(file, 'spool'),
+    OFFPATH_SPOOL_DISK_DIR: join(file, 'disk'),
+  }
 }
 
 describe('the environment', () => {
@@ -167,6 +178,41 @@ describe('flush, stats and shutdown', () => {
     })
     expect(observations).toEqual([])
     expect(stdout.trim().split('\n')).toEqual(['true 1 true', 'true', '0'.repeat(16)])
+  })
+
+  it('tell what is lost with a spool that was removed', async () => {
+    const { stdout } = await application(`
+      import { rmSync } from 'node:fs'
+      const lost = () => offpath.stats().lost.segment_removed
+      offpath.startObservation('x')
+      console.log(await offpath.flush())
+      offpath.startObservation('y')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      rmSync(process.env.OFFPATH_SPOOL_DIR, { recursive: true })
+      console.log(await offpath.flush({ until: 'delivered', timeoutMs: 50 }), lost())
+      offpath.startObservation('z')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      rmSync(process.env.OFFPATH_SPOOL_DIR, { recursive: true })
+      process.on('exit', () => console.log(lost()))
+    `)
+    expect(stdout.trim().split('\n')).toEqual(['true', 'false 2', '3'])
+  })
+
+  it('tell that there is nowhere to write, for as long as there is', async () => {
+    const { stdout } = await application(
+      `
+      import { rmSync } from 'node:fs'
+      offpath.startObservation('x')
+      console.log(await offpath.flush())
+      rmSync(process.env.FILE)
+      await new Promise((resolve) => setTimeout(resolve, 150))
+      offpath.startObservation('y')
+      console.log(await offpath.flush(), await offpath.flush())
+      console.log(offpath.stats().lost.no_spool)
+    `,
+      await nowhere(),
+    )
+    expect(stdout.trim().split('\n')).toEqual(['false', 'true true', '1'])
   })
 
   it('wait for delivery no longer than they are told', async () => {

@@ -68,12 +68,16 @@ export interface FlushOptions {
   timeoutMs?: number | undefined
 }
 
-/** Writes what is pending. False: the time ran out, or there is no spool. Never rejects. */
+/**
+ * Writes what is pending. False: the time ran out, or something that was recorded since the last flush is lost, because
+ * the spool refuses or was removed; `stats()` says how much and why. Never rejects.
+ */
 export async function flush(options: FlushOptions = {}): Promise<boolean> {
   if (state.recorder === undefined) return true
-  state.recorder.flush()
-  if (options.until !== 'delivered') return true
-  return (await state.delivered?.(options.timeoutMs ?? DELIVERED_TIMEOUT_MS)) ?? true
+  const spooled = state.recorder.handOver()
+  if (options.until !== 'delivered') return spooled
+  const delivered = await state.delivered?.(options.timeoutMs ?? DELIVERED_TIMEOUT_MS)
+  return spooled && delivered !== false
 }
 
 /** Flushes and stops recording, for good: later observations work and record nothing. Not needed at exit. */
