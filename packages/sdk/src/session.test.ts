@@ -215,6 +215,32 @@ describe('flush, stats and shutdown', () => {
     expect(stdout.trim().split('\n')).toEqual(['false', 'true true', '1'])
   })
 
+  it('never reject: options that they cannot use are told, each once', async () => {
+    const { stdout, stderr } = await application(`
+      offpath.startObservation('x')
+      const given = [
+        null, 'delivered', { until: 'x' }, { until: 'x' }, { until: undefined, timeoutMs: '5' },
+        { timeoutMs: -1 }, { timeoutMs: NaN }, { timeout: 5 }, { wait: true },
+      ]
+      const flushed = []
+      for (const options of given) flushed.push(await offpath.flush(options))
+      console.log(flushed.join(' '), await offpath.shutdown({ until: Symbol() }))
+    `)
+    expect(stdout.trim()).toBe(new Array(10).fill('true').join(' '))
+    const told = stderr.match(/(?<=\[OFFPATH_API\] OffpathWarning: ).*/g)
+    expect(told).toEqual([
+      "flush: null is not an object of options, such as { until: 'delivered' }; it is ignored",
+      "flush: 'delivered' is not an object of options, such as { until: 'delivered' }; it is ignored",
+      "flush: until: 'x' is not 'spooled' or 'delivered'; 'spooled' is used",
+      "flush: timeoutMs: '5' is not a number of milliseconds from 0; 10000 is used",
+      'flush: timeoutMs: -1 is not a number of milliseconds from 0; 10000 is used',
+      'flush: timeoutMs: NaN is not a number of milliseconds from 0; 10000 is used',
+      'flush: unknown option timeout (did you mean timeoutMs?); it is ignored',
+      'flush: unknown option wait (known: until, timeoutMs); it is ignored',
+      "flush: until: Symbol() is not 'spooled' or 'delivered'; 'spooled' is used",
+    ])
+  })
+
   it('wait for delivery no longer than they are told', async () => {
     const { stdout } = await application(`
       offpath.startObservation('x').end()
