@@ -261,6 +261,21 @@ describe('flush, stats and shutdown', () => {
   })
 })
 
+it.each([
+  ['v22.17.1', true],
+  ['v20.20.2', true],
+  ['v22.18.0', false],
+  ['v24.0.0', false],
+])('tells on Node %s that it is too old: %o', async (version, told) => {
+  const { observations, stderr } = await application(`offpath.startObservation('x').end()`, {
+    NODE_OPTIONS: `--import=data:text/javascript,Object.defineProperty(process,'version',{value:'${version}'})`,
+  })
+  expect(observations).toHaveLength(1)
+  const warning = `[OFFPATH_NODE] OffpathWarning: @offpath/sdk needs Node 22.18 or newer, and this is ${version}\n`
+  expect(stderr.split(warning)).toHaveLength(told ? 2 : 1)
+  if (!told) expect(stderr).toBe('')
+})
+
 it('is one per process, however many copies are loaded', async () => {
   const directory = await temporaryDirectory()
   const copy = join(directory, 'copy')
