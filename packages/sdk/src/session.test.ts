@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -239,6 +239,25 @@ describe('flush, stats and shutdown', () => {
       'flush: unknown option wait (known: until, timeoutMs); it is ignored',
       "flush: until: Symbol() is not 'spooled' or 'delivered'; 'spooled' is used",
     ])
+  })
+
+  it('tell why the spool refuses, with a code', async () => {
+    const directory = await temporaryDirectory()
+    await chmod(directory, 0o777)
+    const disk = await temporaryDirectory()
+    await writeFile(join(disk, 'full.seg'), Buffer.alloc(2048))
+    const { stderr } = await application(`offpath.startObservation('x')`, {
+      OFFPATH_SPOOL_DIR: directory,
+      OFFPATH_SPOOL_DISK_DIR: disk,
+      OFFPATH_SPOOL_DISK_CAP: '1KB',
+    })
+    const told = stderr.match(/\[OFFPATH_\w+\] OffpathWarning: cannot write to the spool/g)
+    expect(told?.map((line) => line.slice(1, line.indexOf(']')))).toEqual([
+      'OFFPATH_SPOOL_UNSAFE',
+      'OFFPATH_SPOOL_FULL',
+    ])
+    const { stderr: other } = await application(`offpath.startObservation('x')`, await nowhere())
+    expect(other).toContain('[OFFPATH_SPOOL_UNUSABLE] OffpathWarning: cannot write to the spool')
   })
 
   it('wait for delivery no longer than they are told', async () => {

@@ -71,7 +71,7 @@ export class Recorder {
   readonly #blobs: BlobQueue
   readonly #vitals: Vitals
   readonly #everyRecord: boolean
-  readonly #warn: (message: string) => void
+  readonly #warn: (message: string, code: string) => void
 
   #serial = 0
   /** Serial of the last observation whose start record is complete, and of the last in a frame that was handed over. */
@@ -107,7 +107,11 @@ export class Recorder {
   #warnedNoReader = false
   readonly #onTurn: () => void
 
-  constructor(options: RecorderOptions, sink: FrameSink, warn: (message: string) => void) {
+  constructor(
+    options: RecorderOptions,
+    sink: FrameSink,
+    warn: (message: string, code: string) => void,
+  ) {
     this.#options = options
     this.#sink = sink
     this.#warn = warn
@@ -724,6 +728,7 @@ export class Recorder {
       this.#warn(
         'no relay has read the spool for 60 s: start one with `npx offpath up` ' +
           '(or set OFFPATH_ENABLED=false to stop recording)',
+        'OFFPATH_NO_RELAY',
       )
     }
   }
