@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { describe, expect, it } from 'vitest'
+import { OPTION_NAMES, variableOf } from '../../relay/src/config/options.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { type Environment, type InitOptions, resolveOptions } from './config.ts'
 import { OptionsError } from './options-error.ts'
@@ -151,6 +152,30 @@ describe('variables', () => {
     expect(options).toEqual(resolved())
   })
 
+  it.each([
+    ['OFFPATH_SPOOLDIR', 'did you mean OFFPATH_SPOOL_DIR?'],
+    ['OFFPATH_SERVICE_NAME', 'did you mean OFFPATH_SERVICE?'],
+    ['OFFPATH_STORE_DIRS', 'did you mean OFFPATH_STORE_DIR?'],
+    ['OFFPATH_BUFFERING', 'see docs/configuration.md'],
+  ])('%s is none', (name, hint) => {
+    const { options, warnings } = warningsOf({ [name]: 'x' })
+    expect(warnings).toEqual([`${name} is no variable of Offpath (${hint}); it is ignored`])
+    expect(options).toEqual(resolved())
+  })
+
+  it('of the relay, and those that Kubernetes sets for a service called offpath, are no mistakes', () => {
+    const names = [...OPTION_NAMES.map(variableOf), 'OFFPATH_CONFIG']
+    const links = [
+      'SERVICE_HOST',
+      'SERVICE_PORT',
+      'SERVICE_PORT_HTTP',
+      'PORT',
+      'PORT_7411_TCP_ADDR',
+    ]
+    const env = [...names, ...links.map((rest) => `OFFPATH_${rest}`)].map((name) => [name, ''])
+    expect(warningsOf(Object.fromEntries(env)).warnings).toEqual([])
+  })
+
   it('falls back to the next variable when one is bad', () => {
     const { options } = warningsOf({ OFFPATH_SAMPLE_RATE: 'half', LANGFUSE_SAMPLE_RATE: '0.5' })
     expect(options.sampleRate).toBe(0.5)
@@ -175,8 +200,12 @@ describe('options of init', () => {
     [{ spoolCap: -1 }, 'spoolCap: -1 is not bytes or a size'],
     [
       { resource: { a: {} } },
-      'resource: [object Object] is not an object of strings, numbers and booleans',
+      'resource: { a: {} } is not an object of strings, numbers and booleans',
     ],
+    [{ resource: [1] }, 'resource: [ 1 ] is not an object of strings, numbers and booleans'],
+    [null as never, "init: null is not an object of options, such as { service: 'chat' }"],
+    ['x' as never, "init: 'x' is not an object of options"],
+    [[{ service: 'x' }], "init: [ { service: 'x' } ] is not an object of options"],
   ])('%o is refused', (given, message) => {
     const attempt = () => resolveOptions(given, {})
     expect(attempt).toThrow(OptionsError)

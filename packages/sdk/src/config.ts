@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { inspect } from 'node:util'
 import packageJson from '../package.json' with { type: 'json' }
 import { OptionsError } from './options-error.ts'
 import type { Durability, RecorderOptions, ResourceAttributes } from './recorder/options.ts'
@@ -135,6 +136,34 @@ const OPTIONS = {
   debug: { kind: bool, env: ['LANGFUSE_DEBUG'] },
 } as const satisfies { readonly [N in keyof InitOptions]-?: Option<unknown> }
 
+/** What the relay reads: set for both in one container, they are no mistakes. A test compares them with its own table. */
+const RELAY_VARIABLES = [
+  'CONFIG',
+  'STORE_DIR',
+  'RETENTION_AGE',
+  'RETENTION_SIZE',
+  'HTTP_HOST',
+  'HTTP_PORT',
+  'HTTP_ALLOWED_HOSTS',
+  'HTTP_TOKEN',
+  'LANGFUSE_BASE_URL',
+  'LANGFUSE_PUBLIC_KEY',
+  'LANGFUSE_SECRET_KEY',
+  'LANGFUSE_PROJECTS',
+  'OTLP_URL',
+  'OTLP_HEADERS',
+  'EXPORT_GZIP',
+  'EXPORT_REQUEST_BYTES',
+  'EXPORT_SPAN_BYTES',
+  'EXPORT_CONCURRENCY',
+  'EXPORT_TIMEOUT',
+  'EXPORT_BACKLOG_CAP',
+  'LOG_LEVEL',
+]
+
+/** Kubernetes sets OFFPATH_SERVICE_HOST, OFFPATH_PORT_7411_TCP … in each container beside a service called offpath. */
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/
+
 type OptionName = keyof typeof OPTIONS
 type Value<N extends OptionName> = Exclude<
   ReturnType<(typeof OPTIONS)[N]['kind']['read']>,
@@ -152,6 +181,11 @@ export function resolveOptions(
   env: Environment = process.env,
   warn: (message: string) => void = emitWarning,
 ): RecorderOptions {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new OptionsError(
+      `@offpath/sdk, init: ${show(given)} is not an object of options, such as { service: 'chat' }`,
+    )
+  }
   const problems = Object.keys(given)
     .filter((name) => !Object.hasOwn(OPTIONS, name))
     .map(unknownOption)
@@ -199,6 +233,9 @@ export function resolveOptions(
     sdk: Object.freeze({ name: packageJson.name, version: packageJson.version }),
     debug: option('debug') ?? env.LANGFUSE_LOG_LEVEL?.toUpperCase() === 'DEBUG',
   }
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('OFFPATH_')) unknownVariable(name, warn)
+  }
   if (problems.length > 0) throw new OptionsError(`@offpath/sdk, init: ${problems.join('; ')}`)
   if (
     options.environment !== undefined &&
@@ -218,14 +255,34 @@ function variableOf(name: string): string {
 }
 
 function unknownOption(name: string): string {
-  const near = Object.keys(OPTIONS)
-    .map((known) => ({ known, edits: distance(name.toLowerCase(), known.toLowerCase()) }))
-    .sort((a, b) => a.edits - b.edits)[0]!
-  const hint =
-    near.edits <= Math.max(1, name.length / 3)
-      ? `did you mean ${near.known}?`
-      : `known: ${Object.keys(OPTIONS).join(', ')}`
+  const known = Object.keys(OPTIONS)
+  const near = nearest(name, known)
+  const hint = near === undefined ? `known: ${known.join(', ')}` : `did you mean ${near}?`
   return `unknown option ${name} (${hint})`
+}
+
+function unknownVariable(name: string, warn: (message: string) => void): void {
+  const known = [
+    ...Object.keys(OPTIONS).map(variableOf),
+    ...RELAY_VARIABLES.map((rest) => `OFFPATH_${rest}`),
+  ]
+  if (known.includes(name) || SERVICE_LINK.test(name)) return
+  const near = nearest(
+    name.slice('OFFPATH_'.length),
+    known.map((variable) => variable.slice('OFFPATH_'.length)),
+  )
+  const hint = near === undefined ? 'see docs/configuration.md' : `did you mean OFFPATH_${near}?`
+  warn(`${name} is no variable of Offpath (${hint}); it is ignored`)
+}
+
+/** The name that is meant by a misspelt one, or that it begins with. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const word = name.toLowerCase()
+  const near = known
+    .map((one) => ({ one, edits: distance(word, one.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits)[0]
+  if (near !== undefined && near.edits <= Math.max(1, name.length / 3)) return near.one
+  return known.find((one) => word.startsWith(one.toLowerCase()))
 }
 
 /** Letters to insert, delete or replace to get from one word to the other. */
@@ -242,8 +299,15 @@ function distance(from: string, to: string): number {
   return row[to.length]!
 }
 
-function show(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : String(value)
+/** A value as a message shows it, on one line and without running its code. */
+export function show(value: unknown): string {
+  return inspect(value, {
+    depth: 1,
+    breakLength: Number.POSITIVE_INFINITY,
+    customInspect: false,
+    maxArrayLength: 5,
+    maxStringLength: 200,
+  })
 }
 
 function numberBetween(value: unknown, least: number, most: number): number | undefined {
@@ -330,6 +394,10 @@ function ownName(): string {
   return uid === undefined ? 'offpath' : `offpath-${uid}`
 }
 
+const told = new Set<string>()
+
 function emitWarning(message: string): void {
+  if (told.has(message)) return
+  told.add(message)
   process.emitWarning(message, { type: 'OffpathWarning', code: 'OFFPATH_CONFIG' })
 }

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { OtelTracerProvider } from './api/otel-types.ts'
+import { warnOfOldNode } from './node-version.ts'
 import type { OpenRecorder } from './recorder/open.ts'
 import type { RecorderOptions } from './recorder/options.ts'
 import type { Recorder } from './recorder/recorder.ts'
@@ -38,7 +39,7 @@ export type Recording = Pick<
   | 'set'
   | 'setAttribute'
   | 'end'
-  | 'flush'
+  | 'handOver'
   | 'stats'
   | 'close'
 >
@@ -80,6 +81,7 @@ function processState(): ProcessState {
       tracerProvider: null,
     }
     Object.defineProperty(place, PLACE, { value: found })
+    warnOfOldNode()
   }
   return found
 }

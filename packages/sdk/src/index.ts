@@ -49,6 +49,7 @@ export type {
   StartObservationOpts,
 } from './api/types.ts'
 export type { InitOptions } from './config.ts'
+export type { FlushOptions } from './flush-options.ts'
 export { OptionsError } from './options-error.ts'
 export type { RecorderStats } from './recorder/recorder.ts'
-export { type FlushOptions, flush, init, shutdown, stats } from './session.ts'
+export { flush, init, shutdown, stats } from './session.ts'

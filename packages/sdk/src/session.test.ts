@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -49,6 +49,17 @@ async function application(code: string, env: Record<string, string> = {}): Prom
   )
   const { observations } = readSegments(segments)
   return { observations, header: segments[0]?.header, stdout, stderr, directory }
+}
+
+/** Directories that can't be made as long as FILE is there. */
+async function nowhere(): Promise<Record<string, string>> {
+  const file = join(await temporaryDirectory(), 'file')
+  await writeFile(file, '')
+  return {
+    FILE: file,
+    OFFPATH_SPOOL_DIR: join(file, 'spool'),
+    OFFPATH_SPOOL_DISK_DIR: join(file, 'disk'),
+  }
 }
 
 describe('the environment', () => {
@@ -169,6 +180,86 @@ describe('flush, stats and shutdown', () => {
     expect(stdout.trim().split('\n')).toEqual(['true 1 true', 'true', '0'.repeat(16)])
   })
 
+  it('tell what is lost with a spool that was removed', async () => {
+    const { stdout } = await application(`
+      import { rmSync } from 'node:fs'
+      const lost = () => offpath.stats().lost.segment_removed
+      offpath.startObservation('x')
+      console.log(await offpath.flush())
+      offpath.startObservation('y')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      rmSync(process.env.OFFPATH_SPOOL_DIR, { recursive: true })
+      console.log(await offpath.flush({ until: 'delivered', timeoutMs: 50 }), lost())
+      offpath.startObservation('z')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      rmSync(process.env.OFFPATH_SPOOL_DIR, { recursive: true })
+      process.on('exit', () => console.log(lost()))
+    `)
+    expect(stdout.trim().split('\n')).toEqual(['true', 'false 2', '3'])
+  })
+
+  it('tell that there is nowhere to write, for as long as there is', async () => {
+    const { stdout } = await application(
+      `
+      import { rmSync } from 'node:fs'
+      offpath.startObservation('x')
+      console.log(await offpath.flush())
+      rmSync(process.env.FILE)
+      await new Promise((resolve) => setTimeout(resolve, 150))
+      offpath.startObservation('y')
+      console.log(await offpath.flush(), await offpath.flush())
+      console.log(offpath.stats().lost.no_spool)
+    `,
+      await nowhere(),
+    )
+    expect(stdout.trim().split('\n')).toEqual(['false', 'true true', '1'])
+  })
+
+  it('never reject: options that they cannot use are told, each once', async () => {
+    const { stdout, stderr } = await application(`
+      offpath.startObservation('x')
+      const given = [
+        null, 'delivered', { until: 'x' }, { until: 'x' }, { until: undefined, timeoutMs: '5' },
+        { timeoutMs: -1 }, { timeoutMs: NaN }, { timeout: 5 }, { wait: true },
+      ]
+      const flushed = []
+      for (const options of given) flushed.push(await offpath.flush(options))
+      console.log(flushed.join(' '), await offpath.shutdown({ until: Symbol() }))
+    `)
+    expect(stdout.trim()).toBe(new Array(10).fill('true').join(' '))
+    const told = stderr.match(/(?<=\[OFFPATH_API\] OffpathWarning: ).*/g)
+    expect(told).toEqual([
+      "flush: null is not an object of options, such as { until: 'delivered' }; it is ignored",
+      "flush: 'delivered' is not an object of options, such as { until: 'delivered' }; it is ignored",
+      "flush: until: 'x' is not 'spooled' or 'delivered'; 'spooled' is used",
+      "flush: timeoutMs: '5' is not a number of milliseconds from 0; 10000 is used",
+      'flush: timeoutMs: -1 is not a number of milliseconds from 0; 10000 is used',
+      'flush: timeoutMs: NaN is not a number of milliseconds from 0; 10000 is used',
+      'flush: unknown option timeout (did you mean timeoutMs?); it is ignored',
+      'flush: unknown option wait (known: until, timeoutMs); it is ignored',
+      "flush: until: Symbol() is not 'spooled' or 'delivered'; 'spooled' is used",
+    ])
+  })
+
+  it('tell why the spool refuses, with a code', async () => {
+    const directory = await temporaryDirectory()
+    await chmod(directory, 0o777)
+    const disk = await temporaryDirectory()
+    await writeFile(join(disk, 'full.seg'), Buffer.alloc(2048))
+    const { stderr } = await application(`offpath.startObservation('x')`, {
+      OFFPATH_SPOOL_DIR: directory,
+      OFFPATH_SPOOL_DISK_DIR: disk,
+      OFFPATH_SPOOL_DISK_CAP: '1KB',
+    })
+    const told = stderr.match(/\[OFFPATH_\w+\] OffpathWarning: cannot write to the spool/g)
+    expect(told?.map((line) => line.slice(1, line.indexOf(']')))).toEqual([
+      'OFFPATH_SPOOL_UNSAFE',
+      'OFFPATH_SPOOL_FULL',
+    ])
+    const { stderr: other } = await application(`offpath.startObservation('x')`, await nowhere())
+    expect(other).toContain('[OFFPATH_SPOOL_UNUSABLE] OffpathWarning: cannot write to the spool')
+  })
+
   it('wait for delivery no longer than they are told', async () => {
     const { stdout } = await application(`
       offpath.startObservation('x').end()
@@ -187,6 +278,21 @@ describe('flush, stats and shutdown', () => {
     `)
     expect(observations).toMatchObject([{ name: 'open', finished: false }])
   })
+})
+
+it.each([
+  ['v22.17.1', true],
+  ['v20.20.2', true],
+  ['v22.18.0', false],
+  ['v24.0.0', false],
+])('tells on Node %s that it is too old: %o', async (version, told) => {
+  const { observations, stderr } = await application(`offpath.startObservation('x').end()`, {
+    NODE_OPTIONS: `--import=data:text/javascript,Object.defineProperty(process,'version',{value:'${version}'})`,
+  })
+  expect(observations).toHaveLength(1)
+  const warning = `[OFFPATH_NODE] OffpathWarning: @offpath/sdk needs Node 22.18 or newer, and this is ${version}\n`
+  expect(stderr.split(warning)).toHaveLength(told ? 2 : 1)
+  if (!told) expect(stderr).toBe('')
 })
 
 it('is one per process, however many copies are loaded', async () => {

@@ -1,12 +1,11 @@
 import { type InitOptions, resolveOptions } from './config.ts'
 import { type Recording, state, warnOnce } from './context.ts'
+import { type FlushOptions, flushOptions } from './flush-options.ts'
 import { openRecorder } from './recorder/open.ts'
 import type { RecorderOptions } from './recorder/options.ts'
 import type { RecorderStats } from './recorder/recorder.ts'
 import { Propagated } from './recorder/span.ts'
 import { noLosses } from './spool/format.ts'
-
-const DELIVERED_TIMEOUT_MS = 10_000
 
 /**
  * Sets the options, before the first observation. It need not be called: the environment is enough.
@@ -58,22 +57,18 @@ export function replaceRecorder(recorder: Recording, options: RecorderOptions): 
   return () => Object.assign(state, before)
 }
 
-export interface FlushOptions {
-  /**
-   * `spooled` (default): what is recorded has left the process, and survives it. `delivered`: the relay's
-   * exporters have delivered it, or given it up and counted it.
-   */
-  until?: 'spooled' | 'delivered' | undefined
-  /** Longest wait for `delivered`, in milliseconds; 10 000 by default. */
-  timeoutMs?: number | undefined
-}
-
-/** Writes what is pending. False: the time ran out, or there is no spool. Never rejects. */
+/**
+ * Writes what is pending. False: the time ran out, or something that was recorded since the last flush is lost, because
+ * the spool refuses or was removed; `stats()` says how much and why. Never rejects: options that can't be used are told in
+ * a warning and ignored.
+ */
 export async function flush(options: FlushOptions = {}): Promise<boolean> {
+  const { until, timeoutMs } = flushOptions(options)
   if (state.recorder === undefined) return true
-  state.recorder.flush()
-  if (options.until !== 'delivered') return true
-  return (await state.delivered?.(options.timeoutMs ?? DELIVERED_TIMEOUT_MS)) ?? true
+  const spooled = state.recorder.handOver()
+  if (until !== 'delivered') return spooled
+  const delivered = await state.delivered?.(timeoutMs)
+  return spooled && delivered !== false
 }
 
 /** Flushes and stops recording, for good: later observations work and record nothing. Not needed at exit. */

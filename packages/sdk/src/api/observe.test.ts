@@ -44,6 +44,12 @@ describe('observe', () => {
     ])
   })
 
+  it('keeps name and number of parameters', () => {
+    const handler = (_error: unknown, _request: unknown, _response: unknown, _next: unknown) => {}
+    const observed = observe(handler, { name: 'other' })
+    expect([observed.name, observed.length]).toEqual(['handler', 4])
+  })
+
   it.each<[string, unknown[], unknown]>([
     ['no argument', [], undefined],
     ['one', [{ a: 1 }], { a: 1 }],

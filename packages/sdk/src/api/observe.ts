@@ -52,5 +52,10 @@ export function observe<T extends (...args: any[]) => any>(fn: T, options: Obser
     ending.succeed(result)
     return result
   }
+  // What counts arguments (Express's error handlers, curry) or goes by the name sees no difference.
+  Object.defineProperties(observed, {
+    name: { value: fn.name },
+    length: { value: fn.length },
+  })
   return observed as T
 }

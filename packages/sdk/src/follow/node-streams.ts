@@ -15,7 +15,7 @@ export function isNodeStream(result: object): result is NodeStream {
 
 /** Settles at once what ended before it was returned. */
 export function endIfEnded(stream: NodeStream, observer: Observer): boolean {
-  if (stream.errored) observer.fail(stream.errored)
+  if (stream.errored && !isLeft(stream.errored)) observer.fail(stream.errored)
   else if (stream.destroyed || (reads(stream) ? stream.readableEnded : stream.writableFinished)) {
     observer.succeed(undefined)
   } else return false
@@ -33,12 +33,21 @@ export function followNodeStream(stream: NodeStream, observer: Observer): boolea
     const [event, value] = args
     if (!observer.settled) {
       if (event === 'data') observer.collect(value)
-      else if (event === 'error') observer.fail(value)
+      else if (event === 'error' && !isLeft(value)) observer.fail(value)
       // Closed before its end: destroyed by its reader.
-      else if (event === last || event === 'close') observer.succeed(undefined)
+      else if (event === last || event === 'close' || event === 'error') observer.succeed(undefined)
     }
     return Reflect.apply(emit, this, args)
   })
+}
+
+/**
+ * What Node destroys a stream with when its reader leaves early: a `break` out of `for await`, the `cancel` of a web stream made from it.
+ * The error of an AbortSignal has the signal's reason as its cause.
+ */
+function isLeft(error: unknown): boolean {
+  const { name, code, cause } = (error ?? {}) as NodeJS.ErrnoException
+  return name === 'AbortError' && code === 'ABORT_ERR' && cause === undefined
 }
 
 function reads(stream: NodeStream): boolean {

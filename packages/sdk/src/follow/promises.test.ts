@@ -93,6 +93,26 @@ describe('promises', () => {
     expect(await promise).toBe(1)
   })
 
+  it('keep the methods of a class whose then gives plain promises', async () => {
+    const recorded = recordInMemory()
+    class Cancelable extends Promise<number> {
+      reason = 'none'
+      static override get [Symbol.species](): PromiseConstructor {
+        return Promise
+      }
+      cancel(): string {
+        return `cancelled: ${this.reason}`
+      }
+    }
+    const make = () => Object.assign(Cancelable.resolve(1) as Cancelable, { reason: 'enough' })
+    const promise = observe(make, { name: 'f' })()
+    expect(promise).toBeInstanceOf(Cancelable)
+    expect(promise.cancel()).toBe('cancelled: enough')
+    expect(await promise).toBe(1)
+    expect(await promise.then((n) => n + 1)).toBe(2)
+    expect(recorded.one('f')).toMatchObject({ output: 1, finished: true })
+  })
+
   it('of another realm are followed', async () => {
     const recorded = recordInMemory()
     const promise = runInContext('Promise.resolve(5)', createContext())

@@ -30,7 +30,11 @@ export function followPromise(
     },
   )
   // Such as `cancel`, which some libraries put on their promises. Not symbols: Node 22 keeps contexts under them.
-  return Object.assign(derived, Object.fromEntries(Object.entries(promise)))
+  Object.assign(derived, Object.fromEntries(Object.entries(promise)))
+  // A class may have its `then` give plain promises, without its methods.
+  const prototype = Object.getPrototypeOf(promise)
+  if (Object.getPrototypeOf(derived) !== prototype) Object.setPrototypeOf(derived, prototype)
+  return derived
 }
 
 function fulfilled(value: unknown, observer: Observer, follow: Follow): unknown {

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
+import { addAbortSignal, PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -247,6 +247,53 @@ describe('Node streams', () => {
       output: 'some',
       finished: true,
       level: undefined,
+    })
+  })
+
+  const leavers: Record<string, (stream: Readable) => Promise<unknown>> = {
+    'a break': async (stream) => {
+      for await (const _ of stream) break
+    },
+    'a loop that throws': async (stream) => {
+      await expect(async () => {
+        for await (const _ of stream) throw new Error('of the reader')
+      }).rejects.toThrow('of the reader')
+    },
+    'a break out of iterator()': async (stream) => {
+      for await (const _ of stream.iterator()) break
+    },
+    take: (stream) => stream.take(1).toArray(),
+    'the cancel of a web stream': async (stream) => {
+      const reader = Readable.toWeb(stream).getReader()
+      await reader.read()
+      await reader.cancel()
+    },
+  }
+
+  it.each(Object.keys(leavers))('are left early by %s', async (name) => {
+    const recorded = recordInMemory()
+    const words = async function* () {
+      for (;;) yield 'word'
+    }
+    await leavers[name]!(
+      observe(() => Readable.from(words(), { highWaterMark: 1 }), { name: 'f' })(),
+    )
+    expect(await ended(recorded)).toMatchObject({ finished: true, level: undefined })
+    expect(recorded.one('f').output).toMatch(/^(word)+$/)
+  })
+
+  it('fail when a signal aborts them', async () => {
+    const recorded = recordInMemory()
+    const abort = new AbortController()
+    const stream = observe(() => addAbortSignal(abort.signal, new PassThrough()), { name: 'f' })()
+    stream.write('some')
+    await expect(async () => {
+      for await (const _ of stream) abort.abort()
+    }).rejects.toThrow('aborted')
+    expect(await ended(recorded)).toMatchObject({
+      output: 'some',
+      level: 'ERROR',
+      statusMessage: 'The operation was aborted',
     })
   })
 

@@ -1,7 +1,7 @@
 import { BLOB_ENCODING, FRAME, TAG } from '../spool/format.ts'
 import type { BlobQueue } from './blobs.ts'
 import type { RecentStrings } from './recent-strings.ts'
-import { unreadable, unusual } from './unusual.ts'
+import { fieldsCut, itemsCut, unreadable, unusual } from './unusual.ts'
 
 // Writes values into the buffer of the frame in progress. Words and bytes are two views of one buffer;
 // `pos`, `recordAt` and `limit` count words. Below `recordAt` all records are complete.
@@ -454,7 +454,7 @@ export class Encoder {
     try {
       for (const length = values.length; count < length; count++) {
         if (this.#nodesLeft <= 0) {
-          this.string(`[truncated: ${length - count} more]`)
+          this.string(itemsCut(values, length, count))
           count++
           break
         }
@@ -490,7 +490,7 @@ export class Encoder {
           continue
         if (this.#nodesLeft <= 0) {
           this.string('…')
-          this.string(`[truncated: more than ${this.#limits.maxNodes} values]`)
+          this.string(fieldsCut(object, count, this.#limits.maxNodes))
           count++
           break
         }

@@ -82,9 +82,10 @@ test('where there is no spool each problem is told once, and there is nobody to 
     await delay(120)
   }
   expect(await delivered(1000)).toBe(false)
+  const unusable = { type: 'OffpathWarning', code: 'OFFPATH_SPOOL_UNUSABLE' }
   expect(warn.mock.calls).toEqual([
-    [expect.stringContaining('cannot write to the spool /dev/null/spool'), 'OffpathWarning'],
-    [expect.stringContaining('cannot write to the spool /dev/null/disk'), 'OffpathWarning'],
+    [expect.stringContaining('cannot write to the spool /dev/null/spool'), unusable],
+    [expect.stringContaining('cannot write to the spool /dev/null/disk'), unusable],
   ])
   warn.mockRestore()
 })

@@ -25,10 +25,10 @@ export interface OpenRecorder {
  */
 export function openRecorder(options: RecorderOptions): OpenRecorder {
   const warned = new Set<string>()
-  const warn = (message: string) => {
+  const warn = (message: string, code: string) => {
     if (warned.has(message) || warned.size >= 10) return
     warned.add(message)
-    process.emitWarning(message, 'OffpathWarning')
+    process.emitWarning(message, { type: 'OffpathWarning', code })
   }
   const writer = new SpoolWriter({
     tiers: [

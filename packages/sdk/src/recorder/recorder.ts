@@ -71,7 +71,7 @@ export class Recorder {
   readonly #blobs: BlobQueue
   readonly #vitals: Vitals
   readonly #everyRecord: boolean
-  readonly #warn: (message: string) => void
+  readonly #warn: (message: string, code: string) => void
 
   #serial = 0
   /** Serial of the last observation whose start record is complete, and of the last in a frame that was handed over. */
@@ -97,6 +97,9 @@ export class Recorder {
   #lostEnds: number[] = []
   #lossesRecorded = 0
   #lostUpdates = 0
+  /** How often something was lost; all that was recorded before the last `handOver` is counted in the second. */
+  #failures = 0
+  #failuresBefore = 0
   /** Observations that were in the spool at the last tick, or when the segment began. */
   #writtenBefore = 0
   #ticker: NodeJS.Timeout | undefined
@@ -104,7 +107,11 @@ export class Recorder {
   #warnedNoReader = false
   readonly #onTurn: () => void
 
-  constructor(options: RecorderOptions, sink: FrameSink, warn: (message: string) => void) {
+  constructor(
+    options: RecorderOptions,
+    sink: FrameSink,
+    warn: (message: string, code: string) => void,
+  ) {
     this.#options = options
     this.#sink = sink
     this.#warn = warn
@@ -387,6 +394,7 @@ export class Recorder {
   #abandon(): void {
     const encoder = this.#encoder
     const record = this.#busy
+    this.#failures++
     if (record === RECORD.start || record === RECORD.event) this.#sink.countLost('invalid', 1)
     if (record === RECORD.end) {
       const at = encoder.recordAt
@@ -541,6 +549,21 @@ export class Recorder {
     while (this.#blobs.length > 0 && this.#writeSlice());
   }
 
+  /**
+   * Writes all that is pending, where a reader will find it: a segment that has lost its name is left. False when any of it
+   * could not be written, or something recorded since the last call was lost.
+   */
+  handOver(): boolean {
+    if (this.#busy !== 0) return false
+    this.#leaveRemovedSegment()
+    this.flush()
+    // The losses and ends that this could record again.
+    this.#flushFrame()
+    const kept = this.#failures === this.#failuresBefore && this.#lostEnds.length === 0
+    this.#failuresBefore = this.#failures
+    return kept
+  }
+
   /** Writes the records as one frame. No record is in progress. */
   #flushFrame(): void {
     const encoder = this.#encoder
@@ -558,9 +581,9 @@ export class Recorder {
     if (result === LOST) this.#frameLost()
     else this.#fresh = false
     encoder.clear()
+    this.#startedBefore = this.#started
     if (result === ROTATED) this.#beginSegment()
     else if (result !== APPENDED) this.#forgetStrings()
-    this.#startedBefore = this.#started
     this.#namesBefore = encoder.nameCount
     this.#recent.nextFrame()
     if (this.#referredContexts.length > 0) this.#referredContexts = []
@@ -578,7 +601,7 @@ export class Recorder {
   }
 
   #written(): number {
-    return this.#started - this.#sink.lost
+    return this.#startedBefore - this.#sink.lost
   }
 
   #forgetStrings(): void {
@@ -595,6 +618,7 @@ export class Recorder {
 
   #frameLost(): void {
     const encoder = this.#encoder
+    this.#failures++
     const { started, updates, ends } = lostContent(encoder.words, FIRST, encoder.recordAt)
     this.#lostUpdates += updates
     this.#sink.countLost(this.#sink.lastLoss, started)
@@ -649,6 +673,7 @@ export class Recorder {
     )
     this.#vitals.flushMs += performance.now() - before
     if (result === LOST) {
+      this.#failures++
       this.#blobs.fail()
       // The broken blob is not to be referred to again.
       this.#recent.forget()
@@ -694,10 +719,7 @@ export class Recorder {
   /** Every 10 s: shows that the writer lives, and looks whether its segment and a reader are still there. */
   #tick(): void {
     this.#turn()
-    if (!this.#sink.touch()) {
-      this.#sink.countLost('segment_removed', this.#written() - this.#writtenBefore)
-      this.#beginSegment()
-    }
+    this.#leaveRemovedSegment()
     this.#writtenBefore = this.#written()
     if (this.#warnedNoReader) return
     const silence = this.#sink.relaySilence()
@@ -706,8 +728,18 @@ export class Recorder {
       this.#warn(
         'no relay has read the spool for 60 s: start one with `npx offpath up` ' +
           '(or set OFFPATH_ENABLED=false to stop recording)',
+        'OFFPATH_NO_RELAY',
       )
     }
+  }
+
+  /** What was written to a segment without a name since it was last seen to have one is lost; what is pending is not. */
+  #leaveRemovedSegment(): void {
+    if (this.#sink.touch()) return
+    this.#failures++
+    this.#sink.countLost('segment_removed', Math.max(0, this.#written() - this.#writtenBefore))
+    this.#writtenBefore = this.#written()
+    this.#recordLosses()
   }
 
   stats(): RecorderStats {
@@ -726,9 +758,7 @@ export class Recorder {
     clearInterval(this.#ticker)
     if (this.#busy !== 0) this.#abandon()
     if (this.#serial > 0) this.#writeVitals()
-    this.flush()
-    // Losses that this flush could record again.
-    this.flush()
+    this.handOver()
     this.#closed = true
     this.#sink.close(this.#serial)
     this.#vitals.close()

@@ -297,16 +297,19 @@ function* random(weights: readonly Fate[], seed: number): Generator<Fate> {
   }
 }
 
+// Hundreds of cases take 2 to 5 s on a free core and several times that on a busy one; a hang is still found.
+const many = { timeout: 60_000 }
+
 const runs = { numRuns: 150 }
 
-test('what is recorded is read back, across turns and rotations', async () => {
+test('what is recorded is read back, across turns and rotations', many, async () => {
   await fc.assert(
     fc.asyncProperty(steps, (steps) => check(steps, always('taken'))),
     runs,
   )
 })
 
-test('frames carried to new segments bring along what they refer to', async () => {
+test('frames carried to new segments bring along what they refer to', many, async () => {
   await fc.assert(
     fc.asyncProperty(steps, fc.nat(), (steps, seed) =>
       check(steps, random(['taken', 'carried'], seed)),
@@ -315,7 +318,7 @@ test('frames carried to new segments bring along what they refer to', async () =
   )
 })
 
-test('of frames that are lost only their observations are missing, and counted', async () => {
+test('of frames that are lost only their observations are missing, and counted', many, async () => {
   const fates: Fate[] = ['taken', 'taken', 'carried', 'lost', 'dropped']
   await fc.assert(
     fc.asyncProperty(steps, fc.nat(), (steps, seed) => check(steps, random(fates, seed))),
@@ -323,7 +326,7 @@ test('of frames that are lost only their observations are missing, and counted',
   )
 })
 
-test("the same with durable 'record'", async () => {
+test("the same with durable 'record'", many, async () => {
   const fates: Fate[] = ['taken', 'taken', 'taken', 'carried', 'lost', 'dropped']
   await fc.assert(
     fc.asyncProperty(steps, fc.nat(), (steps, seed) => check(steps, random(fates, seed), 'record')),

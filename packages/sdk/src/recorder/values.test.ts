@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { joinBlobs, newTables, readRecords, type Value } from '../testing/decode.ts'
@@ -298,7 +299,10 @@ const cyclic: fc.Arbitrary<Make> = fc.tuple(anything, fc.nat(7)).map(([make, sha
   }
 })
 
-test('every value is recorded as docs/values.md says', () => {
+// Hundreds of cases take 2 to 5 s on a free core and several times that on a busy one; a hang is still found.
+const many = { timeout: 60_000 }
+
+test('every value is recorded as docs/values.md says', many, () => {
   const values = fc.array(fc.oneof(anything, cyclic), { minLength: 1, maxLength: 5 })
   fc.assert(
     fc.property(values, (makes) => check(makes.map((make) => make()))),
@@ -316,7 +320,7 @@ test('toJSON is called with its key, as by JSON.stringify', () => {
   )
 })
 
-test('limits of nodes, depth and size leave a marker', () => {
+test('limits of nodes, depth and size leave a marker', many, () => {
   const limits = fc.record({
     maxValueBytes: fc.constantFrom(0, 1, 5, 40, 300),
     maxDepth: fc.integer({ min: 0, max: 4 }),
@@ -328,7 +332,69 @@ test('limits of nodes, depth and size leave a marker', () => {
   )
 })
 
-test('strings of all kinds, around each length at which they are written differently', () => {
+test('Map, Set and typed array are cut once, and say how much is missing', () => {
+  const limits = { ...LIMITS, maxNodes: 4 }
+  const entries = Array.from({ length: 1000 }, (_, i): [string, number] => [`key ${i}`, i])
+  const strings = new Map<string, unknown>(entries)
+  expect(
+    recorded(
+      [strings, new Map(entries.map(([key, i]) => [i, key])), new Set(strings.values())],
+      limits,
+    ),
+  ).toEqual([
+    { 'key 0': 0, 'key 1': 1, 'key 2': 2, '…': '[truncated: 997 more]' },
+    [[0, 'key 0'], '[truncated: 999 more]'],
+    [0, 1, 2, '[truncated: 997 more]'],
+  ])
+  const sparse = new Map([['nothing', undefined], ...strings])
+  expect(recorded([new Uint16Array(1000), { sparse }], limits)).toEqual([
+    [0, 0, 0, '[truncated: 997 more]'],
+    { sparse: { 'key 0': 0, 'key 1': 1, '…': '[truncated: 999 more]' } },
+  ])
+  const whole = new Map(entries.slice(0, 3))
+  expect(recorded([whole, new Set(whole.keys())], limits)).toEqual([
+    Object.fromEntries(whole),
+    [...whole.keys()],
+  ])
+})
+
+test('values of another realm are recorded as those of this one', () => {
+  // As Jest runs its tests.
+  const values = `[
+    new TypeError('failed', { cause: new RangeError('why') }),
+    new AggregateError([new Error('one')], 'several'),
+    new Map([['a', new Set([1])]]),
+    /a+/g,
+    new Date(5),
+    new Uint8Array([1, 2]),
+    new DataView(new Uint8Array([3, 4]).buffer),
+    new Uint8Array([5]).buffer,
+    new Float64Array([0.5]),
+    new String('boxed'),
+    { plain: [{ toJSON: () => 'json' }] },
+  ]`
+  const [error, several, ...others] = recorded(runInNewContext(values)) as [object, ...Value[]]
+  expect(error).toEqual({
+    name: 'TypeError',
+    message: 'failed',
+    stack: expect.stringContaining('TypeError: failed'),
+    cause: expect.objectContaining({ name: 'RangeError', message: 'why' }),
+  })
+  expect(several).toMatchObject({ errors: [{ name: 'Error', message: 'one' }] })
+  expect(others).toEqual([
+    { a: [1] },
+    '/a+/g',
+    new Date(5),
+    Buffer.from([1, 2]),
+    Buffer.from([3, 4]),
+    Buffer.from([5]),
+    [0.5],
+    'boxed',
+    { plain: ['json'] },
+  ])
+})
+
+test('strings of all kinds, around each length at which they are written differently', many, () => {
   const large = [65_536, 131_072, 262_143, 262_144, 262_145, 400_001]
   const texts = units.flatMap((unit) =>
     [...lengths, ...large].flatMap((length) => {

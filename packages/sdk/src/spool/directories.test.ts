@@ -83,14 +83,38 @@ test.each(['a dangling link', 'a file', 'below a file'])('%s is refused', (what)
   expect(warnings).toEqual([expect.stringContaining('cannot write to the spool')])
 })
 
-test('a directory that others can write to is made private', () => {
-  const directory = join(temporaryDirectory(), 'open')
-  mkdirSync(directory)
-  chmodSync(directory, 0o777)
-  const { names } = recordInto(directory)
-  expect(statSync(directory).mode & 0o777).toBe(0o700)
-  expect(names(directory)).toEqual(['first', 'second'])
-})
+test.each([0o777, 0o1777])(
+  'a directory of mode %o that all can write to is refused, and left as it is',
+  (mode) => {
+    const directory = join(temporaryDirectory(), 'open')
+    mkdirSync(directory)
+    chmodSync(directory, mode)
+    const { disk, names, warnings } = recordInto(directory)
+    expect(statSync(directory).mode & 0o7777).toBe(mode)
+    expect(readdirSync(directory)).toEqual([])
+    expect(names(disk)).toEqual(['first', 'second'])
+    expect(warnings).toEqual([
+      expect.stringContaining(
+        `spool directory ${directory} can be written to by all users (mode ${mode.toString(8)}): ` +
+          `name a directory in it, such as ${directory}/offpath, or chmod 0700 it`,
+      ),
+    ])
+  },
+)
+
+test.skipIf(process.platform !== 'linux')(
+  'where mkdir finds no parent that is there, it ends in an error',
+  () => {
+    // In a process of its own: one that hangs can't be stopped from within.
+    const { stdout, status } = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, 'record.child.ts'), '/proc/offpath'],
+      { encoding: 'utf8', timeout: 8000 },
+    )
+    expect(status).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ observations: 200, lost: { no_spool: 200 } })
+  },
+)
 
 test("the group's permissions are left as they are: a relay as another user", () => {
   const directory = join(temporaryDirectory(), 'group')

@@ -1,6 +1,7 @@
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Propagated } from '../recorder/span.ts'
 import { contentOf, openSpool, segmentsIn, type TestSpool } from '../testing/spool-files.ts'
 
 const DAY_MS = 86_400_000
@@ -73,6 +74,44 @@ test('a segment that was deleted is left, and what was in it is counted', () => 
   expect(records.filter(({ type }) => type === 'loss')).toMatchObject([
     { losses: [0, 0, 0, 3, ...new Array(8).fill(0)] },
   ])
+})
+
+test('handing over leaves a segment that was deleted, and keeps what is pending', () => {
+  const spool = openSpool()
+  const { recorder } = spool
+  const context = new Propagated({ userId: 'user' })
+  const record = (name: string) =>
+    recorder.event(null, context, name, 2, 0, { input: { key: 'shared '.repeat(100) } }, undefined)
+  record('seen')
+  expect(recorder.handOver()).toBe(true)
+  pass(10)
+  record('in the deleted file')
+  recorder.flush()
+  record('pending')
+  rmSync(spool.memory, { recursive: true })
+  expect(recorder.handOver()).toBe(false)
+  expect(recorder.stats().lost.segment_removed).toBe(1)
+  expect(recorder.handOver()).toBe(true)
+  const { observations, records, dangling } = contentOf(spool.memory)
+  expect(observations).toMatchObject([
+    { name: 'pending', input: { key: 'shared '.repeat(100) }, trace: { userId: 'user' } },
+  ])
+  expect(dangling).toBe(0)
+  expect(records.filter(({ type }) => type === 'loss')).toMatchObject([
+    { losses: [0, 0, 0, 1, ...new Array(8).fill(0)] },
+  ])
+})
+
+test('closing counts what was in a deleted segment, where a reader finds it', () => {
+  const spool = openSpool()
+  event(spool, 'first')
+  event(spool, 'second')
+  rmSync(spool.memory, { recursive: true })
+  spool.recorder.close()
+  expect(spool.recorder.stats().lost.segment_removed).toBe(2)
+  const [segment] = segmentsIn(spool.memory)
+  expect(segment?.ended).toBe(true)
+  expect(segment?.frames.at(-1)).toMatchObject({ started: 2, lost: 2 })
 })
 
 test('what is in segments that were closed before is not counted as removed', () => {

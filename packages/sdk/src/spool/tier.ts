@@ -1,5 +1,4 @@
 import {
-  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -12,7 +11,7 @@ import {
   statfsSync,
   unlinkSync,
 } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 const MIN_SEGMENT_BYTES = 256 * 1024
 const MAX_SEGMENT_BYTES = 8 * 1024 * 1024
@@ -131,15 +130,34 @@ function privateDirectory(directory: string): void {
   const path = resolve(directory)
   let found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(path)
     found = lstatSync(path)
   }
   if (!found.isDirectory()) throw refuse(directory, 'is not a directory (a link?)')
   const uid = process.getuid?.()
   if (uid === undefined) return
   if (found.uid !== uid) throw refuse(directory, `belongs to user ${found.uid}, not to ${uid}`)
-  // Others' write permission would let them plant segments; a group's is the operator's choice (a relay as another user).
-  if ((found.mode & 0o002) !== 0) chmodSync(directory, 0o700)
+  // They could plant segments. Its mode is not ours to change: it may be everybody's, as /dev/shm; a group's is the
+  // operator's choice (a relay as another user).
+  if ((found.mode & 0o002) !== 0) {
+    const mode = (found.mode & 0o7777).toString(8)
+    const fix = `name a directory in it, such as ${join(path, 'offpath')}, or chmod 0700 it`
+    throw refuse(directory, `can be written to by all users (mode ${mode}): ${fix}`)
+  }
+}
+
+/** With its parents, one by one: where mkdir says ENOENT although the parent exists, as in /proc, Node's own `recursive` never ends. */
+function makeDirectory(path: string, withParents = true): void {
+  try {
+    mkdirSync(path, 0o700)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || !withParents || parent === path) throw error
+    makeDirectory(parent)
+    makeDirectory(path, false)
+  }
 }
 
 function refuse(directory: string, why: string): Error {

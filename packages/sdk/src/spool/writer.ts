@@ -62,8 +62,8 @@ export interface WriterOptions {
     SegmentHeader,
     'service' | 'environment' | 'release' | 'sdk' | 'language' | 'resource'
   >
-  /** Told once for each way in which the spool can't be used. */
-  readonly warn: (message: string) => void
+  /** Told of each way in which the spool can't be used: `OFFPATH_SPOOL_FULL`, `_UNSAFE`, or `_UNUSABLE` for any other. */
+  readonly warn: (message: string, code: string) => void
 }
 
 interface Segment {
@@ -276,7 +276,10 @@ export class SpoolWriter {
         : this.#everOpened
           ? 'write_failed'
           : 'no_spool'
-    this.#options.warn(`cannot write to the spool ${directory}: ${message}`)
+    this.#options.warn(
+      `cannot write to the spool ${directory}: ${message}`,
+      code?.startsWith('OFFPATH_') ? code : 'OFFPATH_SPOOL_UNUSABLE',
+    )
   }
 
   #rotate(segment: Segment, started: number): void {

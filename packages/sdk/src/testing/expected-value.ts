@@ -71,18 +71,23 @@ export function expectedValue(value: unknown, limits: Limits): Value {
 
   function fields(object: object, ancestors: readonly object[]): { [key: string]: Value } {
     const entries = new Map<string, Value>()
+    let count = 0
     try {
       for (const key of enumerableKeys(object)) {
         const value = propertyOf(object, key)
         if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
           continue
         if (budget.nodes <= 0) {
-          entries.set('…', `[truncated: more than ${limits.maxNodes} values]`)
+          const size = sizes.get(object)
+          const marker =
+            size === undefined ? `more than ${limits.maxNodes} values` : `${size - count} more`
+          entries.set('…', `[truncated: ${marker}]`)
           break
         }
         const shownKey = key.length > 128 ? String(any(key, ancestors, '')) : key
         const recorded = any(value, ancestors, key)
         if (recorded !== undefined) entries.set(shownKey, recorded)
+        count++
       }
     } catch (error) {
       entries.set('…', unreadable(error))
@@ -155,13 +160,9 @@ function special(value: object, limit: number, key: string | undefined): unknown
     if (typeof toJSON === 'function') return toJSON.call(value, key)
   }
   if (value instanceof Error) return errorFields(value)
-  if (value instanceof Map) {
-    const pairs = some(value, limit)
-    const named = pairs.every((pair) => Array.isArray(pair) && typeof pair[0] === 'string')
-    return named ? Object.fromEntries(pairs as [string, unknown][]) : pairs
-  }
-  if (value instanceof Set || ArrayBuffer.isView(value))
-    return some(value as Iterable<unknown>, limit)
+  if (value instanceof Map) return ofMap(value, limit)
+  if (value instanceof Set) return value.size >= 0 && [...value]
+  if (ArrayBuffer.isView(value)) return [...(value as unknown as Iterable<unknown>)]
   if (
     value instanceof String ||
     value instanceof Number ||
@@ -185,11 +186,22 @@ function errorFields(error: Error): Record<string, unknown> {
   return fields
 }
 
-function some(values: Iterable<unknown>, limit: number): unknown[] {
-  const items: unknown[] = []
-  for (const value of values) {
-    if (items.length >= limit) return [...items, `[truncated: more than ${limit} entries]`]
-    items.push(value)
+/** Sizes of the Maps that objects stand for. */
+const sizes = new WeakMap<object, number>()
+
+/** Its kind is judged by the entries that can be recorded, and one more. */
+function ofMap(map: Map<unknown, unknown>, limit: number): unknown {
+  const entries = [...map]
+  const isNamed = ([key]: [unknown, unknown]) => typeof key === 'string'
+  const isNothing = ([, value]: [unknown, unknown]) =>
+    value === undefined || typeof value === 'function' || typeof value === 'symbol'
+  const looked: [unknown, unknown][] = []
+  for (const entry of entries) {
+    looked.push(entry)
+    if (!isNamed(entry)) return entries
+    if (looked.filter((entry) => !isNothing(entry)).length > limit) break
   }
-  return items
+  const object = Object.fromEntries(looked)
+  sizes.set(object, map.size)
+  return object
 }
