@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { checkTraces } from './demo/check.ts'
 import { freePort } from './demo/ports.ts'
 import { type Running, startProcess } from './demo/processes.ts'
-import { REQUESTS, type Sent, sendRequests } from './demo/requests.ts'
+import { KINDS, REQUESTS, type Sent, sendRequests } from './demo/requests.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -133,9 +133,8 @@ function show(args: readonly string[]): void {
 }
 
 function summary(sent: readonly Sent[]): string {
-  const counts = new Map<string, number>()
-  for (const { kind } of sent) counts.set(kind, (counts.get(kind) ?? 0) + 1)
-  return [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ')
+  const count = (wanted: string) => sent.filter(({ kind }) => kind === wanted).length
+  return KINDS.map((kind) => `${count(kind)} ${kind}`).join(', ')
 }
 
 /** One line that is written over, on a terminal; a line each elsewhere, without the counting. */

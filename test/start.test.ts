@@ -22,7 +22,7 @@ test('npm start -- --once shows 60 complete traces, and Langfuse gets the same',
         LANGFUSE_SECRET_KEY: 'sk-test',
       },
     })
-    expect(stdout).toContain('60 requests: 6 failing, 6 aborted, 12 long, 24 streamed, 12 answered')
+    expect(stdout).toContain('60 requests: 12 answered, 24 streamed, 12 long, 6 failing, 6 aborted')
     expect(stdout).toMatch(
       /vllm\.chat\.completion\s+generation.*first token \d+ ms · \d+ → \d+ tokens/,
     )

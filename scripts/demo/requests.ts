@@ -4,7 +4,8 @@ export const REQUESTS = 60
 const CONCURRENT = 6
 const LONG_CHARS = 64 * 1024
 
-type Kind = 'answered' | 'streamed' | 'long' | 'failing' | 'aborted'
+export const KINDS = ['answered', 'streamed', 'long', 'failing', 'aborted'] as const
+type Kind = (typeof KINDS)[number]
 
 interface Planned {
   readonly kind: Kind
