@@ -9,7 +9,7 @@
 import { execFileSync } from 'node:child_process'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { checkTraces } from './demo/check.ts'
+import { checkTraces, type Stats } from './demo/check.ts'
 import { freePort } from './demo/ports.ts'
 import { type Running, startProcess } from './demo/processes.ts'
 import { KINDS, REQUESTS, type Sent, sendRequests } from './demo/requests.ts'
@@ -79,10 +79,7 @@ async function start(): Promise<void> {
     console.log('')
     show(['show', trace.id])
   }
-  const cost = stats.vitals.find((vitals) => vitals.service === 'chat-api')?.microsecondsPerTrace
-  console.log(
-    `\nTracing cost the chat API ${cost ? `${Math.round(cost)} µs` : '(not yet known)'} a request, by its own vitals: its first ${REQUESTS}, before V8 has compiled anything.\n\`npm run bench -- load\` measures a warm process, beside Langfuse's SDK.`,
-  )
+  console.log(`\n${costOf(stats)}`)
   for (const { name: exporter, delivered, held } of stats.exporters) {
     console.log(`Delivered to ${exporter}: ${delivered} observations, ${held} held.`)
   }
@@ -135,6 +132,13 @@ function show(args: readonly string[]): void {
 function summary(sent: readonly Sent[]): string {
   const count = (wanted: string) => sent.filter(({ kind }) => kind === wanted).length
   return KINDS.map((kind) => `${count(kind)} ${kind}`).join(', ')
+}
+
+function costOf({ vitals }: Stats): string {
+  const chat = vitals.find(({ service }) => service === 'chat-api')
+  if (!chat?.microsecondsPerTrace) return 'What tracing cost the chat API is not known yet.'
+  return `Tracing cost the chat API ${Math.round(chat.microsecondsPerTrace)} µs a request: the median of ${chat.seconds} seconds, by its own vitals, in a process
+that had just started. \`npm run bench -- load\` measures a warm one, beside Langfuse's SDK.`
 }
 
 /** One line that is written over, on a terminal; a line each elsewhere, without the counting. */

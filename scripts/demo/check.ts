@@ -15,7 +15,7 @@ interface TraceSummary {
   readonly errors: number
 }
 
-interface Stats {
+export interface Stats {
   readonly open: number
   readonly accepted: number
   readonly lost: Readonly<Record<string, number>>
@@ -29,6 +29,7 @@ interface Stats {
   }[]
   readonly vitals: readonly {
     readonly service: string | null
+    readonly seconds: number
     readonly microsecondsPerTrace: number | null
   }[]
 }
