@@ -7,12 +7,14 @@
  * VLLM_URL names a real vLLM; LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY a Langfuse.
  */
 import { execFileSync } from 'node:child_process'
-import { join, relative, resolve } from 'node:path'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { checkTraces, type Stats } from './demo/check.ts'
+import { checkTraces, countBefore } from './demo/check.ts'
 import { freePort } from './demo/ports.ts'
 import { type Running, startProcess } from './demo/processes.ts'
-import { KINDS, REQUESTS, type Sent, sendRequests } from './demo/requests.ts'
+import { costOf, deliveryOf, kindsOf, pathWord } from './demo/report.ts'
+import { REQUESTS, sendRequests } from './demo/requests.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -24,11 +26,17 @@ const { values: flags } = parseArgs({
 const root = join(import.meta.dirname, '..')
 const data = resolve(root, flags.data)
 const bin = join(root, 'packages/relay/bin/offpath.js')
+const config = join(data, 'offpath.yaml')
 const places = {
   OFFPATH_SPOOL_DIR: join(data, 'spool'),
   OFFPATH_SPOOL_DISK_DIR: join(data, 'spool-disk'),
   OFFPATH_STORE_DIR: join(data, 'store'),
 }
+/** For the commands that are printed, and for a relay that goes on with the data. */
+const CONFIG = `# Written by npm start.
+spool: { dir: spool, disk-dir: spool-disk }
+store: { dir: store }
+`
 const running: Running[] = []
 let stopping = false
 
@@ -43,6 +51,8 @@ try {
 }
 
 async function start(): Promise<void> {
+  mkdirSync(data, { recursive: true })
+  writeFileSync(config, CONFIG)
   progress('building')
   execFileSync('npm', ['run', '--silent', 'build'], {
     cwd: root,
@@ -63,33 +73,33 @@ async function start(): Promise<void> {
     VLLM_URL: vllm,
   })
 
+  const before = await countBefore(relay.url)
   const name = `run${Date.now().toString(36)}`
   const sent = await sendRequests(chat.url, name, Number(flags.seed), (done) =>
     progress(`${done} of ${REQUESTS} requests`),
   )
   progress('waiting for the last traces')
-  const { faults, traces, stats } = await checkTraces(relay.url, sent)
+  const { faults, traces, stats } = await checkTraces(relay.url, sent, before)
   progress('')
 
-  console.log(`${REQUESTS} requests: ${summary(sent)}\n`)
-  show(['ls', '--limit', '20'])
-  const example = sent.find((request) => request.kind === 'streamed') ?? sent[0]
-  const trace = example && traces.get(example)
-  if (trace !== undefined) {
-    console.log('')
-    show(['show', trace.id])
-  }
+  console.log(`${REQUESTS} requests: ${kindsOf(sent)}`)
+  show('ls', '--limit', String(REQUESTS))
+  const example = sent.find(({ kind }) => kind === 'streamed') ?? sent[0]
+  const trace = (example && traces.get(example)?.id.slice(0, 12)) ?? ''
+  if (trace !== '') show('show', trace)
   console.log(`\n${costOf(stats)}`)
-  for (const { name: exporter, delivered, held } of stats.exporters) {
-    console.log(`Delivered to ${exporter}: ${delivered} observations, ${held} held.`)
+  for (const exporter of stats.exporters) {
+    for (const line of deliveryOf(exporter, offpath('status'))) console.log(line)
   }
-  console.log(`Data: ${relative(process.cwd(), data) || '.'}`)
+  console.log(`Data: ${pathWord(data)}`)
   for (const fault of faults) console.error(`not complete: ${fault}`)
   if (flags.once) {
+    console.log(`
+Next:     ${offpath('show', trace, '--full')}
+          npm start   # the same, and it stays up: ask the chat API yourself, see its traces come in`)
     await stop(faults.length === 0 ? 0 : 1)
     return
   }
-  const set = `OFFPATH_STORE_DIR=${relative(process.cwd(), places.OFFPATH_STORE_DIR)}`
   console.log(`
 relay     ${relay.url}
 chat API  ${chat.url}
@@ -97,7 +107,8 @@ model     ${vllm}
 
 Next:     curl -N ${chat.url}/api/chat/completions -H 'content-type: application/json' \\
             -d '{"messages":[{"role":"user","content":"Xin chào"}],"stream":true}'
-          ${set} npx offpath tail
+          ${offpath('tail')}
+          ${offpath('status')}
 Ctrl-C ends everything; the data stays.`)
 }
 
@@ -121,24 +132,18 @@ async function run(
   return started
 }
 
-/** Runs the CLI as a user would. */
-function show(args: readonly string[]): void {
-  execFileSync(process.execPath, [bin, ...args], {
+/** A command as it can be typed in this folder. */
+function offpath(...words: readonly string[]): string {
+  return ['npx offpath', ...words, '--config', pathWord(config)].join(' ')
+}
+
+/** Runs a command of the CLI as a user would, and says which. */
+function show(...words: readonly string[]): void {
+  console.log(`\n$ ${offpath(...words)}`)
+  execFileSync(process.execPath, [bin, ...words, '--config', pathWord(config)], {
     env: { ...process.env, ...places },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
-}
-
-function summary(sent: readonly Sent[]): string {
-  const count = (wanted: string) => sent.filter(({ kind }) => kind === wanted).length
-  return KINDS.map((kind) => `${count(kind)} ${kind}`).join(', ')
-}
-
-function costOf({ vitals }: Stats): string {
-  const chat = vitals.find(({ service }) => service === 'chat-api')
-  if (!chat?.microsecondsPerTrace) return 'What tracing cost the chat API is not known yet.'
-  return `Tracing cost the chat API ${Math.round(chat.microsecondsPerTrace)} µs a request: the median of ${chat.seconds} seconds, by its own vitals, in a process
-that had just started. \`npm run bench -- load\` measures a warm one, beside Langfuse's SDK.`
 }
 
 /** One line that is written over, on a terminal; a line each elsewhere, without the counting. */
