@@ -259,11 +259,11 @@ export class Assembler {
     this.endWaiting()
     const spans = [...writer.open.values()]
     for (const span of spans) {
-      const { failed } = span
+      const { asBefore } = span
       if (mayReturn && !this.#keepOrReject(span, writer)) continue
       this.interrupt(span)
       if (!mayReturn) continue
-      span.before = { failed, interrupted: true }
+      span.before = asBefore
       span.saved = false
       span.changed = true
       writer.given.set(span.key, span)

@@ -1,4 +1,4 @@
-import type { SpanFacts } from '../store/chunk-builder.ts'
+import { type Before, type SpanFacts, USAGE_LOW } from '../store/chunk-builder.ts'
 import { HEAD, NO_FILE } from '../store/layout.ts'
 import type { Words } from '../store/words.ts'
 
@@ -45,7 +45,7 @@ export class OpenSpan implements SpanFacts {
   endSeconds = 0
   endNanos = 0
   /** Of a further version: what the first one said. */
-  before: { readonly failed: boolean; readonly interrupted: boolean } | null = null
+  before: Before | null = null
   /** Number of the segment that it began in. */
   readonly segment: number
   /** Something was recorded since it was closed as interrupted. */
@@ -59,6 +59,12 @@ export class OpenSpan implements SpanFacts {
     this.key = key
     this.type = type
     this.segment = segment
+  }
+
+  /** What a further version is to say of this one, which ends as interrupted. */
+  get asBefore(): Before {
+    const usage = (this.maskLow & USAGE_LOW) !== 0
+    return { failed: this.failed, interrupted: true, usage }
   }
 
   get failed(): boolean {

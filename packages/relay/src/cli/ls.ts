@@ -34,6 +34,7 @@ export const run: Run = async (call) => {
     { title: 'SERVICE', flexible: true },
     { title: 'DURATION', align: 'end' },
     { title: 'SPANS', align: 'end' },
+    { title: 'TOKENS', align: 'end' },
     { title: 'ERRORS', align: 'end' },
     { title: 'USER', flexible: true },
     { title: 'SESSION', flexible: true },
@@ -57,8 +58,18 @@ function row(trace: TraceSummary): Cell[] {
     { text: printable(trace.service ?? '') },
     { text: trace.complete ? duration(trace.durationMs) : `${duration(trace.durationMs)} …` },
     { text: count(trace.observations) },
+    { text: tokensText(trace.tokens) },
     { text: trouble.filter(Boolean).join(', '), style: errors > 0 ? 'red' : 'yellow' },
     { text: printable(trace.userId ?? '') },
     { text: printable(trace.sessionId ?? '') },
   ]
+}
+
+/** `412 → 128`; the total when that is not all. */
+function tokensText(tokens: TraceSummary['tokens']): string {
+  const { input = null, output = null, total = null } = tokens ?? {}
+  if (total === null) return ''
+  return input !== null && output !== null && input + output === total
+    ? `${count(input)} → ${count(output)}`
+    : count(total)
 }

@@ -2,7 +2,7 @@ import { styleText } from 'node:util'
 import { expect, test } from 'vitest'
 import type { Observation, Trace } from '../http/shapes.ts'
 import { observation } from './observation.fixture.ts'
-import { renderTrace, tokensOf } from './show-trace.ts'
+import { renderTrace, usageText } from './show-trace.ts'
 import type { Terminal } from './terminal.ts'
 import { columnsOf } from './text.ts'
 
@@ -35,6 +35,7 @@ function trace(...observations: Observation[]): Trace {
       observations: observations.length,
       errors: 1,
       interrupted: 1,
+      tokens: null,
     },
     observations,
     omitted: 3,
@@ -127,5 +128,5 @@ test.each([
   [{ input: 'x' }, undefined],
   [[1], undefined],
 ])('tokens of %j are %s', (usage, text) => {
-  expect(tokensOf(usage)).toBe(text)
+  expect(usageText(usage)).toBe(text)
 })

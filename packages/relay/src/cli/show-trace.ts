@@ -1,4 +1,5 @@
 import type { Json, Observation, Trace } from '../http/shapes.ts'
+import { tokensOf } from '../store/tokens.ts'
 import { count, duration, plural } from './format.ts'
 import type { Style, Terminal } from './terminal.ts'
 import { columnsOf, fit, pad, printable } from './text.ts'
@@ -82,7 +83,7 @@ function facts({ observation, orphan }: Branch, terminal: Terminal): string[] {
   const found: string[] = []
   if (model !== null) found.push(printable(model))
   if (timeToFirstTokenMs !== null) found.push(`first token ${duration(timeToFirstTokenMs)}`)
-  const tokens = tokensOf(usage)
+  const tokens = usageText(usage)
   if (tokens !== undefined) found.push(tokens)
   if (level !== 'DEFAULT') found.push(terminal.style(levelStyle(level), printable(level)))
   if (interrupted) found.push(terminal.style('yellow', 'interrupted'))
@@ -139,25 +140,11 @@ function bar(offset: number, length: number, total: number): string {
   return pad(' '.repeat(from) + drawn, BAR_COLUMNS)
 }
 
-/** `412 → 128 tokens`; the kinds have different names with different models' APIs. */
-export function tokensOf(usage: Json): string | undefined {
-  if (usage === null || typeof usage !== 'object' || Array.isArray(usage)) return undefined
-  const first = (...names: string[]): number | undefined => {
-    return names.map((name) => usage[name]).find((value) => typeof value === 'number')
-  }
-  const input = first('input', 'prompt_tokens', 'promptTokens', 'input_tokens', 'inputTokens')
-  const output = first(
-    'output',
-    'completion_tokens',
-    'completionTokens',
-    'output_tokens',
-    'outputTokens',
-  )
-  const total = first('total', 'total_tokens', 'totalTokens')
-  if (input !== undefined && output !== undefined)
-    return `${count(input)} → ${count(output)} tokens`
-  const some = total ?? input ?? output
-  return some === undefined ? undefined : plural(some, 'token')
+/** `412 → 128 tokens`, of usage details as recorded */
+export function usageText(usage: Json): string | undefined {
+  const { input, output, total } = tokensOf(usage)
+  if (input !== null && output !== null) return `${count(input)} → ${count(output)} tokens`
+  return total === null ? undefined : plural(total, 'token')
 }
 
 export function levelStyle(level: string): Style {

@@ -5,7 +5,7 @@ import type { StoreReader } from '../store/read.ts'
 import type { Call, Run } from './call.ts'
 import { clockTime, duration } from './format.ts'
 import { wholeNumber } from './numbers.ts'
-import { levelStyle, tokensOf } from './show-trace.ts'
+import { levelStyle, usageText } from './show-trace.ts'
 import { openStore } from './store.ts'
 import type { Terminal } from './terminal.ts'
 import { pad, printable } from './text.ts'
@@ -69,7 +69,7 @@ function line(observation: Observation, terminal: Terminal): string {
     observation.model !== null && printable(observation.model),
     observation.timeToFirstTokenMs !== null &&
       `first token ${duration(observation.timeToFirstTokenMs)}`,
-    tokensOf(observation.usage),
+    usageText(observation.usage),
     level !== 'DEFAULT' && terminal.style(levelStyle(level), printable(level)),
     interrupted && terminal.style('yellow', 'interrupted'),
     statusMessage !== null && printable(statusMessage.slice(0, 200)),

@@ -73,6 +73,7 @@ function summaryOf(row: TraceRow): TraceSummary {
     observations: row.spans,
     errors: row.errors,
     interrupted: row.interrupted,
+    tokens: row.tokens,
   }
 }
 

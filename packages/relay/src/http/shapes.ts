@@ -18,6 +18,12 @@ export interface TraceSummary {
   readonly observations: number
   readonly errors: number
   readonly interrupted: number
+  /** Of all observations, by what their usage details say; null: nothing. A total is given, or input and output. */
+  readonly tokens: {
+    readonly input: number | null
+    readonly output: number | null
+    readonly total: number | null
+  } | null
 }
 
 export interface TraceList {

@@ -7,11 +7,15 @@ import {
   HEAD_BITS,
   KIND,
   NO_TEXT,
+  NO_TOKENS,
+  PART,
+  PART_LENGTH,
   payloadAt,
   TRACE,
   textWords,
 } from './layout.ts'
 import type { Place, Resource } from './span.ts'
+import { scanned, scanTokens } from './tokens.ts'
 import { Words } from './words.ts'
 
 /** Of one chunk: what an exporter takes in at a time. */
@@ -57,7 +61,14 @@ export interface SpanFacts {
   readonly oldestFile: number
   readonly failed: boolean
   /** Of a further version: what the first one said. */
-  readonly before: { readonly failed: boolean; readonly interrupted: boolean } | null
+  readonly before: Before | null
+}
+
+export interface Before {
+  readonly failed: boolean
+  readonly interrupted: boolean
+  /** Its usage counts. */
+  readonly usage: boolean
 }
 
 /** What a chunk holds of one trace; texts are places of words in the staging memory, 0 = none. */
@@ -77,11 +88,21 @@ interface TracePart {
   user: number
   session: number
   environment: number
+  /** Tokens. */
+  input: number
+  output: number
+  total: number
 }
 
 const bit = (field: number): number => 1 << (field & 31)
+export const USAGE_LOW: number = bit(FIELD.usageDetails)
 const LISTED_LOW =
-  bit(FIELD.traceName) | bit(FIELD.userId) | bit(FIELD.sessionId) | bit(FIELD.environment)
+  bit(FIELD.traceName) |
+  bit(FIELD.userId) |
+  bit(FIELD.sessionId) |
+  bit(FIELD.environment) |
+  USAGE_LOW
+const MAX_TOKENS = 2 ** 31 - 1
 
 /** Gathers finished spans into chunks, one writer's after the other's. */
 export class ChunkBuilder {
@@ -232,7 +253,8 @@ export class ChunkBuilder {
       part.root = root
       part.name = start + HEAD.words
     }
-    if ((facts.maskLow & LISTED_LOW) !== 0) this.#listedFields(part, start, facts.maskLow)
+    const mask = before?.usage ? facts.maskLow & ~USAGE_LOW : facts.maskLow
+    if ((mask & LISTED_LOW) !== 0) this.#listedFields(part, start, mask)
   }
 
   #partOf(words: Int32Array, start: number): TracePart {
@@ -287,18 +309,23 @@ export class ChunkBuilder {
         user: 0,
         session: 0,
         environment: 0,
+        input: NO_TOKENS,
+        output: NO_TOKENS,
+        total: NO_TOKENS,
       }
       this.#parts.push(made)
       return made
     }
     part.spans = part.errors = part.interrupted = part.root = 0
     part.name = part.traceName = part.user = part.session = part.environment = 0
+    part.input = part.output = part.total = NO_TOKENS
     return part
   }
 
   /** Looks for the fields that a list of traces shows, unless the trace has them. */
   #listedFields(part: TracePart, start: number, mask: number): void {
     if (
+      (mask & USAGE_LOW) === 0 &&
       ((mask & bit(FIELD.userId)) === 0 || part.user !== 0) &&
       ((mask & bit(FIELD.sessionId)) === 0 || part.session !== 0) &&
       ((mask & bit(FIELD.traceName)) === 0 || part.traceName !== 0) &&
@@ -311,6 +338,10 @@ export class ChunkBuilder {
     at += textWords(words, at)
     for (; at < end; at += fieldWords(words, at)) {
       const head = words[at] as number
+      if ((head & 255) === FIELD.usageDetails) {
+        if ((mask & USAGE_LOW) !== 0) this.#addTokens(part, at)
+        continue
+      }
       if (((head >>> 8) & 255) !== KIND.text) continue
       const text = payloadAt(words, at)
       switch (head & 255) {
@@ -328,6 +359,21 @@ export class ChunkBuilder {
           break
       }
     }
+  }
+
+  #addTokens(part: TracePart, field: number): void {
+    const { words, bytes } = this.staging
+    const payload = payloadAt(words, field)
+    const head = words[payload + 2] as number
+    const length = head & PART_LENGTH
+    // Whole in one part: a longer one is no count of tokens.
+    if ((((words[field] as number) >>> 8) & 255) !== KIND.jsonParts) return
+    if (head >>> 30 !== PART.inline || length !== words[payload]) return
+    const from = (payload + 3) << 2
+    scanTokens(bytes, from, from + length)
+    part.input = sum(part.input, scanned.input)
+    part.output = sum(part.output, scanned.output)
+    part.total = sum(part.total, scanned.total)
   }
 
   #writeTrace(part: TracePart, traces: Buffer, index: number): void {
@@ -351,6 +397,12 @@ export class ChunkBuilder {
     this.#copyText(part.user)
     this.#copyText(part.session)
     this.#copyText(part.environment)
+    if (part.total !== NO_TOKENS) {
+      staging.ensure(3)
+      staging.words[staging.at++] = part.input
+      staging.words[staging.at++] = part.output
+      staging.words[staging.at++] = part.total
+    }
     staging.words[start] = staging.at - start
     writeTraceKey(staging.words, id, traces, index * 8)
   }
@@ -369,6 +421,11 @@ export class ChunkBuilder {
       staging.text(`${text.replace(/\ufffd+$/, '')}…`)
     }
   }
+}
+
+function sum(tokens: number, more: number): number {
+  if (more < 0) return tokens
+  return Math.min(MAX_TOKENS, Math.max(0, tokens) + more)
 }
 
 /** The 8 bytes by which a trace is found in `PlacedChunk.traces`: all prefixes of its id up to 4 bytes among them. */

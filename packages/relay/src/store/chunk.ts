@@ -5,6 +5,7 @@ import {
   HEAD_BITS,
   KIND,
   NO_TEXT,
+  NO_TOKENS,
   PART,
   PART_LENGTH,
   payloadAt,
@@ -22,6 +23,7 @@ import type {
   StoredSpan,
   Value,
 } from './span.ts'
+import type { Tokens } from './tokens.ts'
 
 /** Loads parts of values that are looked into at once, as those of scopes and events. */
 export type LoadText = (parts: readonly Part[]) => string
@@ -316,6 +318,7 @@ export interface TraceSection {
   readonly user: string | null
   readonly session: string | null
   readonly environment: string | null
+  readonly tokens: Tokens | null
 }
 
 /** The traces that lie one behind the other in `bytes`. Throws a RangeError when they are none. */
@@ -351,9 +354,18 @@ export function readTraces(bytes: Buffer): TraceSection[] {
       user: text(),
       session: text(),
       environment: text(),
+      tokens: next < at + length ? tokensAt(words, next) : null,
     })
   }
   return sections
+}
+
+function tokensAt(words: Int32Array, at: number): Tokens {
+  const count = (index: number): number | null => {
+    const tokens = words[at + index] as number
+    return tokens === NO_TOKENS ? null : tokens
+  }
+  return { input: count(0), output: count(1), total: count(2) }
 }
 
 function milliseconds(words: Int32Array, at: number): number {

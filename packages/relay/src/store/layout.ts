@@ -7,6 +7,7 @@
 //   parts  = length of the value in bytes | words of the parts | part … part
 //   part   = PART in the upper 2 bits, length in bytes below | bytes, or file and offset, or blob id
 //   trace  = TRACE | text: root's name, trace name, user, session, environment; length 0xffff_ffff: none
+//            | if it has some: tokens, input, output, total; -1: none
 //
 // Spans that are still open have the same form: they may also have holes, where blobs go that are not complete.
 
@@ -74,6 +75,7 @@ export const TRACE = {
   words: 13,
 } as const
 export const NO_TEXT = -1
+export const NO_TOKENS = -1
 
 /** In the place of a data file's number, higher than any: no data file. */
 export const NO_FILE = 0x3fff_ffff

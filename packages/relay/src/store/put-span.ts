@@ -78,7 +78,7 @@ function put(chunks: ChunkBuilder, span: StoredSpan): void {
   chunks.end(start, {
     ...facts,
     failed: span.statusCode === 2 || (level?.type === 'text' && inlineText(level) === 'ERROR'),
-    before: span.revision === 0 ? null : { failed: false, interrupted: true },
+    before: span.revision === 0 ? null : { failed: false, interrupted: true, usage: false },
   })
 }
 

@@ -131,6 +131,7 @@ test('a trace is what all its parts say', () => {
     spans: 4,
     errors: 2,
     interrupted: 0,
+    tokens: null,
   }
   expect(trace(1)).toEqual(row)
   const listed = harness.read((reader) => reader.traces({ limit: 9 }).traces)
@@ -154,6 +155,25 @@ test('long names are cut in lists, not in the trace', () => {
   expect(trace(1)?.name).toMatch(/^tên dài.*…$/)
   expect(Buffer.byteLength(trace(1)?.name ?? '')).toBeLessThan(1030)
   expect(harness.read((reader) => reader.trace(idOf(1))?.spans[0]?.name)).toBe(name)
+})
+
+test('tokens of a trace are those of all its observations', () => {
+  const usage = (details: Record<string, number>): NonNullable<Shape['fields']> => [
+    [FIELD.userId, 'u'],
+    [FIELD.usageDetails, details],
+  ]
+  commit([
+    { trace: 1, span: 2, parent: 1, fields: usage({ input: 400, output: 100 }) },
+    { trace: 2, span: 9, fields: usage({ cached: 1 }) },
+    { trace: 1, span: 3, parent: 1, fields: usage({ promptTokens: 12, completionTokens: 28 }) },
+  ])
+  expect(trace(1)).toMatchObject({ tokens: { input: 412, output: 128, total: 540 }, userId: 'u' })
+  commit([{ trace: 1, span: 1 }])
+  commit([{ trace: 1, span: 4, parent: 1, fields: usage({ total: 60 }) }])
+  const tokens = harness.read((reader) =>
+    reader.traces({ limit: 2 }).traces.map((row) => row.tokens),
+  )
+  expect(tokens).toEqual([{ input: 412, output: 128, total: 600 }, null])
 })
 
 test('pages: newest first, each trace once, whatever is stored later of it', () => {

@@ -1,5 +1,6 @@
 import type { TraceSection } from './chunk.ts'
 import type { Resource } from './span.ts'
+import { addTokens, type Tokens } from './tokens.ts'
 import { KEY_BYTES, TraceKeys } from './trace-keys.ts'
 
 // A trace lies in as many chunks as commits brought something of it; a list shows it once, where its newest part lies.
@@ -21,6 +22,8 @@ export interface TraceRow {
   readonly spans: number
   readonly errors: number
   readonly interrupted: number
+  /** Of all observations; null: none says. */
+  readonly tokens: Tokens | null
 }
 
 /** Where a page begins: the traces of a chunk before the index, and older chunks. */
@@ -160,6 +163,7 @@ export class TraceBuilder {
   #traceName: string | null
   #user: string | null
   #session: string | null
+  #tokens: Tokens | null
 
   constructor(id: string, section: TraceSection, resource: Resource) {
     this.id = id
@@ -175,6 +179,7 @@ export class TraceBuilder {
     this.#traceName = section.traceName
     this.#user = section.user
     this.#session = section.session
+    this.#tokens = section.tokens
   }
 
   add(section: TraceSection, resource: Resource): void {
@@ -192,6 +197,7 @@ export class TraceBuilder {
     this.#traceName ??= section.traceName
     this.#user ??= section.user
     this.#session ??= section.session
+    this.#tokens = addTokens(this.#tokens, section.tokens)
   }
 
   row(): TraceRow {
@@ -209,6 +215,7 @@ export class TraceBuilder {
       spans: this.#spans,
       errors: this.#errors,
       interrupted: this.#interrupted,
+      tokens: this.#tokens,
     }
   }
 }

@@ -912,6 +912,25 @@ describe('a writer whose heartbeat is overdue', () => {
     expect(harness.law()).toMatchObject({ accepted: 4, delivered: 3, held: 1 })
   })
 
+  test.each([false, true])('counts tokens once in a list, restarted: %s', (restarted) => {
+    const usage = (total: number): PlainSegmentFields => [[FIELD.usageDetails, { total }]]
+    const frames = [
+      frame(start(1), update(1, usage(5)), start(2)),
+      frame(end(1, usage(6)), end(2, usage(10))),
+    ]
+    const shown = () => harness.read((reader) => reader.trace(TRACE)?.summary.tokens?.total)
+    harness.write({ header: foreign, frames: frames.slice(0, 1) })
+    harness.drain()
+    harness.now += 71_000
+    harness.drain()
+    expect(shown()).toBe(5)
+    if (restarted) harness.restart()
+    harness.write({ header: foreign, frames })
+    harness.drain()
+    // Of the first one what its first version said.
+    expect(shown()).toBe(15)
+  })
+
   test('the same with the segment of its start gone', () => {
     const one: PlainSegment = { header: foreign, frames: [frame(start(1), start(2)), END] }
     const two: PlainSegment = {

@@ -612,7 +612,7 @@ export class WriterReader {
   #giveAll(): void {
     const { open, given } = this.state
     for (const [key, span] of open) {
-      span.before ??= { failed: span.failed, interrupted: true }
+      span.before ??= span.asBefore
       given.set(key, span)
       open.delete(key)
     }
