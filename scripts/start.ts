@@ -130,7 +130,7 @@ function offpath(...words: readonly string[]): string {
 function show(...words: readonly string[]): void {
   console.log(`\n$ ${offpath(...words)}`)
   execFileSync(process.execPath, [bin, ...words, '--config', pathWord(config)], {
-    env: { ...process.env, ...places },
+    env: { ...process.env, ...places, npm_command: 'exec' },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
 }
