@@ -42,6 +42,9 @@ test('npm start -- --once shows 60 complete traces, and Langfuse gets the same',
     expect(stdout).toMatch(
       /vllm\.chat\.completion\s+generation.*first token \d+ ms · \d+ → \d+ tokens/,
     )
+    expect(stdout).toMatch(
+      /meta +\{"status":200,"total_ms":[\d.]+,"upstream_ms":[\d.]+,"loop_stall_ms":/,
+    )
     expect(stdout).toMatch(/Tracing cost the chat API \d+ µs a request/)
     expect(stdout).toContain('Delivered to langfuse: 180 observations, 0 held.\n')
     expect(stdout).toContain(`Data: ${data}\n`)
