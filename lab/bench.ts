@@ -1,12 +1,5 @@
-/**
- * `npm run bench -- recorder|load|relay [--quick] [--json]`: measures Offpath against Langfuse's SDK and OpenTelemetry's
- * in one run, and compares with what was promised. Each bench's file says how it measures, and how it could mislead.
- *
- *   --quick      fewer rounds and cases
- *   --json       one JSON object as the last line
- *   --rounds N   --cases a,b   --subjects a,b   --seed N
- *   --scale X    multiplies durations and amounts (0.1: a look, no figure to quote)
- */
+// Measures Offpath against Langfuse's SDK and OpenTelemetry's in one run, and compares with what was promised. Each
+// bench's file says how it measures, and how it could mislead.
 import { availableParallelism, cpus } from 'node:os'
 import type { BenchOptions } from './bench/options.ts'
 import { asText, type Report } from './bench/report.ts'
@@ -19,7 +12,19 @@ const BENCHES: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   relay: async () => (await import('./bench/relay.ts')).benchRelay,
 }
 
-await runProgram(async () => {
+const USAGE = `Usage: npm run bench -- recorder|load|relay [flags]
+
+Measures Offpath beside Langfuse's SDK and OpenTelemetry's, and compares with what was promised.
+
+  --quick           fewer rounds and cases
+  --json            one JSON object as the last line
+  --rounds <n>
+  --cases <a,b>
+  --subjects <a,b>  of ${SUBJECTS.join(', ')}
+  --seed <n>        of the payloads (default 1)
+  --scale <x>       multiplies durations and amounts (0.1: a look, no figure to quote)`
+
+await runProgram(USAGE, async () => {
   const line = readCommandLine(
     Object.keys(BENCHES),
     ['quick', 'json'],

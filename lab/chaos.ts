@@ -1,8 +1,3 @@
-/**
- * `npm run chaos -- app|relay [--times N] [--seed S] [--json]`: kills the application, or the relay, N times with SIGKILL under load
- * and counts what became of every observation that was in the spool before a kill. Exit code 1 when one was lost
- * or stands twice in the store.
- */
 import { killApplications } from './chaos/applications.ts'
 import { killRelays } from './chaos/relays.ts'
 import { readCommandLine, runProgram } from './command-line.ts'
@@ -12,7 +7,12 @@ const RUNS: Record<string, typeof killApplications | typeof killRelays> = {
   relay: killRelays,
 }
 
-await runProgram(async () => {
+const USAGE = `Usage: npm run chaos -- app|relay [--times <n>] [--seed <n>] [--json]
+
+Kills the application, or the relay, with SIGKILL under load (default 100 times), and counts what became of every
+observation that was in the spool before a kill. Exit code 1 when one was lost or stands twice in the store.`
+
+await runProgram(USAGE, async () => {
   const line = readCommandLine(Object.keys(RUNS), ['json'], ['times', 'seed'])
   const times = line.wholeNumber('times', 1) ?? 100
   const json = line.has('json')

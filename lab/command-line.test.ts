@@ -39,3 +39,13 @@ test.each<[program: string, args: string, says: string]>([
   )
   expect({ status, stdout, stderr }).toEqual({ status: 2, stdout: '', stderr: `${says}\n` })
 })
+
+test.each(['bench', 'chaos'])('%s --help prints its usage', (program) => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [...node, join(import.meta.dirname, `${program}.ts`), '--help'],
+    { encoding: 'utf8' },
+  )
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  expect(stdout).toMatch(new RegExp(`^Usage: npm run ${program} -- `))
+})

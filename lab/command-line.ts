@@ -3,8 +3,12 @@ import { parseArgs } from 'node:util'
 /** What was asked for and is not there; a message of one line. */
 export class UsageError extends Error {}
 
-/** Runs a program of this folder; a UsageError ends it with its message and exit code 2. */
-export async function runProgram(program: () => Promise<void>): Promise<void> {
+/** Runs a program of this folder: `--help` prints its usage, a UsageError ends it with its message and exit code 2. */
+export async function runProgram(usage: string, program: () => Promise<void>): Promise<void> {
+  if (process.argv.includes('--help') || process.argv.includes('-h')) {
+    console.log(usage)
+    return
+  }
   try {
     await program()
   } catch (error) {

@@ -1,53 +1,55 @@
-/**
- * `npm start`: builds, starts the relay, a vLLM-compatible server and the chat API, sends it 60 requests, and shows
- * what was recorded. Stays up until Ctrl-C. With `--once` it ends by itself, with exit code 0 only if
- * every request's trace is complete and no observation is unaccounted for. `--data` names another folder than
- * ./.offpath.
- *
- * VLLM_URL names a real vLLM; LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY a Langfuse.
- */
 import { execFileSync } from 'node:child_process'
-import { join, relative, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
-import { checkTraces } from './demo/check.ts'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { checkTraces, countBefore } from './demo/check.ts'
 import { freePort } from './demo/ports.ts'
-import { type Running, startProcess } from './demo/processes.ts'
-import { REQUESTS, type Sent, sendRequests } from './demo/requests.ts'
+import { runBuild, type Stoppable, startProcess } from './demo/processes.ts'
+import { costOf, deliveryOf, kindsOf, pathWord } from './demo/report.ts'
+import { REQUESTS, sendRequests } from './demo/requests.ts'
+import { readUsage } from './demo/usage.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    once: { type: 'boolean', default: false },
-    seed: { type: 'string', default: '1' },
-    data: { type: 'string', default: '.offpath' },
-  },
-})
+const flags = readUsage()
 const root = join(import.meta.dirname, '..')
 const data = resolve(root, flags.data)
 const bin = join(root, 'packages/relay/bin/offpath.js')
+const config = join(data, 'offpath.yaml')
 const places = {
   OFFPATH_SPOOL_DIR: join(data, 'spool'),
   OFFPATH_SPOOL_DISK_DIR: join(data, 'spool-disk'),
   OFFPATH_STORE_DIR: join(data, 'store'),
 }
-const running: Running[] = []
+/** For the commands that are printed, and for a relay that goes on with the data. */
+const CONFIG = `# Written by npm start.
+spool: { dir: spool, disk-dir: spool-disk }
+store: { dir: store }
+`
+const running: Stoppable[] = []
 let stopping = false
+/** All is shown, and nothing but Ctrl-C is left to come. */
+let isUp = false
 
-process.once('SIGINT', () => void stop(0))
-process.once('SIGTERM', () => void stop(0))
+process.once('SIGINT', () => void stop(isUp ? 0 : 130))
+process.once('SIGTERM', () => void stop(isUp ? 0 : 143))
+// npm passes SIGTERM to the shell between it and us, which dies of it without a word.
+const parent = process.ppid
+if (process.env.npm_lifecycle_event !== undefined) {
+  setInterval(() => process.ppid !== parent && void stop(143), 500).unref()
+}
 
 try {
   await start()
 } catch (error) {
-  console.error(`\noffpath: ${(error as Error).message}`)
+  if (!stopping) console.error(`\noffpath: ${(error as Error).message}`)
   await stop(1)
 }
 
 async function start(): Promise<void> {
+  mkdirSync(data, { recursive: true })
+  writeFileSync(config, CONFIG)
   progress('building')
-  execFileSync('npm', ['run', '--silent', 'build'], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  const build = runBuild(root)
+  running.push(build)
+  await build.done
 
   progress('starting the relay, the model and the chat API')
   const relayPort = await freePort(7411)
@@ -63,79 +65,74 @@ async function start(): Promise<void> {
     VLLM_URL: vllm,
   })
 
+  const before = await countBefore(relay)
   const name = `run${Date.now().toString(36)}`
-  const sent = await sendRequests(chat.url, name, Number(flags.seed), (done) =>
+  const sent = await sendRequests(chat, name, flags.seed, (done) =>
     progress(`${done} of ${REQUESTS} requests`),
   )
   progress('waiting for the last traces')
-  const { faults, traces, stats } = await checkTraces(relay.url, sent)
+  const { faults, traces, stats } = await checkTraces(relay, sent, before)
   progress('')
 
-  console.log(`${REQUESTS} requests: ${summary(sent)}\n`)
-  show(['ls', '--limit', '20'])
-  const example = sent.find((request) => request.kind === 'streamed') ?? sent[0]
-  const trace = example && traces.get(example)
-  if (trace !== undefined) {
-    console.log('')
-    show(['show', trace.id])
+  console.log(`${REQUESTS} requests: ${kindsOf(sent)}`)
+  show('ls', '--limit', String(REQUESTS))
+  const example = sent.find(({ kind }) => kind === 'streamed') ?? sent[0]
+  const trace = (example && traces.get(example)?.id.slice(0, 12)) ?? ''
+  if (trace !== '') show('show', trace)
+  console.log(`\n${costOf(stats)}`)
+  for (const exporter of stats.exporters) {
+    for (const line of deliveryOf(exporter, offpath('status'))) console.log(line)
   }
-  const cost = stats.vitals.find((vitals) => vitals.service === 'chat-api')?.microsecondsPerTrace
-  console.log(
-    `\nTracing cost the chat API ${cost ? `${Math.round(cost)} µs` : '(not yet known)'} a request, by its own vitals: its first ${REQUESTS}, before V8 has compiled anything.\n\`npm run bench -- load\` measures a warm process, beside Langfuse's SDK.`,
-  )
-  for (const { name: exporter, delivered, held } of stats.exporters) {
-    console.log(`Delivered to ${exporter}: ${delivered} observations, ${held} held.`)
-  }
-  console.log(`Data: ${relative(process.cwd(), data) || '.'}`)
+  console.log(`Data: ${pathWord(data)}`)
   for (const fault of faults) console.error(`not complete: ${fault}`)
   if (flags.once) {
+    console.log(`
+Next:     ${offpath('show', trace, '--full')}
+          npm start   # the same, and it stays up: ask the chat API yourself, see its traces come in`)
     await stop(faults.length === 0 ? 0 : 1)
     return
   }
-  const set = `OFFPATH_STORE_DIR=${relative(process.cwd(), places.OFFPATH_STORE_DIR)}`
   console.log(`
-relay     ${relay.url}
-chat API  ${chat.url}
+relay     ${relay}
+chat API  ${chat}
 model     ${vllm}
 
-Next:     curl -N ${chat.url}/api/chat/completions -H 'content-type: application/json' \\
+Next:     curl -N ${chat}/api/chat/completions -H 'content-type: application/json' \\
             -d '{"messages":[{"role":"user","content":"Xin chào"}],"stream":true}'
-          ${set} npx offpath tail
+          ${offpath('tail')}
+          ${offpath('status')}
 Ctrl-C ends everything; the data stays.`)
+  isUp = true
 }
 
 async function startSimulator(): Promise<string> {
   const port = String(await freePort(8000))
-  const simulator = await run(
-    'vllm',
-    [join(root, 'examples/vllm-simulator/main.ts'), '--port', port],
-    {},
-  )
-  return simulator.url
+  return run('vllm', [join(root, 'examples/vllm-simulator/main.ts'), '--port', port], {})
 }
 
-async function run(
+/** Starts one of our programs. @returns its URL */
+function run(
   name: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-): Promise<Running> {
-  const started = await startProcess(name, args, env)
+): Promise<string> {
+  const started = startProcess(name, args, env)
   running.push(started)
-  return started
+  return started.ready
 }
 
-/** Runs the CLI as a user would. */
-function show(args: readonly string[]): void {
-  execFileSync(process.execPath, [bin, ...args], {
-    env: { ...process.env, ...places },
+/** A command as it can be typed in this folder. */
+function offpath(...words: readonly string[]): string {
+  return ['npx offpath', ...words, '--config', pathWord(config)].join(' ')
+}
+
+/** Runs a command of the CLI as a user would, and says which. */
+function show(...words: readonly string[]): void {
+  console.log(`\n$ ${offpath(...words)}`)
+  execFileSync(process.execPath, [bin, ...words, '--config', pathWord(config)], {
+    env: { ...process.env, ...places, npm_command: 'exec' },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
-}
-
-function summary(sent: readonly Sent[]): string {
-  const counts = new Map<string, number>()
-  for (const { kind } of sent) counts.set(kind, (counts.get(kind) ?? 0) + 1)
-  return [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ')
 }
 
 /** One line that is written over, on a terminal; a line each elsewhere, without the counting. */

@@ -27,7 +27,7 @@ beforeAll(async () => {
   for (const name of ['sdk', 'relay']) {
     await run('npm', ['pack', '--pack-destination', project], { cwd: join(root, 'packages', name) })
   }
-  writeFileSync(join(project, 'package.json'), '{"private":true,"type":"module"}')
+  await run('npm', ['init', '-y'], { cwd: project })
   const tarballs = ['offpath-sdk-0.1.0.tgz', 'offpath-0.1.0.tgz'].map((name) => `./${name}`)
   // The machine's own npm settings name its registry.
   await run('npm', ['install', '--no-audit', '--no-fund', ...tarballs], { cwd: project })
@@ -38,7 +38,7 @@ afterAll(() => rmSync(project, { recursive: true, force: true }))
 test("the README's lines record a generation that the relay shows", async () => {
   const lines = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))?.[1]
   expect(lines).toContain("from '@offpath/sdk'")
-  writeFileSync(join(project, 'first.js'), lines as string)
+  writeFileSync(join(project, 'first.mjs'), lines as string)
 
   const relay = spawn(bin, ['up', '--json'], { cwd: project, env })
   const said = await new Promise<{ ready: boolean; url: string }>((resolve, reject) => {
@@ -46,7 +46,7 @@ test("the README's lines record a generation that the relay shows", async () => 
     relay.once('exit', (code) => reject(new Error(`offpath up ended with ${code}`)))
   })
   expect(said.ready).toBe(true)
-  await run(process.execPath, ['first.js'], { cwd: project, env })
+  await run(process.execPath, ['first.mjs'], { cwd: project, env })
 
   await expect
     .poll(async () => (await run(bin, ['ls'], { cwd: project, env })).stdout, { timeout: 10_000 })

@@ -1,10 +1,12 @@
 import { seededRandom, writeTokens } from '../../examples/vllm-simulator/text.ts'
 
 export const REQUESTS = 60
-const CONCURRENT = 6
+/** So few that it takes some seconds: what tracing costs is their median. */
+const CONCURRENT = 3
 const LONG_CHARS = 64 * 1024
 
-type Kind = 'answered' | 'streamed' | 'long' | 'failing' | 'aborted'
+export const KINDS = ['answered', 'streamed', 'long', 'failing', 'aborted'] as const
+type Kind = (typeof KINDS)[number]
 
 interface Planned {
   readonly kind: Kind
@@ -23,7 +25,7 @@ export interface Sent {
 }
 
 /**
- * Sends the chat API its 60 requests, six at a time: streamed and not, twelve with 64 KB of context (half of them
+ * Sends the chat API its 60 requests, three at a time: streamed and not, twelve with 64 KB of context (half of them
  * Vietnamese), six whose upstream fails, six whose client leaves. The same `seed` sends the same.
  */
 export async function sendRequests(

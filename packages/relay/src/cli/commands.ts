@@ -61,7 +61,7 @@ startTime is ISO 8601 in UTC; "complete": its root observation has ended; "next"
     words: '<trace>',
     summary: 'one trace as a tree',
     details: `<trace> is a trace id or the beginning of one. The tree shows type, start after the trace's start,
-duration, time to first token, tokens, level and status message, and the beginning of input and output.
+duration, time to first token, tokens, level and status message, and the beginning of input, output and metadata.
 
 --json prints what /api/traces/:id answers: {"trace":{… as in ls …},"observations":[…],"omitted":0}.
 An observation:

@@ -3,6 +3,7 @@ import { LIMITS } from '../http/query.ts'
 import type { TraceSummary } from '../http/shapes.ts'
 import type { Run } from './call.ts'
 import { clockTime, count, duration } from './format.ts'
+import { commandLine, shellWord } from './npm.ts'
 import { pointInTime, wholeNumber } from './numbers.ts'
 import { openStore } from './store.ts'
 import { type Cell, renderTable } from './table.ts'
@@ -41,7 +42,12 @@ export const run: Run = async (call) => {
   ] as const
   terminal.print(renderTable(columns, list.traces.map(row), terminal))
   if (list.next !== null) {
-    terminal.print(terminal.style('dim', `older ones: offpath ls --before ${list.next}\n`))
+    const filters = ['limit', 'service', 'since'].flatMap((name) => {
+      const value = flags.get(name)
+      return value === undefined ? [] : [`--${name}`, shellWord(value)]
+    })
+    const older = commandLine(call, 'ls', ...filters, '--before', list.next)
+    terminal.print(terminal.style('dim', `older ones: ${older}\n`))
   }
   return 0
 }

@@ -114,7 +114,7 @@ function details(
   if (statusMessage !== null) add('!', statusMessage, levelStyle(level))
   if (input !== null) add('in', input)
   if (output !== null) add('out', output)
-  if (full && Object.keys(metadata).length > 0) add('meta', metadata as Json, 'dim')
+  if (Object.keys(metadata).length > 0) add('meta', metadata as Json, 'dim')
   return lines
 }
 

@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { observationsOf } from '../http/answers.ts'
 import type { Observation } from '../http/shapes.ts'
 import type { StoreReader } from '../store/read.ts'
-import type { Call, Run } from './call.ts'
+import type { Run } from './call.ts'
 import { clockTime, duration } from './format.ts'
+import { nextSignal } from './npm.ts'
 import { wholeNumber } from './numbers.ts'
 import { levelStyle, usageText } from './show-trace.ts'
 import { openStore } from './store.ts'
@@ -27,7 +28,7 @@ export const run: Run = async (call) => {
     }
   }
   const bounds = json ? JSON_BOUNDS : BOUNDS
-  const ended = endOf(call)
+  const ended = untilTold()
   let after = reader.lastChunk()
   print(observationsOf(reader, newest(reader, after, last), bounds))
   while (!ended.aborted) {
@@ -41,11 +42,9 @@ export const run: Run = async (call) => {
 }
 
 /** Ends with Ctrl-C, without a stack and with exit code 0. */
-function endOf(_: Call): AbortSignal {
+function untilTold(): AbortSignal {
   const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => controller.abort())
-  }
+  void nextSignal().then(() => controller.abort())
   return controller.signal
 }
 

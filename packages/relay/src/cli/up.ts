@@ -1,15 +1,14 @@
-import { once } from 'node:events'
 import { shownConfig } from '../config/config.ts'
-import type { Config } from '../config/options.ts'
 import { createLog } from '../log.ts'
 import { type Relay, startRelay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
+import { commandLine, nextSignal } from './npm.ts'
 import { printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { loaded, json, terminal } = call
-  const { config, origins } = loaded
+  const { config } = loaded
   const log = createLog((line) => process.stderr.write(line), config['log.level'])
   for (const [name, value] of Object.entries(shownConfig(config))) {
     log.debug('option', { [name]: JSON.stringify(value) })
@@ -19,7 +18,7 @@ export const run: Run = async (call) => {
       host: config['http.host'],
     })
   }
-  const stopped = nextSignal()
+  const stopped = toldToEnd()
   const relay = await startRelay(config, log)
   if (json) {
     const { url, exporters } = relay
@@ -33,7 +32,7 @@ export const run: Run = async (call) => {
       exporters: exporters.map(({ name }) => name),
     }
     terminal.print(`${JSON.stringify(ready)}\n`)
-  } else terminal.print(greeting(call, relay, origins.get('store.dir')?.startsWith('--') ?? false))
+  } else terminal.print(greeting(call, relay))
   log.info('ready', { url: relay.url, pid: process.pid })
   const signal = await stopped
   log.info('stopping', { signal })
@@ -42,16 +41,15 @@ export const run: Run = async (call) => {
   return 0
 }
 
-/** The first SIGINT or SIGTERM. A second one ends the process at once: nothing is lost by that. */
-async function nextSignal(): Promise<string> {
-  const name = await Promise.race(
-    ['SIGINT', 'SIGTERM'].map((signal) => once(process, signal).then(() => signal)),
-  )
+/** Until we are told to end. A second signal ends the process at once: nothing is lost by that. */
+async function toldToEnd(): Promise<string> {
+  const name = await nextSignal()
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
   return name
 }
 
-function greeting({ terminal, loaded }: Call, relay: Relay, ownStore: boolean): string {
+function greeting(call: Call, relay: Relay): string {
+  const { terminal, loaded } = call
   const { config } = loaded
   const { exporters } = relay
   const keep = `${duration(config['retention.age'])}, ${bytes(config['retention.size'])}`
@@ -71,18 +69,13 @@ function greeting({ terminal, loaded }: Call, relay: Relay, ownStore: boolean): 
   const lines = rows.map(
     ([title, text]) => `  ${terminal.style('dim', title.padEnd(9))} ${printable(text)}`,
   )
-  const ls = ownStore ? `offpath ls${storeFlag(config)}` : 'offpath ls'
+  const ls = commandLine(call, 'ls')
   return `${terminal.style('bold', `offpath ${VERSION} is up`)}
 ${lines.join('\n')}
 
 Next: run an application that uses @offpath/sdk, then, in another terminal: ${terminal.style('cyan', ls)}
 Ctrl-C ends it.
 `
-}
-
-function storeFlag(config: Config): string {
-  const dir = config['store.dir']
-  return ` --store-dir ${/^[\w./~-]+$/.test(dir) ? dir : JSON.stringify(dir)}`
 }
 
 function isLoopback(host: string): boolean {

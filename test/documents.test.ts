@@ -1,0 +1,47 @@
+// Tables in the documents against the sources: what is missing, and what is no longer there.
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+
+const root = join(import.meta.dirname, '..')
+const read = (file: string): string => readFileSync(join(root, file), 'utf8')
+
+const sources = globSync('packages/*/src/**/*.ts', { cwd: root })
+  .filter((file) => !/\.(test|fixture|child)\.ts$/.test(file))
+  .map(read)
+
+const found = (texts: readonly string[], pattern: RegExp): string[] => {
+  const all = texts.flatMap((text) => [...text.matchAll(pattern)].map(([, name]) => name as string))
+  return [...new Set(all)].sort()
+}
+
+test('docs/errors.md has every code, and no other', () => {
+  const lines = sources.flatMap((text) => text.split('\n').filter((line) => /\bcode\b/.test(line)))
+  const codes = found(lines, /'(OFFPATH_[A-Z_]+)'/g)
+  expect(codes.length).toBeGreaterThan(10)
+  expect(found([read('docs/errors.md')], /^\| `(OFFPATH_[A-Z_]+)`/gm)).toEqual(codes)
+})
+
+test('docs/http-api.md has every code of the API, and no other', () => {
+  const http = globSync('packages/relay/src/http/*.ts', { cwd: root }).map(read)
+  const codes = found(http, /(?:errorBody\(\s*|code: |giveUp\(\d+, )'([a-z_]+)'/g)
+  const table = read('docs/http-api.md').split('## Errors')[1]?.split('## Metrics')[0] ?? ''
+  const rows = table.split('\n').filter((line) => /^\| \d/.test(line))
+  const told = rows.flatMap((row) => found([row.split('|')[2] ?? ''], /`([a-z_]+)`/g)).sort()
+  expect(told).toEqual(codes)
+})
+
+test('docs/http-api.md has every metric, and no other', () => {
+  const metrics = found([read('packages/relay/src/http/metrics.ts')], /'(offpath_[a-z_]+)'/g)
+  expect(found([read('docs/http-api.md')], /`(offpath_[a-z_]+)`/g)).toEqual(metrics)
+})
+
+test.each(
+  globSync(['*.md', 'docs/*.md', 'examples/*/*.md', 'packages/*/README.md'], { cwd: root }),
+)('links in %s lead somewhere', (file) => {
+  const links = found([read(file)], /\]\(([^)#]+)(?:#[^)]*)?\)/g)
+  const missing = links
+    .filter((link) => !link.includes('://'))
+    .filter((link) => !existsSync(join(root, dirname(file), link)))
+  expect(missing).toEqual([])
+})
