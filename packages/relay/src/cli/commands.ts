@@ -108,7 +108,9 @@ accepted = delivered + dead-lettered + dropped + held.
     words: '',
     summary: 'segments that applications have written',
     details: `--json prints {"segments":[…]}. A segment:
-  {"path","tier","bytes","frames","writer","number","pid","thread","alive","service","startTime","fault"}`,
+  {"path","tier","bytes","written","frames","writer","number","pid","thread","alive","service","startTime","fault"}
+"bytes" is the file's size, "written" what its header and frames take: a file that is used again holds those of an
+earlier segment behind them.`,
     flags: {},
     options: SPOOL,
     load: () => import('./spool-ls.ts'),

@@ -220,7 +220,7 @@ function spoolStats(
     capBytes: cap ?? null,
     bytes: sum(({ bytes }) => bytes),
     segments: segments.length,
-    unreadBytes: sum(({ path, bytes }) => Math.max(0, bytes - (cursors[path] ?? 0))),
+    unreadBytes: sum(({ path, written }) => Math.max(0, written - (cursors[path] ?? 0))),
   }
 }
 
