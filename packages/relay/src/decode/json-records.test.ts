@@ -383,3 +383,52 @@ test('the JSON Schema of docs/json-records.md names every record that is read', 
     'vitals',
   ])
 })
+
+describe('depth', () => {
+  const nested = (levels: number, inside = '') =>
+    `${'['.repeat(levels)}${inside}${']'.repeat(levels)}`
+  const line = (more: string) => `${JSON.stringify(start).slice(0, -1)},${more}}`
+  const jsonOf = (value: unknown) => JSON.stringify((value as { json: unknown }).json)
+  const CUT = '"[cut: deeper than 256]"'
+
+  test('what is deeper than 256 is cut, visibly', () => {
+    const deep = nested(200_000)
+    const text = line(
+      `"input":${deep},"metadata":{"m":${deep}},"attributes":{"a":${deep}},"__proto__":${deep},` +
+        `"events":[{"name":"e","time":"1","attributes":{"x":${deep}}}]`,
+    )
+    const [span] = readFrames({ json: [text, end] }) as [PlainSpan]
+    expect(jsonOf(span.fields.input)).toBe(nested(256, CUT))
+    const { m } = span.fields.metadata as { m: unknown }
+    expect(jsonOf(m)).toContain(CUT)
+    expect(JSON.stringify(span.events)).toContain(CUT)
+    expect(harness.counters().malformedRecords ?? 0).toBe(0)
+  })
+
+  test('256 levels are kept, however many brackets there are', () => {
+    const text = line(
+      `"input":${nested(256)},"output":"[[[","model_parameters":{"n":1234567890123456789}`,
+    )
+    const [span] = readFrames({ json: [text, end] }) as [PlainSpan]
+    expect(jsonOf(span.fields.input)).toBe(nested(256))
+  })
+
+  test('so it is beside large integers and around references', () => {
+    const reference = '{"$offpath:string":1}'
+    const text = line(
+      `"input":${nested(100_000)},"output":${nested(3000, reference)},"model":1234567890123456789`,
+    )
+    const parts = [{ number: 1, text: 'x' }]
+    const [span] = readFrames({ json: [text, end], parts }) as [PlainSpan]
+    expect(jsonOf(span.fields.input)).toBe(nested(256, CUT))
+    expect(jsonOf(span.fields.output)).toBe(nested(256, CUT))
+  })
+
+  test("a header's resource is bounded as well", () => {
+    const header = { resource: JSON.parse(`{"a":${nested(20_000)}}`) as object }
+    harness.write({ header, frames: [{ json: [start, end] }, { end: true }] })
+    harness.drain(0)
+    const [span] = harness.read((reader) => reader.spansAfter(0, 1).spans)
+    expect(JSON.stringify(span?.resource.attributes)).toContain(CUT)
+  })
+})

@@ -2,6 +2,7 @@ import { FIELD, LOSS_REASONS, LOSS_SLOTS, OBSERVATION_TYPES } from '@offpath/sdk
 import type { Assembler } from '../assemble/assembler.ts'
 import { OpenSpan, type SpanKey } from '../assemble/open-span.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
+import { cutDeep, MAX_DEPTH, mayBeDeep } from './depth.ts'
 import type { FieldWriter } from './field-writer.ts'
 import {
   type FrameCount,
@@ -454,12 +455,21 @@ function isLargeInteger(value: unknown): value is LargeInteger {
 }
 
 function parse(line: string): Json {
-  // A reviver is slow: only where a long number stands outside of quotes.
-  const value: unknown = /[^"\d]\d{16}/.test(line)
-    ? JSON.parse(line, exactIntegers as (key: string, value: unknown) => unknown)
-    : JSON.parse(line)
+  const isDeep = mayBeDeep(line)
+  let value: unknown
+  try {
+    // A reviver is slow: only where a long number stands outside of quotes.
+    value = /[^"\d]\d{16}/.test(line)
+      ? JSON.parse(line, exactIntegers as (key: string, value: unknown) => unknown)
+      : JSON.parse(line)
+  } catch (error) {
+    // A reviver recurses, where parsing alone does not: so deep, integers are rounded.
+    if (!isDeep || !(error instanceof RangeError)) throw error
+    value = JSON.parse(line)
+  }
   if (!isObject(value)) throw new MalformedRecord()
-  return value
+  // The record is a level itself.
+  return isDeep ? (cutDeep(value, MAX_DEPTH + 1) as Json) : value
 }
 
 function exactIntegers(_key: string, value: unknown, context: { source?: string }): unknown {

@@ -4,6 +4,7 @@ import { OpenSpan } from '../assemble/open-span.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
 import type { Place } from '../store/span.ts'
 import { Words } from '../store/words.ts'
+import { MAX_DEPTH, TOO_DEEP } from './depth.ts'
 import { FieldWriter } from './field-writer.ts'
 import { LOST_MARKER, type Name, type NumberedString, nameOf, type Tables } from './tables.ts'
 import { storeText } from './text.ts'
@@ -68,9 +69,6 @@ const MAX_KIND = 4
 const MAX_STATUS_CODE = 2
 /** Of what a writer says of itself in one go. */
 export const MAX_VITALS_CHARS: number = 16 * 1024
-/** Deeper values are cut, visibly: readers of the JSON recurse too. */
-const MAX_DEPTH = 256
-const TOO_DEEP = '"[cut: deeper than 256]"'
 const DATA_URI = 'data:application/octet-stream;base64,'
 /** Bytes that become base64 at a time; three become four. */
 const BASE64_BYTES = 48 * 1024
@@ -651,7 +649,7 @@ export class RecordDecoder {
     const fields = this.#fields
     if (this.#depth >= MAX_DEPTH) {
       this.#define()
-      fields.putAscii(TOO_DEEP)
+      fields.putAscii(`"${TOO_DEEP}"`)
       return
     }
     this.#depth++

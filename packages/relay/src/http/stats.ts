@@ -300,7 +300,7 @@ function observationsPerTrace(reader: StoreReader): Map<string | null, number> {
 
 /** Vitals come from applications: anything may stand in them. */
 function numberOf(value: unknown): number {
-  const number = Number(value ?? 0)
+  const number = typeof value === 'number' || typeof value === 'string' ? Number(value) : 0
   return Number.isFinite(number) ? number : 0
 }
 
