@@ -94,7 +94,8 @@ An observation:
 accepted = delivered + dead-lettered + dropped + held.
 
 --json prints what /api/stats answers:
-  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes"}],
+  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes",
+     "leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
      "waitingBytes","resent","delivery":{"state","since","message",…}|null}],

@@ -7,6 +7,7 @@ import { printable } from './text.ts'
 /** Writers of the past are many; the live ones come first. */
 const MAX_WRITERS = 15
 const MAX_DEAD_LETTERS = 5
+const MAX_LEFT_ALONE = 5
 
 /** /api/stats for people. */
 export function renderStatus(stats: Stats, terminal: Terminal): string {
@@ -29,13 +30,16 @@ function relaySection({ relay, spool, store }: Stats, terminal: Terminal): strin
         ? terminal.style('yellow', 'not running')
         : `${terminal.style('green', 'running')}, pid ${relay.pid}, ${relay.url}, for ${duration(Date.now() - Date.parse(relay.startedAt))}`,
     ],
-    ...spool.map((dir): [string, string] => {
+    ...spool.flatMap((dir): [string, string][] => {
       const cap = dir.capBytes === null ? '' : ` of ${bytes(dir.capBytes)}`
       const unread = dir.unreadBytes > 0 ? `, ${bytes(dir.unreadBytes)} not read yet` : ''
-      return [
-        `${dir.tier} spool`,
-        `${printable(dir.dir)}: ${plural(dir.segments, 'segment')}, ${bytes(dir.bytes)}${cap}${unread}`,
-      ]
+      const size = `${plural(dir.segments, 'segment')}, ${bytes(dir.bytes)}${cap}${unread}`
+      const alone = dir.leftAlone.map(({ path, fault }): [string, string] => {
+        return ['', terminal.style('red', `left alone: ${printable(path)} ${printable(fault)}`)]
+      })
+      const more = alone.length - MAX_LEFT_ALONE
+      if (more > 0) alone.splice(MAX_LEFT_ALONE, more, ['', `… and ${plural(more, 'file')} more`])
+      return [[`${dir.tier} spool`, `${printable(dir.dir)}: ${size}`], ...alone]
     }),
     [
       'store',

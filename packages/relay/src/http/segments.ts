@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, readdirSync, readSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { FRAME, FRAME_FOOTER_BYTES, FRAME_KIND, FRAME_MAGIC } from '@offpath/sdk/spool-format'
 import { lifeOf } from '../receivers/spool/liveness.ts'
 import { openSegmentFile, readHeader, type SegmentStart } from '../receivers/spool/segment.ts'
@@ -14,7 +14,7 @@ export interface Segment {
   readonly bytes: number
   /** Of header and frames: a recycled file holds those of an earlier segment behind them. */
   readonly written: number
-  /** Null when the file cannot be read. */
+  /** Null when it is no segment that this relay reads. */
   readonly frames: number | null
   readonly writer: string | null
   readonly number: number | null
@@ -72,10 +72,20 @@ function describe(path: string, tier: Tier): Segment | undefined {
   const { size, mtimeMs } = fstatSync(fd)
   try {
     const found = readHeader(fd)
-    if (found === null)
-      return { ...unknown, bytes: size, written: size, fault: 'has no complete header yet' }
+    if (found === null) {
+      return {
+        ...unknown,
+        bytes: size,
+        written: size,
+        frames: 0,
+        fault: 'has no complete header yet',
+      }
+    }
     const { header } = found
     const { frames, end, rest } = walk(fd, found, size)
+    const name = `${header.writer}-${String(header.segment).padStart(8, '0')}.seg`
+    if (name !== basename(path))
+      return { ...unknown, bytes: size, fault: `says that it is ${name}` }
     const life = lifeOf(header, Date.now() - mtimeMs)
     const began = new Date(Number(header.startTime) / 1e6)
     return {
@@ -94,7 +104,7 @@ function describe(path: string, tier: Tier): Segment | undefined {
       fault: faultOf(rest, life === 'alive' || life === 'unknown'),
     }
   } catch (error) {
-    return { ...unknown, bytes: size, written: size, fault: (error as Error).message }
+    return { ...unknown, bytes: size, fault: (error as Error).message }
   } finally {
     closeSync(fd)
   }
