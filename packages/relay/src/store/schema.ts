@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makePrivateDirectory } from '../private-directory.ts'
 
 // The index of the store: integer keys, appended to, few rows. What is long lies in the data files beside it.
 
@@ -79,7 +80,7 @@ function databasePath(directory: string): string {
 export function openDatabase(directory: string): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makePrivateDirectory(directory)
     database = new DatabaseSync(databasePath(directory))
     chmodSync(databasePath(directory), 0o600)
     database.exec('PRAGMA busy_timeout = 5000')
