@@ -9,12 +9,12 @@ const MAX_WRITERS = 15
 const MAX_DEAD_LETTERS = 5
 const MAX_LEFT_ALONE = 5
 
-/** /api/stats for people. */
-export function renderStatus(stats: Stats, terminal: Terminal): string {
+/** /api/stats for people. `runs`: there is a relay, though it may not have been asked. */
+export function renderStatus(stats: Stats, terminal: Terminal, runs: boolean): string {
   const sections = [
-    relaySection(stats, terminal),
+    relaySection(stats, terminal, runs),
     observationSection(stats, terminal),
-    exporterSection(stats, terminal),
+    exporterSection(stats, terminal, runs),
     writerSection(stats, terminal),
     vitalsSection(stats, terminal),
     deadLetterSection(stats, terminal),
@@ -22,12 +22,12 @@ export function renderStatus(stats: Stats, terminal: Terminal): string {
   return sections.filter((section) => section !== '').join('\n')
 }
 
-function relaySection({ relay, spool, store }: Stats, terminal: Terminal): string {
+function relaySection({ relay, spool, store }: Stats, terminal: Terminal, runs: boolean): string {
   const rows: [string, string][] = [
     [
       'relay',
       relay === null
-        ? terminal.style('yellow', 'not running')
+        ? terminal.style('yellow', runs ? 'runs, but has not answered' : 'not running')
         : `${terminal.style('green', 'running')}, pid ${relay.pid}, ${relay.url}, for ${duration(Date.now() - Date.parse(relay.startedAt))}`,
     ],
     ...spool.flatMap((dir): [string, string][] => {
@@ -76,7 +76,7 @@ const NOTED: readonly (readonly [name: string, text: string])[] = [
   ['badSegments', 'files that are no segments'],
 ]
 
-function exporterSection({ exporters, relay }: Stats, terminal: Terminal): string {
+function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: boolean): string {
   if (exporters.length === 0) {
     return terminal.style('dim', 'no exporter is configured: traces are kept in the store\n')
   }
@@ -93,7 +93,8 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal): strin
   ] as const
   const rows = exporters.map((exporter): Cell[] => {
     const dropped = Object.values(exporter.dropped).reduce((sum, n) => sum + n, 0)
-    const state = exporter.delivery?.state ?? (relay === null ? 'stopped' : 'not configured')
+    const state =
+      exporter.delivery?.state ?? (relay !== null ? 'not configured' : runs ? 'unknown' : 'stopped')
     return [
       { text: exporter.name, style: 'bold' },
       { text: state, style: STATE_STYLES[state] ?? 'dim' },
@@ -108,9 +109,13 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal): strin
   })
   const notes = exporters.flatMap(({ name, delivery, dropped, notResent }) => {
     const lines: string[] = []
-    if (delivery !== null && delivery.state !== 'ok') {
-      const since = clockTime(new Date(delivery.since))
-      lines.push(`${name}: ${delivery.state} since ${since}: ${printable(delivery.message ?? '')}`)
+    const lanes = delivery?.lanes ?? []
+    for (const { project, state, since, message } of lanes) {
+      if (state === 'ok') continue
+      const other = lanes.length > 1 ? ', without project' : ''
+      const who = `${name}${project === '' ? other : `, project ${printable(project)}`}`
+      const time = clockTime(new Date(since))
+      lines.push(`${who}: ${state} since ${time}: ${printable(message ?? '')}`)
     }
     const reasons = Object.entries(dropped).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
     if (reasons.length > 0) lines.push(`${name}: dropped ${reasons.join(', ')}`)
