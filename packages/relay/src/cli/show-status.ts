@@ -58,22 +58,24 @@ function observationSection(stats: Stats, terminal: Terminal): string {
   ]
   const losses = Object.entries(lost).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
   if (losses.length > 0) lines.push(terminal.style('red', `lost: ${losses.join(', ')}`))
-  const noted = NOTED.flatMap(([name, text]) => {
+  const noted = NOTED.flatMap(([name, one, many]) => {
     const value = counters[name] ?? 0
-    return value > 0 ? [`${count(value)} ${text}`] : []
+    return value > 0 ? [`${count(value)} ${value === 1 ? one : many}`] : []
   })
   if (noted.length > 0) lines.push(terminal.style('yellow', noted.join(', ')))
   return `${lines.join('\n')}\n`
 }
 
 /** Counters that somebody should know of. */
-const NOTED: readonly (readonly [name: string, text: string])[] = [
-  ['corruptFrames', 'damaged frames passed over'],
-  ['tornTails', 'torn tails'],
-  ['malformedRecords', 'malformed records'],
-  ['orphanRecords', 'records without a start'],
-  ['danglingReferences', 'references to what was lost'],
-  ['badSegments', 'files that are no segments'],
+const NOTED: readonly (readonly [name: string, one: string, many: string])[] = [
+  ['corruptFrames', 'damaged frame passed over', 'damaged frames passed over'],
+  ['tornTails', 'torn tail', 'torn tails'],
+  ['malformedRecords', 'malformed record', 'malformed records'],
+  ['malformedFields', 'malformed field', 'malformed fields'],
+  ['unknownRecords', 'record of an unknown kind', 'records of unknown kinds'],
+  ['orphanRecords', 'record without a start', 'records without a start'],
+  ['danglingReferences', 'reference to what was lost', 'references to what was lost'],
+  ['badSegments', 'file left alone', 'files left alone'],
 ]
 
 function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: boolean): string {

@@ -21,6 +21,10 @@ export interface FrameCount {
   orphans: number
   /** Records that make no sense. */
   malformed: number
+  /** Fields of JSON records that are not of their type: left out. */
+  malformedFields: number
+  /** Records of a kind that is not known: of a later version. */
+  unknown: number
   /** JSON text of each. */
   vitals: string[]
   /** Totals by slot, of the newest loss record. */
@@ -28,7 +32,16 @@ export interface FrameCount {
 }
 
 export function newFrameCount(): FrameCount {
-  return { started: 0, records: 0, orphans: 0, malformed: 0, vitals: [], losses: null }
+  return {
+    started: 0,
+    records: 0,
+    orphans: 0,
+    malformed: 0,
+    malformedFields: 0,
+    unknown: 0,
+    vitals: [],
+    losses: null,
+  }
 }
 
 /** A frame's payload: words `from` to `to` of a buffer that begins at `base` of its segment. */
@@ -196,7 +209,8 @@ export class RecordDecoder {
         case RECORD.define:
           this.#defineRecord(type, at)
           break
-        // Others are of a later version: passed over.
+        default:
+          this.#count.unknown++
       }
       this.#assembler.dropPiece(piece)
     } catch {

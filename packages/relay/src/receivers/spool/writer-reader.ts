@@ -456,6 +456,8 @@ export class WriterReader {
     add('records', count.records)
     add('orphanRecords', count.orphans)
     add('malformedRecords', count.malformed)
+    add('malformedFields', count.malformedFields)
+    add('unknownRecords', count.unknown)
     if (count.losses !== null) this.#losses(count.losses)
     this.vitals.push(...count.vitals)
   }
