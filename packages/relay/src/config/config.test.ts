@@ -294,6 +294,23 @@ describe('warnings', () => {
       'OFFPATH_STORE_DIRS is not an option; did you mean OFFPATH_STORE_DIR?',
     ])
   })
+
+  test('any other variable with the prefix', () => {
+    const env = { OFFPATH_SERVCE: 'x', OFFPATH_STROE_DIR: 'x', OFFPATH_WHATEVER: 'x', OTHER: 'x' }
+    expect(load({ env }).warnings).toEqual([
+      'OFFPATH_SERVCE is not an option; did you mean OFFPATH_SERVICE?',
+      'OFFPATH_STROE_DIR is not an option; did you mean OFFPATH_STORE_DIR?',
+      'OFFPATH_WHATEVER is not an option',
+    ])
+  })
+
+  test("none of the SDK's variables", () => {
+    const source = readFileSync(join(import.meta.dirname, '../../../sdk/src/config.ts'), 'utf8')
+    const names = source.match(/OFFPATH_[A-Z_]*[A-Z]/g) ?? []
+    expect(names.length).toBeGreaterThan(10)
+    const env = Object.fromEntries(names.map((name) => [name, '']))
+    expect(load({ env }).warnings).toEqual([])
+  })
 })
 
 test('secrets are redacted however a configuration is printed', () => {
