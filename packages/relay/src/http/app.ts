@@ -26,10 +26,11 @@ export function createApp(sources: ApiSources): Hono {
   })
 
   if (token !== undefined) {
-    const expected = digest(`Bearer ${token}`)
+    const expected = digest(token)
     app.use(async (c, next) => {
       // Digests, so that the comparison takes the same time whatever the length.
-      if (timingSafeEqual(digest(c.req.header('authorization') ?? ''), expected)) return next()
+      const given = /^bearer +(.*)$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
+      if (timingSafeEqual(digest(given), expected)) return next()
       c.header('www-authenticate', 'Bearer realm="offpath"')
       return c.json(errorBody('unauthorized', 'a bearer token is needed (http.token)'), 401)
     })

@@ -171,8 +171,9 @@ describe('a token', () => {
     },
   )
 
-  test('opens the door', async () => {
-    expect((await get('/api/stats', { authorization: 'Bearer hunter2' })).status).toBe(200)
+  // RFC 9110, 11.1: the scheme's case does not matter.
+  test.each(['Bearer', 'bearer', 'BEARER'])('opens the door with %s', async (scheme) => {
+    expect((await get('/api/stats', { authorization: `${scheme} hunter2` })).status).toBe(200)
   })
 })
 
