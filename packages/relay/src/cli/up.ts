@@ -12,7 +12,7 @@ export const run: Run = async (call) => {
   const { config, origins } = loaded
   const log = createLog((line) => process.stderr.write(line), config['log.level'])
   for (const [name, value] of Object.entries(shownConfig(config))) {
-    log.debug('option', { [name]: JSON.stringify(value) })
+    log.debug('option', { [name]: Array.isArray(value) ? value.join(',') : String(value) })
   }
   if (!isLoopback(config['http.host']) && config['http.token'] === undefined) {
     log.warn('the API is open to the network and shows all traces: set http.token', {
