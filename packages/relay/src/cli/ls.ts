@@ -6,7 +6,7 @@ import { clockTime, count, duration } from './format.ts'
 import { parameter, wholeNumber } from './numbers.ts'
 import { openStore } from './store.ts'
 import { type Cell, renderTable } from './table.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { flags, json, loaded, terminal } = call
@@ -20,7 +20,7 @@ export const run: Run = async (call) => {
   const list = listTraces(reader, filter)
   reader.close()
   if (json) {
-    terminal.print(`${JSON.stringify(list)}\n`)
+    terminal.print(jsonLine(list))
     return 0
   }
   if (list.traces.length === 0) {

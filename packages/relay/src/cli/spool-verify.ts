@@ -11,7 +11,7 @@ import {
 } from '../receivers/spool/segment.ts'
 import type { Run } from './call.ts'
 import { bytes, count, plural } from './format.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
 
 const HALF = 'half a frame at the end: torn by a crash, or being written'
 
@@ -31,7 +31,7 @@ export interface Verdict {
 export const run: Run = async ({ words, json, terminal }) => {
   const verdict = verify(words[0]!)
   if (json) {
-    terminal.print(`${JSON.stringify(verdict)}\n`)
+    terminal.print(jsonLine(verdict))
     return verdict.clean ? 0 : 1
   }
   const { path, header, faults, clean, frames, records, ended } = verdict

@@ -4,6 +4,7 @@ import { readRelayFile } from '../relay-file.ts'
 import type { Run } from './call.ts'
 import { renderStatus } from './show-status.ts'
 import { openStore } from './store.ts'
+import { jsonLine } from './text.ts'
 
 const TIMEOUT_MS = 3000
 
@@ -18,7 +19,7 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
     reader.close()
   }
   const runs = asked !== 'none'
-  terminal.print(json ? `${JSON.stringify(stats)}\n` : renderStatus(stats, terminal, runs))
+  terminal.print(json ? jsonLine(stats) : renderStatus(stats, terminal, runs))
   return isWell(stats) ? 0 : 1
 }
 

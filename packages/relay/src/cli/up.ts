@@ -5,7 +5,7 @@ import { createLog } from '../log.ts'
 import { type Relay, startRelay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { loaded, json, terminal } = call
@@ -32,7 +32,7 @@ export const run: Run = async (call) => {
       pid: process.pid,
       exporters: exporters.map(({ name }) => name),
     }
-    terminal.print(`${JSON.stringify(ready)}\n`)
+    terminal.print(jsonLine(ready))
   } else terminal.print(greeting(call, relay, origins.get('store.dir')?.startsWith('--') ?? false))
   log.info('ready', { url: relay.url, pid: process.pid })
   const signal = await stopped
