@@ -269,7 +269,9 @@ describe('problems', () => {
   })
 
   test('of YAML itself have their place', () => {
-    expect(problems({ yaml: 'spool:\n  dir: "x\n' })[0]).toMatch(/^offpath\.yaml:\d+:\d+: .*quote/)
+    expect(problems({ yaml: 'spool:\n  dir: "x\n' })[0]).toMatch(
+      /^offpath\.yaml:\d+:\d+: the closing " is missing$/,
+    )
   })
 
   test('are all named at once', () => {
