@@ -75,6 +75,7 @@ const NOTED: readonly (readonly [name: string, one: string, many: string])[] = [
   ['unknownRecords', 'record of an unknown kind', 'records of unknown kinds'],
   ['orphanRecords', 'record without a start', 'records without a start'],
   ['danglingReferences', 'reference to what was lost', 'references to what was lost'],
+  ['unstorable', 'observation that could not be stored', 'observations that could not be stored'],
   ['badSegments', 'file left alone', 'files left alone'],
 ]
 
