@@ -1,3 +1,5 @@
+import type { CrashPoint } from '../../packages/relay/src/crash-point.ts'
+import { crashAt } from '../../packages/relay/src/testing/crash-at.ts'
 import { startLangfuseServer } from '../../test/langfuse-server/server.ts'
 import type { ChaosResult } from './account.ts'
 import { settled, tornTails } from './applications.ts'
@@ -9,7 +11,7 @@ const OBSERVATIONS = 3000
  * An application records and ends; the relay that reads it kills itself at the named point, and a second one
  * finishes.
  */
-export async function crashRelayAt(point: string): Promise<ChaosResult> {
+export async function crashRelayAt(point: CrashPoint): Promise<ChaosResult> {
   const target = await startLangfuseServer({})
   const place = makePlace(target.otlpUrl)
   try {
@@ -18,7 +20,7 @@ export async function crashRelayAt(point: string): Promise<ChaosResult> {
     const acknowledged = new Map([['writer', writer.acknowledged()]])
 
     // It may die before it has said that it is ready.
-    const first = await startRelay({ ...place.env, OFFPATH_CRASH_AT: point }).catch(() => undefined)
+    const first = await startRelay({ ...place.env, ...crashAt(point) }).catch(() => undefined)
     await first?.ended
     const relay = await startRelay(place.env)
     const counts = await settled(relay.url, acknowledged)

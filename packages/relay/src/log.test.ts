@@ -41,6 +41,15 @@ test('a repeated warning is written once in ten seconds, and the rest counted', 
   ])
 })
 
+test('what is wrong with one file hides no other', () => {
+  const { lines, log } = collect('warn')
+  for (const path of ['/a', '/b', '/a']) log.warn('left alone', { path })
+  expect(lines.map((line) => line.slice(31).trim())).toEqual([
+    'left alone path=/a',
+    'left alone path=/b',
+  ])
+})
+
 test('hostile text neither drives a terminal nor fakes a line', () => {
   const { lines, log } = collect()
   log.info('answered', { text: '\u001b[2J\nfake\u009b31m\u202e' })

@@ -11,7 +11,7 @@ export interface Log {
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LEVELS)[number]
 
-/** The same warning or error is written once in this time; the next line says how many were left out. */
+/** The same warning or error (of the same exporter or file) is written once in this time; the next line says how many were left out. */
 const QUIET_MS = 10_000
 const MAX_REMEMBERED = 256
 
@@ -35,7 +35,7 @@ export function createLog(
       if (value !== undefined) text += ` ${key}=${shown(value)}`
     }
     if (severity === 'warn' || severity === 'error') {
-      const key = `${message}\0${fields.exporter ?? ''}`
+      const key = `${message}\0${fields.exporter ?? fields.path ?? fields.directory ?? ''}`
       const last = recent.get(key)
       if (last !== undefined && at - last.at < QUIET_MS && at >= last.at) {
         last.left++

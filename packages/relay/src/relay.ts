@@ -178,8 +178,8 @@ function lockStore(directory: string): { release(): void } {
         `another relay writes to the store ${directory}; stop it, or name another store.dir`,
       )
     }
-    if (error instanceof LeaseError) throw error
-    const message = `cannot use the store ${directory}: ${(error as Error).message}`
+    const { message: why } = error as Error
+    const message = error instanceof LeaseError ? why : `cannot use the store ${directory}: ${why}`
     throw new StoreError('OFFPATH_STORE_UNUSABLE', message, error)
   }
 }

@@ -195,7 +195,7 @@ describe('options of init', () => {
     [{ flushInterval: 5 }, 'unknown option flushInterval (known: enabled, '],
     [{ sampleRate: 1.5 }, 'sampleRate: 1.5 is not a number from 0 to 1'],
     [{ enabled: 'perhaps' }, "enabled: 'perhaps' is not true or false"],
-    [{ service: '' }, "service: '' is not text that is not empty"],
+    [{ service: '' }, "service: '' is not a non-empty string"],
     [{ maxDepth: 2.5 }, 'maxDepth: 2.5 is not a whole number from 1'],
     [{ spoolCap: -1 }, 'spoolCap: -1 is not bytes or a size'],
     [

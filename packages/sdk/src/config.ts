@@ -98,7 +98,7 @@ const size: Kind<number> = {
   },
 }
 const text: Kind<string> = {
-  expects: 'text that is not empty',
+  expects: 'a non-empty string',
   read: (value) => (typeof value === 'string' && value !== '' ? value : undefined),
 }
 const durability: Kind<Durability> = {

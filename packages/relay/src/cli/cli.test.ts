@@ -42,6 +42,8 @@ describe('usage', () => {
       'unknown flag --limt of ls (did you mean --limit?)\nRun `offpath ls --help`.',
     ],
     [['ls', '--limit', '0'], '--limit: "0" is not a whole number from 1 to 500'],
+    [['ls', '--before', 'x'], '--before: "x" is not "next" of the page before'],
+    [['ls', '--since', '5'], '--since: "5" is not a duration such as 10m or an ISO time'],
     [['show', 'xyz'], '"xyz" is no trace id: 32 hexadecimal digits, or their beginning'],
     [['up', '--http-port', 'x'], '--http-port: "x" is not valid; expected a port from 0 to 65535'],
   ])('%j is refused with exit code 2', async (args, message) => {

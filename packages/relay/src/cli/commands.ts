@@ -93,8 +93,12 @@ An observation:
     details: `Asks the relay, or reads the store when none runs. Per exporter, in observations:
 accepted = delivered + dead-lettered + dropped + held.
 
+Exit code 1 when something waits for you: no relay runs or answers, the store is full, or an exporter is unauthorized,
+misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
+
 --json prints what /api/stats answers:
-  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes"}],
+  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes",
+     "leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
      "waitingBytes","resent","delivery":{"state","since","message",…}|null}],
@@ -108,7 +112,9 @@ accepted = delivered + dead-lettered + dropped + held.
     words: '',
     summary: 'segments that applications have written',
     details: `--json prints {"segments":[…]}. A segment:
-  {"path","tier","bytes","frames","writer","number","pid","thread","alive","service","startTime","fault"}`,
+  {"path","tier","bytes","written","frames","writer","number","pid","thread","alive","service","startTime","fault"}
+"bytes" is the file's size, "written" what its header and frames take: a file that is used again holds those of an
+earlier segment behind them.`,
     flags: {},
     options: SPOOL,
     load: () => import('./spool-ls.ts'),

@@ -22,7 +22,8 @@ Start the relay with \`offpath up\`, run an application that uses @offpath/sdk, 
 
 To deliver to Langfuse: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, or the same in offpath.yaml.
 Every option has a flag (--store-dir), a variable (OFFPATH_STORE_DIR) and a key in offpath.yaml (store.dir):
-\`offpath up --help\` lists them. Exit codes: 0 done, 1 failed or not found, 2 wrong usage or configuration.
+\`offpath up --help\` lists them. Exit codes: 0 done, 1 failed, not found or (status) not well,
+2 wrong usage or configuration.
 `
 }
 

@@ -4,24 +4,24 @@ import type { TraceSummary } from '../http/shapes.ts'
 import type { Run } from './call.ts'
 import { clockTime, count, duration } from './format.ts'
 import { commandLine, shellWord } from './npm.ts'
-import { pointInTime, wholeNumber } from './numbers.ts'
+import { parameter, wholeNumber } from './numbers.ts'
 import { openStore } from './store.ts'
 import { type Cell, renderTable } from './table.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { flags, json, loaded, terminal } = call
   const filter = {
     limit: wholeNumber(call, 'limit', 20, 1, LIMITS.maxTraces),
-    before: flags.get('before'),
+    before: parameter(call, 'before'),
     service: flags.get('service'),
-    since: pointInTime(call, 'since'),
+    since: parameter(call, 'since'),
   }
   const reader = openStore(loaded.config)
   const list = listTraces(reader, filter)
   reader.close()
   if (json) {
-    terminal.print(`${JSON.stringify(list)}\n`)
+    terminal.print(jsonLine(list))
     return 0
   }
   if (list.traces.length === 0) {

@@ -1,4 +1,4 @@
-import { parseDuration } from '../config/kinds.ts'
+import { PARAMETERS } from '../http/query.ts'
 import { type Call, UsageError } from './call.ts'
 
 /** The value of a flag that is a whole number. @throws UsageError */
@@ -16,12 +16,15 @@ export function wholeNumber(
   throw new UsageError(`--${flag}: "${text}" is not a whole number from ${least} to ${most}`)
 }
 
-/** The value of a flag that is a time, `10m` ago or ISO 8601, in ms since 1970. @throws UsageError */
-export function pointInTime({ flags }: Call, flag: string): number | undefined {
-  const text = flags.get(flag)
+/** The value of a flag that the API has as a parameter. @throws UsageError */
+export function parameter<N extends 'before' | 'since'>(
+  { flags }: Call,
+  name: N,
+): ReturnType<(typeof PARAMETERS)[N]['parse']> | undefined {
+  const text = flags.get(name)
   if (text === undefined) return undefined
-  const ago = parseDuration(text)
-  const at = ago === undefined ? Date.parse(text) : Date.now() - ago
-  if (!Number.isNaN(at)) return at
-  throw new UsageError(`--${flag}: "${text}" is neither a duration such as 10m nor an ISO time`)
+  const { parse, expects } = PARAMETERS[name]
+  const value = parse(text)
+  if (value === undefined) throw new UsageError(`--${name}: "${text}" is not ${expects}`)
+  return value as ReturnType<(typeof PARAMETERS)[N]['parse']>
 }

@@ -51,3 +51,48 @@ test('projects reach their own keys, flush waits for it, and OTEL_EXPORTER_* is 
   await langfuse.close()
   box.remove()
 })
+
+test('status names each project that does not get on, and its exit code says so', async () => {
+  const langfuse = await startLangfuseServer({ projects: { 'pk-main': 'sk-main' } })
+  const box = sandbox({
+    LANGFUSE_BASE_URL: langfuse.url,
+    LANGFUSE_PUBLIC_KEY: 'pk-main',
+    LANGFUSE_SECRET_KEY: 'sk-main',
+    OFFPATH_LANGFUSE_PROJECTS: 'search=pk-search:sk-wrong',
+    OFFPATH_HTTP_TOKEN: 'secret',
+  })
+  const relay = box.start('up', '--json')
+  await relay.line()
+  expect((await box.offpath('status')).code).toBe(0)
+
+  const app = join(box.dir, 'app.mjs')
+  const sdk = join(import.meta.dirname, '../../../sdk/src/index.ts')
+  writeFileSync(
+    app,
+    `import { flush, startObservation, withProject } from ${JSON.stringify(sdk)}
+     startObservation('of main').end()
+     withProject('nobody', () => startObservation('of nobody').end())
+     withProject('search', () => startObservation('of search').end())
+     await flush({ until: 'spooled', timeoutMs: 10_000 })`,
+  )
+  await run(process.execPath, [app], { cwd: box.dir, env: box.env })
+  await langfuse.waitFor(() => langfuse.requests.length > 1)
+  let { code, stdout, stderr } = await box.offpath('status')
+  expect([code, stderr]).toEqual([1, ''])
+  expect(stdout).toMatch(/\nlangfuse, project search: unauthorized since .*: answered 401/)
+  expect(stdout).toMatch(/\nlangfuse, project nobody: no-keys since .*: no keys for the project/)
+
+  delete box.env.OFFPATH_HTTP_TOKEN
+  ;({ code, stdout, stderr } = await box.offpath('status'))
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^offpath: the relay .* asks for a token \(http\.token\); this is read/)
+  expect(stdout).toMatch(/^relay +runs, but has not answered\n/)
+  expect(stdout).toMatch(/\nlangfuse +unknown /)
+  await relay.end('SIGTERM')
+  expect(await box.offpath('status')).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/^relay +not running\n/),
+  })
+  await langfuse.close()
+  box.remove()
+})

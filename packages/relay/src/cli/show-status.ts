@@ -7,13 +7,14 @@ import { printable } from './text.ts'
 /** Writers of the past are many; the live ones come first. */
 const MAX_WRITERS = 15
 const MAX_DEAD_LETTERS = 5
+const MAX_LEFT_ALONE = 5
 
-/** /api/stats for people. */
-export function renderStatus(stats: Stats, terminal: Terminal): string {
+/** /api/stats for people. `runs`: there is a relay, though it may not have been asked. */
+export function renderStatus(stats: Stats, terminal: Terminal, runs: boolean): string {
   const sections = [
-    relaySection(stats, terminal),
+    relaySection(stats, terminal, runs),
     observationSection(stats, terminal),
-    exporterSection(stats, terminal),
+    exporterSection(stats, terminal, runs),
     writerSection(stats, terminal),
     vitalsSection(stats, terminal),
     deadLetterSection(stats, terminal),
@@ -21,21 +22,24 @@ export function renderStatus(stats: Stats, terminal: Terminal): string {
   return sections.filter((section) => section !== '').join('\n')
 }
 
-function relaySection({ relay, spool, store }: Stats, terminal: Terminal): string {
+function relaySection({ relay, spool, store }: Stats, terminal: Terminal, runs: boolean): string {
   const rows: [string, string][] = [
     [
       'relay',
       relay === null
-        ? terminal.style('yellow', 'not running')
+        ? terminal.style('yellow', runs ? 'runs, but has not answered' : 'not running')
         : `${terminal.style('green', 'running')}, pid ${relay.pid}, ${relay.url}, for ${duration(Date.now() - Date.parse(relay.startedAt))}`,
     ],
-    ...spool.map((dir): [string, string] => {
+    ...spool.flatMap((dir): [string, string][] => {
       const cap = dir.capBytes === null ? '' : ` of ${bytes(dir.capBytes)}`
       const unread = dir.unreadBytes > 0 ? `, ${bytes(dir.unreadBytes)} not read yet` : ''
-      return [
-        `${dir.tier} spool`,
-        `${printable(dir.dir)}: ${plural(dir.segments, 'segment')}, ${bytes(dir.bytes)}${cap}${unread}`,
-      ]
+      const size = `${plural(dir.segments, 'segment')}, ${bytes(dir.bytes)}${cap}${unread}`
+      const alone = dir.leftAlone.map(({ path, fault }): [string, string] => {
+        return ['', terminal.style('red', `left alone: ${printable(path)} ${printable(fault)}`)]
+      })
+      const more = alone.length - MAX_LEFT_ALONE
+      if (more > 0) alone.splice(MAX_LEFT_ALONE, more, ['', `… and ${plural(more, 'file')} more`])
+      return [[`${dir.tier} spool`, `${printable(dir.dir)}: ${size}`], ...alone]
     }),
     [
       'store',
@@ -54,27 +58,34 @@ function observationSection(stats: Stats, terminal: Terminal): string {
   ]
   const losses = Object.entries(lost).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
   if (losses.length > 0) lines.push(terminal.style('red', `lost: ${losses.join(', ')}`))
-  const noted = NOTED.flatMap(([name, text]) => {
+  const noted = NOTED.flatMap(([name, one, many]) => {
     const value = counters[name] ?? 0
-    return value > 0 ? [`${count(value)} ${text}`] : []
+    return value > 0 ? [`${count(value)} ${value === 1 ? one : many}`] : []
   })
   if (noted.length > 0) lines.push(terminal.style('yellow', noted.join(', ')))
   return `${lines.join('\n')}\n`
 }
 
 /** Counters that somebody should know of. */
-const NOTED: readonly (readonly [name: string, text: string])[] = [
-  ['corruptFrames', 'damaged frames passed over'],
-  ['tornTails', 'torn tails'],
-  ['malformedRecords', 'malformed records'],
-  ['orphanRecords', 'records without a start'],
-  ['danglingReferences', 'references to what was lost'],
-  ['unnamedBlobs', 'large values that no record named'],
-  ['forgottenInterrupted', 'interrupted observations that are waited for no longer'],
-  ['badSegments', 'files that are no segments'],
+const NOTED: readonly (readonly [name: string, one: string, many: string])[] = [
+  ['corruptFrames', 'damaged frame passed over', 'damaged frames passed over'],
+  ['tornTails', 'torn tail', 'torn tails'],
+  ['malformedRecords', 'malformed record', 'malformed records'],
+  ['malformedFields', 'malformed field', 'malformed fields'],
+  ['unknownRecords', 'record of an unknown kind', 'records of unknown kinds'],
+  ['orphanRecords', 'record without a start', 'records without a start'],
+  ['danglingReferences', 'reference to what was lost', 'references to what was lost'],
+  ['unstorable', 'observation that could not be stored', 'observations that could not be stored'],
+  ['unnamedBlobs', 'large value that no record named', 'large values that no record named'],
+  [
+    'forgottenInterrupted',
+    'interrupted observation that is waited for no longer',
+    'interrupted observations that are waited for no longer',
+  ],
+  ['badSegments', 'file left alone', 'files left alone'],
 ]
 
-function exporterSection({ exporters, relay }: Stats, terminal: Terminal): string {
+function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: boolean): string {
   if (exporters.length === 0) {
     return terminal.style('dim', 'no exporter is configured: traces are kept in the store\n')
   }
@@ -91,7 +102,8 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal): strin
   ] as const
   const rows = exporters.map((exporter): Cell[] => {
     const dropped = Object.values(exporter.dropped).reduce((sum, n) => sum + n, 0)
-    const state = exporter.delivery?.state ?? (relay === null ? 'stopped' : 'not configured')
+    const state =
+      exporter.delivery?.state ?? (relay !== null ? 'not configured' : runs ? 'unknown' : 'stopped')
     return [
       { text: exporter.name, style: 'bold' },
       { text: state, style: STATE_STYLES[state] ?? 'dim' },
@@ -106,9 +118,13 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal): strin
   })
   const notes = exporters.flatMap(({ name, delivery, dropped, notResent }) => {
     const lines: string[] = []
-    if (delivery !== null && delivery.state !== 'ok') {
-      const since = clockTime(new Date(delivery.since))
-      lines.push(`${name}: ${delivery.state} since ${since}: ${printable(delivery.message ?? '')}`)
+    const lanes = delivery?.lanes ?? []
+    for (const { project, state, since, message } of lanes) {
+      if (state === 'ok') continue
+      const other = lanes.length > 1 ? ', without project' : ''
+      const who = `${name}${project === '' ? other : `, project ${printable(project)}`}`
+      const time = clockTime(new Date(since))
+      lines.push(`${who}: ${state} since ${time}: ${printable(message ?? '')}`)
     }
     const reasons = Object.entries(dropped).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
     if (reasons.length > 0) lines.push(`${name}: dropped ${reasons.join(', ')}`)

@@ -2,6 +2,7 @@ import { findTrace, type TraceBounds } from '../http/answers.ts'
 import { type Run, UsageError } from './call.ts'
 import { renderTrace } from './show-trace.ts'
 import { openStore } from './store.ts'
+import { jsonLine } from './text.ts'
 
 const MB = 1024 ** 2
 /** Beginnings are enough for lines of a terminal. */
@@ -18,9 +19,7 @@ export const run: Run = async ({ words, flags, json, loaded, terminal }) => {
   const result = findTrace(reader, id, full || json ? FULL : PREVIEW)
   reader.close()
   if (result.found !== null) {
-    terminal.print(
-      json ? `${JSON.stringify(result.found)}\n` : renderTrace(result.found, terminal, full),
-    )
+    terminal.print(json ? jsonLine(result.found) : renderTrace(result.found, terminal, full))
     return 0
   }
   if (result.problem === 'unknown') {

@@ -2,7 +2,7 @@ import { listSegments, type Segment, type Tier } from '../http/segments.ts'
 import type { Run } from './call.ts'
 import { bytes, clockTime, count, plural } from './format.ts'
 import { renderTable } from './table.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async ({ json, loaded: { config }, terminal }) => {
   const segments: Segment[] = []
@@ -16,7 +16,7 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
   add(config['spool.dir'], 'memory')
   add(config['spool.disk-dir'], 'disk')
   if (json) {
-    terminal.print(`${JSON.stringify({ segments })}\n`)
+    terminal.print(jsonLine({ segments }))
     return 0
   }
   if (segments.length === 0) {

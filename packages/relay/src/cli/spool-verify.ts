@@ -11,10 +11,12 @@ import {
 } from '../receivers/spool/segment.ts'
 import type { Run } from './call.ts'
 import { bytes, count, plural } from './format.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
+
+const HALF = 'half a frame at the end: torn by a crash, or being written'
 
 /** As `offpath spool verify --json` prints it. */
-interface Verdict {
+export interface Verdict {
   readonly path: string
   readonly clean: boolean
   readonly bytes: number
@@ -29,7 +31,7 @@ interface Verdict {
 export const run: Run = async ({ words, json, terminal }) => {
   const verdict = verify(words[0]!)
   if (json) {
-    terminal.print(`${JSON.stringify(verdict)}\n`)
+    terminal.print(jsonLine(verdict))
     return verdict.clean ? 0 : 1
   }
   const { path, header, faults, clean, frames, records, ended } = verdict
@@ -55,7 +57,7 @@ export const run: Run = async ({ words, json, terminal }) => {
 }
 
 /** Walks the whole file. */
-function verify(path: string): Verdict {
+export function verify(path: string): Verdict {
   const faults: Fault[] = []
   let fd: number
   try {
@@ -92,20 +94,34 @@ function verify(path: string): Verdict {
     }
     const { header, nonce, length } = found
     const reader = new SegmentReader(fd, nonce, length, new ReadBuffer())
-    reader.read(
-      size,
-      (frame) => {
-        counted.frames++
-        counted.records += checkFrame(frame, faults)
-        return true
-      },
-      (fault) => faults.push(fault),
-    )
-    if (reader.offset < size) {
-      const fault = reader.ended
-        ? 'bytes behind the end frame'
-        : 'half a frame at the end: torn by a crash, or being written'
-      faults.push({ offset: reader.offset, bytes: size - reader.offset, fault })
+    const read = (end: number): void => {
+      reader.read(
+        end,
+        (frame) => {
+          counted.frames++
+          counted.records += checkFrame(frame, faults)
+          return true
+        },
+        (fault) => faults.push(fault),
+      )
+    }
+    const fault = (text: string, to: number): void => {
+      faults.push({ offset: reader.offset, bytes: to - reader.offset, fault: text })
+    }
+    if (header.recycled) {
+      // Behind its frames lie those of an earlier segment.
+      read(reader.extent(size))
+      while (!reader.ended) {
+        const next = reader.resync(size)
+        if (next === -1) break
+        fault('a damaged frame', next)
+        reader.offset = next
+        read(reader.extent(size))
+      }
+      if (!reader.ended && reader.begun()) fault(HALF, size)
+    } else {
+      read(size)
+      if (reader.offset < size) fault(reader.ended ? 'bytes behind the end frame' : HALF, size)
     }
     return done(header, reader.ended)
   } finally {

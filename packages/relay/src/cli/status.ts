@@ -4,6 +4,7 @@ import { readRelayFile } from '../relay-file.ts'
 import type { Run } from './call.ts'
 import { renderStatus } from './show-status.ts'
 import { openStore } from './store.ts'
+import { jsonLine } from './text.ts'
 
 const TIMEOUT_MS = 3000
 
@@ -17,9 +18,18 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
     stats = fullStats(storeStats(reader), config, null)
     reader.close()
   }
-  terminal.print(json ? `${JSON.stringify(stats)}\n` : renderStatus(stats, terminal))
-  return 0
+  const runs = asked !== 'none'
+  terminal.print(json ? jsonLine(stats) : renderStatus(stats, terminal, runs))
+  return isWell(stats) ? 0 : 1
 }
+
+/** Whether nothing waits for somebody to act. What was lost or rejected before is told, and stays so for ever. */
+function isWell({ relay, exporters }: Stats): boolean {
+  if (relay === null || relay.storeFull) return false
+  return exporters.every(({ delivery }) => !STUCK.includes(delivery?.state ?? 'ok'))
+}
+
+const STUCK: readonly string[] = ['unauthorized', 'misconfigured', 'no-keys']
 
 /** What the relay of our store says; `none`: there is none; else why it could not be asked. */
 async function askRelay(config: Config): Promise<Stats | 'none' | string> {
@@ -32,7 +42,10 @@ async function askRelay(config: Config): Promise<Stats | 'none' | string> {
       signal: AbortSignal.timeout(TIMEOUT_MS),
       redirect: 'error',
     })
-    if (answer.status === 401) return `the relay at ${file.url} asks for a token (http.token)`
+    if (answer.status === 401 && isRunning(file.pid)) {
+      const which = token === undefined ? 'a token' : 'another token'
+      return `the relay (pid ${file.pid}) at ${file.url} asks for ${which} (http.token)`
+    }
     const stats = (await answer.json()) as Stats
     // A killed relay's file may name a port that another program has taken since.
     if (stats.relay?.pid === file.pid && stats.store.dir === config['store.dir']) return stats

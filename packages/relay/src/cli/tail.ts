@@ -9,7 +9,7 @@ import { wholeNumber } from './numbers.ts'
 import { levelStyle, usageText } from './show-trace.ts'
 import { openStore } from './store.ts'
 import type { Terminal } from './terminal.ts'
-import { pad, printable } from './text.ts'
+import { jsonLine, pad, printable } from './text.ts'
 
 const POLL_MS = 250
 const SPANS_READ = 512
@@ -24,7 +24,7 @@ export const run: Run = async (call) => {
   const print = (observations: readonly Observation[]): void => {
     for (const observation of observations) {
       if (service !== undefined && observation.service !== service) continue
-      terminal.print(json ? `${JSON.stringify(observation)}\n` : line(observation, terminal))
+      terminal.print(json ? jsonLine(observation) : line(observation, terminal))
     }
   }
   const bounds = json ? JSON_BOUNDS : BOUNDS

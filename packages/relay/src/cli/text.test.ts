@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { columnsOf, fit, pad, printable } from './text.ts'
+import { columnsOf, fit, jsonLine, pad, printable } from './text.ts'
 
 describe('printable', () => {
   test.each([
@@ -65,4 +65,14 @@ test('pad counts columns, not characters', () => {
   expect(pad('世', 4)).toBe('世  ')
   expect(pad('é', 3, 'start')).toBe('  é')
   expect(pad('long', 2)).toBe('long')
+})
+
+test('JSON holds nothing that drives a terminal, and is the same JSON', () => {
+  const hostile = '\u0000\u001b[2J\u007f\u009b31m\u202e\u2066x\u2069\u200f\u2028\ufeff é 世界 😀'
+  const value = { [hostile]: [hostile] }
+  const line = jsonLine(value)
+  expect(JSON.parse(line)).toEqual(value)
+  expect(line).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028\ufeff](?!$)/u)
+  expect(line).toContain('\\u009b31m\\u202e')
+  expect(line).toContain('é 世界 😀')
 })

@@ -10,6 +10,17 @@ export function printable(text: string): string {
     .toWellFormed()
 }
 
+/**
+ * A value as a line of JSON that may stand on a terminal: what would drive it or hide there is escaped, which a parser
+ * takes for the same.
+ */
+export function jsonLine(value: unknown): string {
+  const json = JSON.stringify(value).replace(HIDDEN_IN_JSON, (found) => {
+    return `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+  return `${json}\n`
+}
+
 // CSI, then the string sequences (OSC, DCS, SOS, PM, APC) up to their end, then two-character ones. Both
 // the 7-bit forms and C1. No class overlaps the one after it, so the time is linear.
 const ESCAPES =
@@ -17,6 +28,10 @@ const ESCAPES =
   /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\u001b[\]PX^_]|[\u0090\u0098\u009d\u009e\u009f])[^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c)?|\u001b[ -/]*[0-~]?/g
 
 const HIDDEN = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu
+
+/** JSON itself escapes those below U+0020. */
+const HIDDEN_IN_JSON =
+  /[\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g
 
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
 

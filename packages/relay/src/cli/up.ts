@@ -4,14 +4,14 @@ import { type Relay, startRelay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
 import { commandLine, nextSignal } from './npm.ts'
-import { printable } from './text.ts'
+import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { loaded, json, terminal } = call
   const { config } = loaded
   const log = createLog((line) => process.stderr.write(line), config['log.level'])
   for (const [name, value] of Object.entries(shownConfig(config))) {
-    log.debug('option', { [name]: JSON.stringify(value) })
+    log.debug('option', { [name]: Array.isArray(value) ? value.join(',') : String(value) })
   }
   if (!isLoopback(config['http.host']) && config['http.token'] === undefined) {
     log.warn('the API is open to the network and shows all traces: set http.token', {
@@ -31,7 +31,7 @@ export const run: Run = async (call) => {
       pid: process.pid,
       exporters: exporters.map(({ name }) => name),
     }
-    terminal.print(`${JSON.stringify(ready)}\n`)
+    terminal.print(jsonLine(ready))
   } else terminal.print(greeting(call, relay))
   log.info('ready', { url: relay.url, pid: process.pid })
   const signal = await stopped

@@ -269,7 +269,9 @@ describe('problems', () => {
   })
 
   test('of YAML itself have their place', () => {
-    expect(problems({ yaml: 'spool:\n  dir: "x\n' })[0]).toMatch(/^offpath\.yaml:\d+:\d+: .*quote/)
+    expect(problems({ yaml: 'spool:\n  dir: "x\n' })[0]).toMatch(
+      /^offpath\.yaml:\d+:\d+: the closing " is missing$/,
+    )
   })
 
   test('are all named at once', () => {
@@ -293,6 +295,23 @@ describe('warnings', () => {
     expect(load({ env: { OFFPATH_STORE_DIRS: 'x', OFFPATH_SAMPLE_RATE: '1' } }).warnings).toEqual([
       'OFFPATH_STORE_DIRS is not an option; did you mean OFFPATH_STORE_DIR?',
     ])
+  })
+
+  test('any other variable with the prefix', () => {
+    const env = { OFFPATH_SERVCE: 'x', OFFPATH_STROE_DIR: 'x', OFFPATH_WHATEVER: 'x', OTHER: 'x' }
+    expect(load({ env }).warnings).toEqual([
+      'OFFPATH_SERVCE is not an option; did you mean OFFPATH_SERVICE?',
+      'OFFPATH_STROE_DIR is not an option; did you mean OFFPATH_STORE_DIR?',
+      'OFFPATH_WHATEVER is not an option',
+    ])
+  })
+
+  test("none of the SDK's variables", () => {
+    const source = readFileSync(join(import.meta.dirname, '../../../sdk/src/config.ts'), 'utf8')
+    const names = source.match(/OFFPATH_[A-Z_]*[A-Z]/g) ?? []
+    expect(names.length).toBeGreaterThan(10)
+    const env = Object.fromEntries(names.map((name) => [name, '']))
+    expect(load({ env }).warnings).toEqual([])
   })
 })
 

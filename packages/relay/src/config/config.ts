@@ -43,7 +43,23 @@ export class ConfigError extends Error {
   }
 }
 
+const PREFIX = 'OFFPATH_'
 const CONFIG_VARIABLE = 'OFFPATH_CONFIG'
+/** Those of packages/sdk/src/config.ts that are not ours too. */
+const SDK_VARIABLES: readonly string[] = [
+  'ENABLED',
+  'SAMPLE_RATE',
+  'DURABLE',
+  'SERVICE',
+  'ENVIRONMENT',
+  'RELEASE',
+  'PROJECT',
+  'RESOURCE',
+  'MAX_VALUE_BYTES',
+  'MAX_DEPTH',
+  'MAX_NODES',
+  'DEBUG',
+].map((name) => PREFIX + name)
 
 /**
  * The configuration: flags before environment before offpath.yaml before defaults.
@@ -173,15 +189,16 @@ function contradictions(
   return problems
 }
 
-/** Variables that look like a misspelt option. Others with our prefix belong to the SDKs. */
+/** Variables with our prefix that are neither the relay's nor the SDK's. */
 function misspelt(env: ConfigSources['env']): string[] {
-  const known = [...OPTION_NAMES.map(variableOf), CONFIG_VARIABLE]
+  const known = [...OPTION_NAMES.map(variableOf), CONFIG_VARIABLE, ...SDK_VARIABLES]
+  const tails = known.map((variable) => variable.slice(PREFIX.length))
   const warnings: string[] = []
   for (const variable of Object.keys(env)) {
-    if (!/^OFFPATH_(SPOOL|STORE|RETENTION|HTTP|LANGFUSE|OTLP|EXPORT|LOG)_/.test(variable)) continue
-    if (known.includes(variable)) continue
-    const meant = suggest(variable, known)
-    warnings.push(`${variable} is not an option${meant ? `; did you mean ${meant}?` : ''}`)
+    if (!variable.startsWith(PREFIX) || known.includes(variable)) continue
+    // Without what all have in common, which would make any two of them alike.
+    const meant = suggest(variable.slice(PREFIX.length), tails)
+    warnings.push(`${variable} is not an option${meant ? `; did you mean ${PREFIX}${meant}?` : ''}`)
   }
   return warnings
 }

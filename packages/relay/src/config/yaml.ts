@@ -29,7 +29,9 @@ export function readYaml(text: string, file: string, around: Surroundings): Yaml
     return `${file}:${line}:${col}`
   }
   for (const error of [...document.errors, ...document.warnings]) {
-    problems.push(`${place(error.pos[0])}: ${error.message}`)
+    // The library's own words for it: Missing closing "quote
+    const message = error.message.replace(/^Missing closing (.)quote$/, 'the closing $1 is missing')
+    problems.push(`${place(error.pos[0])}: ${message}`)
   }
   if (problems.length > 0) return { values, problems }
 

@@ -283,6 +283,11 @@ describe('JSON records', () => {
   test.each<[string, object]>([
     ['no object', []],
     ['an id that is no hex', { ...start, span_id: 'xyz' }],
+    ['an update whose id is no hex', { record: 'update', span_id: 'XYZ' }],
+    ['an end whose id is no hex', { record: 'end', span_id: 'XYZ', end_time: '5' }],
+    ['an end without id and time', { record: 'end', span_id: 'XYZ' }],
+    ['a lost end without a time', { record: 'lost_ends', ends: [{ span_id: SPAN }] }],
+    ['a record that does not say what it is', { span_id: SPAN }],
     ['an id in upper case', { ...start, trace_id: TRACE.toUpperCase() }],
     ['a trace id that is too short', { ...start, trace_id: 'ab' }],
     ['a time that is a number', { ...start, start_time: 5 }],
@@ -299,12 +304,56 @@ describe('JSON records', () => {
       { record: 'of a later version' },
     ])
     expect(spans.map(({ spanId }) => spanId)).toEqual(['00000000000000b7'])
-    expect(harness.counters()).toMatchObject({ malformedRecords: 1, accepted: 1 })
+    expect(harness.counters()).toMatchObject({
+      malformedRecords: 1,
+      unknownRecords: 1,
+      accepted: 1,
+    })
+    expect(harness.counters().orphanRecords).toBeUndefined()
   })
 
-  test('wrong types of what is known are left out or made text', () => {
-    const fields = fieldsOf({ name: 5, trace: 'x', attributes: [1], prompt: 3, tags: {}, level: 7 })
-    expect(fields).toEqual({ level: { int: '7' } })
+  test.each<[object, object?]>([
+    [{ name: 5 }],
+    [{ type: 'nope' }],
+    [{ kind: 'nope' }],
+    [{ as_root: 1 }],
+    [{ level: 'LOUD' }],
+    [{ level: 7 }],
+    [{ model: { name: 'x' } }],
+    [{ version: 3 }],
+    [{ usage_details: [1] }],
+    [{ trace: 'x' }],
+    [{ trace: { tags: 3 } }],
+    [{ trace: { tags: ['a', 3] } }],
+    [{ trace: { public: 'yes', name: 'n' } }, { traceName: { text: 'n' } }],
+    [{ attributes: [1] }],
+    [{ prompt: 3 }],
+    [{ prompt: { name: 'p', version: 1.5 } }, { promptName: { text: 'p' } }],
+    [{ status: 77 }],
+    [{ status: { code: 77 } }],
+    [{ scope: 'x' }],
+    [{ events: {} }],
+    [{ links: [3] }],
+    [{ events: [{ name: 'e', time: '1', attributes: 3 }] }],
+  ])('of %j what is wrong is left out and counted', (wrong, fields = {}) => {
+    const [span] = read([{ ...start, ...wrong, input: 1 }, end])
+    expect(span).toMatchObject({ type: 'span', kind: 0, startFlags: 0, status: { code: 0 } })
+    expect(span?.fields).toEqual({ input: { int: '1' }, ...fields })
+    expect(harness.counters()).toMatchObject({ malformedFields: 1, accepted: 1 })
+  })
+
+  test('null says nothing, and metadata may be any value', () => {
+    const nothing = { level: null, type: null, trace: null, status: null, events: null, name: null }
+    const fields = fieldsOf({ ...nothing, metadata: [1] })
+    expect(fields).toEqual({ metadata: { json: [1] } })
+    expect(harness.counters().malformedFields ?? 0).toBe(0)
+  })
+
+  test('the time of the first token keeps its nanoseconds', () => {
+    const time = '1790000000500123456'
+    expect(fieldsOf({ completion_start_time: time })).toEqual({
+      completionStartTime: { json: '2026-09-21T14:13:20.500123456Z' },
+    })
   })
 
   test.each<[string, (payload: Buffer) => Buffer]>([
@@ -382,4 +431,53 @@ test('the JSON Schema of docs/json-records.md names every record that is read', 
     'update',
     'vitals',
   ])
+})
+
+describe('depth', () => {
+  const nested = (levels: number, inside = '') =>
+    `${'['.repeat(levels)}${inside}${']'.repeat(levels)}`
+  const line = (more: string) => `${JSON.stringify(start).slice(0, -1)},${more}}`
+  const jsonOf = (value: unknown) => JSON.stringify((value as { json: unknown }).json)
+  const CUT = '"[cut: deeper than 256]"'
+
+  test('what is deeper than 256 is cut, visibly', () => {
+    const deep = nested(200_000)
+    const text = line(
+      `"input":${deep},"metadata":{"m":${deep}},"attributes":{"a":${deep}},"__proto__":${deep},` +
+        `"events":[{"name":"e","time":"1","attributes":{"x":${deep}}}]`,
+    )
+    const [span] = readFrames({ json: [text, end] }) as [PlainSpan]
+    expect(jsonOf(span.fields.input)).toBe(nested(256, CUT))
+    const { m } = span.fields.metadata as { m: unknown }
+    expect(jsonOf(m)).toContain(CUT)
+    expect(JSON.stringify(span.events)).toContain(CUT)
+    expect(harness.counters().malformedRecords ?? 0).toBe(0)
+  })
+
+  test('256 levels are kept, however many brackets there are', () => {
+    const text = line(
+      `"input":${nested(256)},"output":"[[[","model_parameters":{"n":1234567890123456789}`,
+    )
+    const [span] = readFrames({ json: [text, end] }) as [PlainSpan]
+    expect(jsonOf(span.fields.input)).toBe(nested(256))
+  })
+
+  test('so it is beside large integers and around references', () => {
+    const reference = '{"$offpath:string":1}'
+    const text = line(
+      `"input":${nested(100_000)},"output":${nested(3000, reference)},"model":1234567890123456789`,
+    )
+    const parts = [{ number: 1, text: 'x' }]
+    const [span] = readFrames({ json: [text, end], parts }) as [PlainSpan]
+    expect(jsonOf(span.fields.input)).toBe(nested(256, CUT))
+    expect(jsonOf(span.fields.output)).toBe(nested(256, CUT))
+  })
+
+  test("a header's resource is bounded as well", () => {
+    const header = { resource: JSON.parse(`{"a":${nested(20_000)}}`) as object }
+    harness.write({ header, frames: [{ json: [start, end] }, { end: true }] })
+    harness.drain(0)
+    const [span] = harness.read((reader) => reader.spansAfter(0, 1).spans)
+    expect(JSON.stringify(span?.resource.attributes)).toContain(CUT)
+  })
 })

@@ -1,7 +1,9 @@
 import { FIELD, LOSS_REASONS, LOSS_SLOTS, OBSERVATION_TYPES } from '@offpath/sdk/spool-format'
 import type { Assembler } from '../assemble/assembler.ts'
 import { OpenSpan, type SpanKey } from '../assemble/open-span.ts'
+import { isoTime } from '../iso-time.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
+import { cutDeep, MAX_DEPTH, mayBeDeep } from './depth.ts'
 import type { FieldWriter } from './field-writer.ts'
 import {
   type FrameCount,
@@ -19,36 +21,40 @@ const BLOB_KEY = '$offpath:blob'
 const OBJECT_KEY = '$offpath:object'
 const KINDS = ['internal', 'server', 'client', 'producer', 'consumer']
 const STATUS_CODES = ['unset', 'ok', 'error']
+const LEVELS = ['DEBUG', 'DEFAULT', 'WARNING', 'ERROR']
+const FLAGS = ['remote_parent', 'app_root', 'as_root']
 const PART_UTF16 = 2
 
 type Json = Record<string, unknown>
 
-/** Keys of a record whose values are taken as they are. */
-const VALUES: readonly (readonly [key: string, field: number])[] = [
-  ['input', FIELD.input],
-  ['output', FIELD.output],
-  ['level', FIELD.level],
-  ['status_message', FIELD.statusMessage],
-  ['version', FIELD.version],
-  ['environment', FIELD.environment],
-  ['model', FIELD.model],
-  ['model_parameters', FIELD.modelParameters],
-  ['usage_details', FIELD.usageDetails],
-  ['cost_details', FIELD.costDetails],
-  ['project', FIELD.project],
-  ['trace_state', FIELD.traceState],
+type ValueType = 'any' | 'text' | 'object' | 'boolean' | 'integer' | 'level'
+type Field = readonly [key: string, type: ValueType, field: number]
+
+const VALUES: readonly Field[] = [
+  ['input', 'any', FIELD.input],
+  ['output', 'any', FIELD.output],
+  ['level', 'level', FIELD.level],
+  ['status_message', 'text', FIELD.statusMessage],
+  ['version', 'text', FIELD.version],
+  ['environment', 'text', FIELD.environment],
+  ['model', 'text', FIELD.model],
+  ['model_parameters', 'object', FIELD.modelParameters],
+  ['usage_details', 'object', FIELD.usageDetails],
+  ['cost_details', 'object', FIELD.costDetails],
+  ['project', 'text', FIELD.project],
+  ['trace_state', 'text', FIELD.traceState],
 ]
-const TRACE_VALUES: readonly (readonly [key: string, field: number])[] = [
-  ['name', FIELD.traceName],
-  ['user_id', FIELD.userId],
-  ['session_id', FIELD.sessionId],
-  ['public', FIELD.tracePublic],
-  ['input', FIELD.traceInput],
-  ['output', FIELD.traceOutput],
+const TRACE_VALUES: readonly Field[] = [
+  ['name', 'text', FIELD.traceName],
+  ['user_id', 'text', FIELD.userId],
+  ['session_id', 'text', FIELD.sessionId],
+  ['public', 'boolean', FIELD.tracePublic],
+  ['input', 'any', FIELD.traceInput],
+  ['output', 'any', FIELD.traceOutput],
 ]
-const PROMPT_VALUES: readonly (readonly [key: string, field: number])[] = [
-  ['name', FIELD.promptName],
-  ['version', FIELD.promptVersion],
+const PROMPT_VALUES: readonly Field[] = [
+  ['name', 'text', FIELD.promptName],
+  ['version', 'integer', FIELD.promptVersion],
 ]
 
 class MalformedRecord extends Error {}
@@ -140,28 +146,36 @@ export class JsonDecoder {
   #record(piece: number, line: string, wanted: ((key: SpanKey) => boolean) | null): void {
     const record = parse(line)
     this.#refers = line.includes('"$offpath:')
-    const key = String(record.span_id)
     switch (record.record) {
       case 'start':
       case 'event':
-      case 'observation':
+      case 'observation': {
+        const key = keyOf(record)
         if (wanted !== null && !wanted(key)) break
         this.#start(piece, key, record)
         this.#count.started++
         return
-      case 'update':
+      }
+      case 'update': {
+        const key = keyOf(record)
         if (wanted !== null && !wanted(key)) break
         this.#update(piece, key, record)
         return
-      case 'end':
+      }
+      case 'end': {
+        const key = keyOf(record)
+        // Before the fields: an end without a time changes nothing.
+        const time = timeOf(record.end_time)
         if (wanted !== null && !wanted(key)) break
         this.#update(piece, key, record)
-        this.#end(key, record.end_time)
+        this.#end(key, time)
         return
+      }
       case 'lost_ends':
-        for (const { span_id, end_time } of lostEnds(record)) {
-          const lost = String(span_id)
-          if (wanted === null || wanted(lost)) this.#end(lost, end_time)
+        for (const lost of lostEnds(record)) {
+          const key = keyOf(lost)
+          const time = timeOf(lost.end_time)
+          if (wanted === null || wanted(key)) this.#end(key, time)
         }
         break
       case 'context':
@@ -174,7 +188,9 @@ export class JsonDecoder {
       case 'loss':
         if (wanted === null) this.#count.losses = lossesOf(record)
         break
-      // Others are of a later version: passed over.
+      default:
+        if (typeof record.record !== 'string') throw new MalformedRecord()
+        this.#count.unknown++
     }
     this.#assembler.dropPiece(piece)
   }
@@ -184,7 +200,10 @@ export class JsonDecoder {
     const { words, bytes, at } = out
     const parent = record.parent_span_id ?? null
     const type = OBSERVATION_TYPES.indexOf((record.type ?? 'span') as never)
-    const kind = KINDS.indexOf(String(record.kind ?? 'internal'))
+    const kind = KINDS.indexOf((record.kind ?? 'internal') as string)
+    if (type < 0) this.#leaveOut()
+    if (kind < 0) this.#leaveOut()
+    for (const flag of FLAGS) this.#check(record[flag], 'boolean')
     const flags =
       (record.remote_parent === true ? 1 : 0) |
       (record.app_root === true ? 2 : 0) |
@@ -199,7 +218,7 @@ export class JsonDecoder {
     words[at + HEAD.start] = seconds
     words[at + HEAD.start + 1] = nanos
     out.at = at + HEAD.words
-    out.text(String(record.name ?? ''))
+    out.text(this.#check(record.name, 'text', false) ? (record.name as string) : '')
 
     const { writer } = this.#assembler
     const span = new OpenSpan(key, Math.max(0, type), writer.segment)
@@ -229,8 +248,7 @@ export class JsonDecoder {
     this.#assembler.addPiece(span, piece)
   }
 
-  #end(key: string, at: unknown): void {
-    const [seconds, nanos] = timeOf(at)
+  #end(key: string, [seconds, nanos]: readonly [number, number]): void {
     this.#assembler.writer.sawTime(seconds, nanos)
     if (!this.#assembler.end(key, seconds, nanos)) this.#count.orphans++
   }
@@ -239,91 +257,133 @@ export class JsonDecoder {
 
   #putFields(span: OpenSpan | null, record: Json): void {
     const { name, type, level, status } = record
-    if (typeof name === 'string') this.#put(FIELD.name, name)
-    if (span !== null && typeof type === 'string') {
+    if (this.#check(name, 'text', false)) this.#put(FIELD.name, name)
+    if (span !== null && isGiven(type)) {
       const index = OBSERVATION_TYPES.indexOf(type as never)
       if (index >= 0) this.#assembler.setType(span, index)
+      else this.#leaveOut()
     }
-    if (span !== null && typeof level === 'string') span.levelIsError = level === 'ERROR'
-    for (const [key, field] of VALUES) this.#put(field, record[key])
-    this.#entries(FIELD.metadata, record.metadata, true)
-    if (record.completion_start_time !== undefined && record.completion_start_time !== null) {
+    if (span !== null && LEVELS.includes(level as string)) span.levelIsError = level === 'ERROR'
+    this.#each(VALUES, record)
+    this.#entries(FIELD.metadata, record.metadata)
+    if (isGiven(record.completion_start_time)) {
       const [seconds, nanos] = timeOf(record.completion_start_time)
-      const date = new Date(seconds * 1000 + Math.floor(nanos / 1e6))
-      this.#putJson(FIELD.completionStartTime, date.toJSON())
+      // Whole milliseconds as a Date's JSON has them.
+      const time = isoTime(seconds, nanos).replace(/000000Z$/, 'Z')
+      this.#putJson(FIELD.completionStartTime, time)
     }
-    this.#each(PROMPT_VALUES, record.prompt)
-    const trace = record.trace
+    if (this.#check(record.prompt, 'object')) this.#each(PROMPT_VALUES, record.prompt as Json)
+    if (this.#check(record.trace, 'object')) this.#trace(record.trace as Json)
+    if (this.#check(record.attributes, 'object')) {
+      this.#entries(FIELD.attribute, record.attributes)
+    }
+    if (this.#check(status, 'object')) this.#status(span, status as Json)
+    if (this.#check(record.scope, 'object')) this.#scope(record.scope as Json)
+    for (const event of this.#objects(record.events)) this.#event(event)
+    for (const link of this.#objects(record.links)) this.#link(link)
+  }
+
+  #each(fields: readonly Field[], object: Json): void {
+    for (const [key, type, field] of fields) {
+      if (this.#check(object[key], type)) this.#put(field, object[key])
+    }
+  }
+
+  #trace(trace: Json): void {
+    const { metadata, tags } = trace
     this.#each(TRACE_VALUES, trace)
-    if (isObject(trace)) {
-      this.#entries(FIELD.traceMetadata, trace.metadata, true)
-      if (Array.isArray(trace.tags) && trace.tags.length > 0) {
-        this.#fields.open(FIELD.tags)
-        this.#fields.strings(trace.tags.map(String))
-      }
+    this.#entries(FIELD.traceMetadata, metadata)
+    if (!isGiven(tags)) return
+    if (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string')) this.#leaveOut()
+    else if (tags.length > 0) {
+      this.#fields.open(FIELD.tags)
+      this.#fields.strings(tags)
     }
-    this.#entries(FIELD.attribute, record.attributes, false)
-    if (isObject(status)) {
-      const code = statusCodeOf(status.code)
-      if (span !== null && code >= 0) this.#assembler.setStatusCode(span, code)
-      if (typeof status.message === 'string') this.#put(FIELD.statusDescription, status.message)
-    }
-    this.#scope(record.scope)
-    for (const event of arrayOf(record.events)) this.#event(event)
-    for (const link of arrayOf(record.links)) this.#link(link)
   }
 
-  #each(values: readonly (readonly [key: string, field: number])[], object: unknown): void {
-    if (!isObject(object)) return
-    for (const [key, field] of values) this.#put(field, object[key])
+  #status(span: OpenSpan | null, { code, message }: Json): void {
+    if (isGiven(code)) {
+      const number = statusCodeOf(code)
+      if (number < 0) this.#leaveOut()
+      else if (span !== null) this.#assembler.setStatusCode(span, number)
+    }
+    if (this.#check(message, 'text', false)) this.#put(FIELD.statusDescription, message)
   }
 
-  #entries(field: number, value: unknown, nullCounts: boolean): void {
-    if (!isObject(value) || this.#isReference(value)) {
-      if (field !== FIELD.attribute) this.#put(field, value)
+  #leaveOut(): void {
+    this.#count.malformedFields++
+  }
+
+  /** Whether a value is there and of its type; one that is not is counted. Some text may be a reference. */
+  #check(value: unknown, type: ValueType, mayRefer = true): boolean {
+    if (!isGiven(value)) return false
+    if (type === 'any' || isOf(value, type)) return true
+    if (type === 'text' && mayRefer && this.#isReference(value)) return true
+    this.#leaveOut()
+    return false
+  }
+
+  /** The objects of a list. */
+  #objects(list: unknown): Json[] {
+    if (!isGiven(list)) return []
+    const objects = arrayOf(list)
+    if (!Array.isArray(list)) this.#leaveOut()
+    else this.#count.malformedFields += list.length - objects.length
+    return objects
+  }
+
+  /** Metadata that is no object stands as it is. */
+  #entries(field: number, value: unknown): void {
+    if (!isOf(value, 'object') || this.#isReference(value)) {
+      this.#put(field, value)
       return
     }
-    const object = plainObject(value)
+    const object = plainObject(value as Json)
     for (const key in object) {
       this.#fields.open(field)
       this.#fields.key(key)
-      this.#value(object[key], nullCounts)
+      this.#value(object[key], field !== FIELD.attribute)
     }
   }
 
-  #scope(scope: unknown): void {
-    if (!isObject(scope)) return
-    const { name, version, attributes } = scope
-    this.#putJson(FIELD.scope, [String(name), version ?? null, attributes ?? {}])
+  #scope({ name, version, attributes }: Json): void {
+    const scope = [
+      this.#check(name, 'text', false) ? name : '',
+      this.#check(version, 'text', false) ? version : null,
+      this.#check(attributes, 'object') ? attributes : {},
+    ]
+    this.#putJson(FIELD.scope, scope)
   }
 
-  #event(event: Json): void {
-    const [seconds, nanos] = timeOf(event.time)
-    this.#fields.openEvent(FIELD.event, String(event.name ?? ''), seconds, nanos)
-    this.#attributes(event.attributes)
+  #event({ name, time, attributes }: Json): void {
+    const [seconds, nanos] = timeOf(time)
+    const text = this.#check(name, 'text', false) ? (name as string) : ''
+    this.#fields.openEvent(FIELD.event, text, seconds, nanos)
+    this.#attributes(attributes)
     this.#fields.endEvent()
   }
 
   #link(link: Json): void {
-    const { trace_id, span_id, flags = 1 } = link
+    const { trace_id, span_id, flags, attributes } = link
     const fields = this.#fields
-    if (!fields.openLink(FIELD.link, String(trace_id), String(span_id), Number(flags) | 0)) {
+    const bits = this.#check(flags, 'integer') ? (flags as number) : 1
+    if (!fields.openLink(FIELD.link, String(trace_id), String(span_id), bits | 0)) {
       throw new MalformedRecord()
     }
-    this.#attributes(link.attributes)
+    this.#attributes(attributes)
     fields.endLink()
   }
 
   #attributes(attributes: unknown): void {
     this.#fields.beginParts(true)
-    this.#json(isObject(attributes) ? attributes : {})
+    this.#json(this.#check(attributes, 'object') ? attributes : {})
     this.#fields.closeParts()
   }
 
   // --- values ---
 
   #put(field: number, value: unknown): void {
-    if (value === undefined || value === null) return
+    if (!isGiven(value)) return
     this.#fields.open(field)
     this.#value(value, false)
   }
@@ -454,18 +514,47 @@ function isLargeInteger(value: unknown): value is LargeInteger {
 }
 
 function parse(line: string): Json {
-  // A reviver is slow: only where a long number stands outside of quotes.
-  const value: unknown = /[^"\d]\d{16}/.test(line)
-    ? JSON.parse(line, exactIntegers as (key: string, value: unknown) => unknown)
-    : JSON.parse(line)
+  const isDeep = mayBeDeep(line)
+  let value: unknown
+  try {
+    // A reviver is slow: only where a long number stands outside of quotes.
+    value = /[^"\d]\d{16}/.test(line)
+      ? JSON.parse(line, exactIntegers as (key: string, value: unknown) => unknown)
+      : JSON.parse(line)
+  } catch (error) {
+    // A reviver recurses, where parsing alone does not: so deep, integers are rounded.
+    if (!isDeep || !(error instanceof RangeError)) throw error
+    value = JSON.parse(line)
+  }
   if (!isObject(value)) throw new MalformedRecord()
-  return value
+  // The record is a level itself.
+  return isDeep ? (cutDeep(value, MAX_DEPTH + 1) as Json) : value
 }
 
 function exactIntegers(_key: string, value: unknown, context: { source?: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
   const { source = '' } = context
   return /^-?\d+$/.test(source) ? rawJSON(source) : value
+}
+
+/** Null and missing fields change nothing. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null
+}
+
+function isOf(value: unknown, type: Exclude<ValueType, 'any'>): boolean {
+  switch (type) {
+    case 'text':
+      return typeof value === 'string'
+    case 'object':
+      return isObject(value) && !isLargeInteger(value)
+    case 'boolean':
+      return typeof value === 'boolean'
+    case 'integer':
+      return Number.isSafeInteger(value)
+    case 'level':
+      return LEVELS.includes(value as string)
+  }
 }
 
 function isObject(value: unknown): value is Json {
@@ -496,7 +585,13 @@ function lossesOf({ totals }: Json): number[] {
 
 /** 0 unset, 1 ok, 2 error, given as a number or by name; -1: neither. */
 function statusCodeOf(code: unknown): number {
-  return code === 0 || code === 1 || code === 2 ? code : STATUS_CODES.indexOf(String(code))
+  return code === 0 || code === 1 || code === 2 ? code : STATUS_CODES.indexOf(code as string)
+}
+
+/** An observation's id within its writer. */
+function keyOf({ span_id }: Json): string {
+  if (typeof span_id !== 'string' || !/^[0-9a-f]{16}$/.test(span_id)) throw new MalformedRecord()
+  return span_id
 }
 
 function contextNumber({ context }: Json): number {

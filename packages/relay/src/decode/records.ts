@@ -4,6 +4,7 @@ import { OpenSpan } from '../assemble/open-span.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
 import type { Place } from '../store/span.ts'
 import { Words } from '../store/words.ts'
+import { MAX_DEPTH, TOO_DEEP } from './depth.ts'
 import { FieldWriter } from './field-writer.ts'
 import { LOST_MARKER, type Name, type NumberedString, nameOf, type Tables } from './tables.ts'
 import { storeText } from './text.ts'
@@ -20,6 +21,10 @@ export interface FrameCount {
   orphans: number
   /** Records that make no sense. */
   malformed: number
+  /** Fields of JSON records that are not of their type: left out. */
+  malformedFields: number
+  /** Records of a kind that is not known: of a later version. */
+  unknown: number
   /** JSON text of each. */
   vitals: string[]
   /** Totals by slot, of the newest loss record. */
@@ -27,7 +32,16 @@ export interface FrameCount {
 }
 
 export function newFrameCount(): FrameCount {
-  return { started: 0, records: 0, orphans: 0, malformed: 0, vitals: [], losses: null }
+  return {
+    started: 0,
+    records: 0,
+    orphans: 0,
+    malformed: 0,
+    malformedFields: 0,
+    unknown: 0,
+    vitals: [],
+    losses: null,
+  }
 }
 
 /** A frame's payload: words `from` to `to` of a buffer that begins at `base` of its segment. */
@@ -68,9 +82,6 @@ const MAX_KIND = 4
 const MAX_STATUS_CODE = 2
 /** Of what a writer says of itself in one go. */
 export const MAX_VITALS_CHARS: number = 16 * 1024
-/** Deeper values are cut, visibly: readers of the JSON recurse too. */
-const MAX_DEPTH = 256
-const TOO_DEEP = '"[cut: deeper than 256]"'
 const DATA_URI = 'data:application/octet-stream;base64,'
 /** Bytes that become base64 at a time; three become four. */
 const BASE64_BYTES = 48 * 1024
@@ -198,7 +209,8 @@ export class RecordDecoder {
         case RECORD.define:
           this.#defineRecord(type, at)
           break
-        // Others are of a later version: passed over.
+        default:
+          this.#count.unknown++
       }
       this.#assembler.dropPiece(piece)
     } catch {
@@ -651,7 +663,7 @@ export class RecordDecoder {
     const fields = this.#fields
     if (this.#depth >= MAX_DEPTH) {
       this.#define()
-      fields.putAscii(TOO_DEEP)
+      fields.putAscii(`"${TOO_DEEP}"`)
       return
     }
     this.#depth++

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Hono } from 'hono'
-import { type Answer, errorBody, LIMITS, type Query } from './query.ts'
+import { type Answer, errorBody, type Query, tracesQuery } from './query.ts'
 
 /** What the API answers from. */
 export interface ApiSources {
@@ -15,9 +15,6 @@ export interface ApiSources {
   onError(error: Error): void
 }
 
-/** Cursors and names longer than this are none of ours. */
-const MAX_PARAMETER_CHARS = 200
-
 /** The JSON API; docs of its shapes are in shapes.ts. */
 export function createApp(sources: ApiSources): Hono {
   const app = new Hono()
@@ -29,28 +26,20 @@ export function createApp(sources: ApiSources): Hono {
   })
 
   if (token !== undefined) {
-    const expected = digest(`Bearer ${token}`)
+    const expected = digest(token)
     app.use(async (c, next) => {
       // Digests, so that the comparison takes the same time whatever the length.
-      if (timingSafeEqual(digest(c.req.header('authorization') ?? ''), expected)) return next()
+      const given = /^bearer +(.*)$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
+      if (timingSafeEqual(digest(given), expected)) return next()
       c.header('www-authenticate', 'Bearer realm="offpath"')
       return c.json(errorBody('unauthorized', 'a bearer token is needed (http.token)'), 401)
     })
   }
 
   app.get('/api/traces', async (c) => {
-    const { limit = String(LIMITS.defaultTraces), before, service } = c.req.query()
-    const number = /^\d{1,4}$/.test(limit) ? Number(limit) : 0
-    if (number < 1 || number > LIMITS.maxTraces) {
-      return c.json(errorBody('bad_request', `limit must be from 1 to ${LIMITS.maxTraces}`), 400)
-    }
-    if (
-      (before?.length ?? 0) > MAX_PARAMETER_CHARS ||
-      (service?.length ?? 0) > MAX_PARAMETER_CHARS
-    ) {
-      return c.json(errorBody('bad_request', 'before or service is too long'), 400)
-    }
-    return send(await sources.ask({ type: 'traces', limit: number, before, service }))
+    const query = tracesQuery(c.req.queries())
+    if (typeof query === 'string') return c.json(errorBody('bad_request', query), 400)
+    return send(await sources.ask(query))
   })
 
   app.get('/api/traces/:id', async (c) => {

@@ -52,11 +52,11 @@ export function createMetrics(): Metrics {
 
   const accepted = counter(
     'offpath_observations_accepted_total',
-    'Observations read from the spool',
+    'Observations whose start was read from the spool',
   )
   const interrupted = counter(
     'offpath_observations_interrupted_total',
-    'Observations whose process ended before they did',
+    'Observations closed because their process had ended, or seemed to have',
   )
   const lost = counter(
     'offpath_observations_lost_total',
@@ -64,9 +64,22 @@ export function createMetrics(): Metrics {
     ['reason'],
   )
   const open = gauge('offpath_observations_open', 'Observations started and not ended')
-  const events = counter(
-    'offpath_events_total',
-    'Damaged frames, torn tails and the like, by kind',
+  const unstorable = counter(
+    'offpath_observations_unstorable_total',
+    'Observations that could not be stored; the log says why',
+  )
+  const expired = counter(
+    'offpath_store_expired_chunks_total',
+    'Chunks of observations that retention has removed',
+  )
+  const records = counter('offpath_spool_records_total', 'Records read from the spool')
+  const damagedBytes = counter(
+    'offpath_spool_damaged_bytes_total',
+    'Bytes of the spool that were passed over, for they were no good frames',
+  )
+  const faults = counter(
+    'offpath_spool_faults_total',
+    'What was wrong with what was read from the spool, by kind: frames, records, fields, references, files',
     ['kind'],
   )
   const delivered = counter('offpath_exporter_delivered_total', 'Observations delivered', [
@@ -82,9 +95,11 @@ export function createMetrics(): Metrics {
     'Observations that changed, and whose new version was rejected or dropped',
     ['exporter'],
   )
-  const dead = counter('offpath_exporter_dead_lettered_total', 'Observations that were rejected', [
-    'exporter',
-  ])
+  const dead = counter(
+    'offpath_exporter_dead_lettered_total',
+    'Observations that the server rejected one by one, or that could not be encoded',
+    ['exporter'],
+  )
   const dropped = counter('offpath_exporter_dropped_total', 'Observations dropped, by reason', [
     'exporter',
     'reason',
@@ -97,7 +112,7 @@ export function createMetrics(): Metrics {
   const held = gauge('offpath_exporter_held', 'Observations open or waiting', ['exporter'])
   const waitingBytes = gauge(
     'offpath_exporter_waiting_bytes',
-    'Bytes waiting, before compression',
+    'Bytes of what waits, before compression; of what is delivered in part, all',
     ['exporter'],
   )
   const retries = counter('offpath_exporter_retries_total', 'Retries since the relay started', [
@@ -114,8 +129,8 @@ export function createMetrics(): Metrics {
   const storeBytes = gauge('offpath_store_bytes', 'Bytes of the store')
   const storeFull = gauge('offpath_store_full', '1: nothing is read until there is room')
   const cost = gauge(
-    'offpath_recording_microseconds_per_observation',
-    "Time on the application's thread, lately",
+    'offpath_recording_seconds_per_observation',
+    "Time that recording and writing took on the application's thread, lately",
     ['service'],
   )
   const loopDelay = gauge(
@@ -143,7 +158,14 @@ export function createMetrics(): Metrics {
       interrupted(one(stats.interrupted))
       lost(Object.entries(stats.lost).map(([reason, value]) => [{ reason }, value]))
       open(one(stats.open))
-      events(Object.entries(stats.counters).map(([kind, value]) => [{ kind }, value]))
+      const { records: read = 0, corruptBytes = 0, expiredChunks = 0 } = stats.counters
+      records(one(read))
+      unstorable(one(stats.counters.unstorable ?? 0))
+      expired(one(expiredChunks))
+      damagedBytes(one(corruptBytes))
+      faults(
+        Object.entries(FAULTS).map(([counter, kind]) => [{ kind }, stats.counters[counter] ?? 0]),
+      )
       exporterAccepted(byExporter((exporter) => exporter.accepted))
       delivered(byExporter((exporter) => exporter.delivered))
       resent(byExporter((exporter) => exporter.resent))
@@ -176,7 +198,7 @@ export function createMetrics(): Metrics {
         each(
           stats.vitals,
           ({ service }) => ({ service: service ?? '' }),
-          (vitals) => vitals.microsecondsPerObservation,
+          (vitals) => vitals.microsecondsPerObservation / 1e6,
         ),
       )
       loopDelay(
@@ -189,6 +211,18 @@ export function createMetrics(): Metrics {
       return { type: registry.contentType, text: await registry.metrics() }
     },
   }
+}
+
+/** Counters of the store, and what a metric calls them: each is there from the start, so that rates can be taken. */
+const FAULTS: Readonly<Record<string, string>> = {
+  corruptFrames: 'damaged_frame',
+  tornTails: 'torn_tail',
+  malformedRecords: 'malformed_record',
+  malformedFields: 'malformed_field',
+  unknownRecords: 'unknown_record',
+  orphanRecords: 'record_without_start',
+  danglingReferences: 'reference_to_lost',
+  badSegments: 'file_left_alone',
 }
 
 type Values = readonly (readonly [labels: Labels, value: number])[]

@@ -1,8 +1,9 @@
 import { FIELD } from '@offpath/sdk/spool-format'
 import { expect, test } from 'vitest'
 import { json, makeSpan, text } from '../export/fixtures.ts'
+import { isoTime, nanosOfIso } from '../iso-time.ts'
 import type { Part, StoredField } from '../store/span.ts'
-import { isoTime, observationOf, type ReadText } from './observation.ts'
+import { observationOf, type ReadText } from './observation.ts'
 import type { Observation } from './shapes.ts'
 
 const readText: ReadText = (parts: readonly Part[], maxBytes) =>
@@ -96,5 +97,8 @@ test('level, message and time to first token', () => {
 })
 
 test('times have nanoseconds', () => {
+  expect(nanosOfIso('2026-09-21T14:13:20.000000005Z')).toBe(1_790_000_000_000_000_005n)
+  expect(nanosOfIso('2026-09-21T16:13:20.71+02:00')).toBe(1_790_000_000_710_000_000n)
+  expect(nanosOfIso('soon')).toBe(null)
   expect(isoTime(1_790_000_000, 5)).toBe('2026-09-21T14:13:20.000000005Z')
 })

@@ -1,6 +1,9 @@
 import { FIELD, OBSERVATION_TYPES } from '@offpath/sdk/spool-format'
+import { isoTime, nanosOfIso } from '../iso-time.ts'
 import type { Part, StoredSpan, Value } from '../store/span.ts'
 import type { Json, Observation } from './shapes.ts'
+
+export { isoTime } from '../iso-time.ts'
 
 /** The text of a value's parts, `maxBytes` of it at most. */
 export type ReadText = (parts: readonly Part[], maxBytes: number) => string
@@ -155,12 +158,6 @@ export function observationOf(
   return observation
 }
 
-/** ISO 8601 in UTC with nanoseconds. */
-export function isoTime(seconds: number, nanos: number): string {
-  const date = new Date(seconds * 1000).toISOString().slice(0, -5)
-  return `${date}.${String(nanos).padStart(9, '0')}Z`
-}
-
 function millisecondsBetween(span: StoredSpan): number {
   const ms = (span.endSeconds - span.startSeconds) * 1000 + (span.endNanos - span.startNanos) / 1e6
   // Nanoseconds are what was measured; more digits are noise of the division.
@@ -168,10 +165,11 @@ function millisecondsBetween(span: StoredSpan): number {
 }
 
 function timeToFirstToken(span: StoredSpan, time: string | null): number | null {
-  const at = time === null ? Number.NaN : Date.parse(time)
-  const ms = at - span.startSeconds * 1000 - span.startNanos / 1e6
+  const at = time === null ? null : nanosOfIso(time)
+  if (at === null) return null
+  const start = BigInt(span.startSeconds) * 1_000_000_000n + BigInt(span.startNanos)
   // The clock of the answer may be another one.
-  return Number.isFinite(ms) ? Math.max(0, Math.round(ms * 1000) / 1000) : null
+  return Math.max(0, Math.round(Number(at - start) / 1000) / 1000)
 }
 
 function scalarOf(value: Exclude<Value, { type: 'text' | 'json' }>): Json {

@@ -171,19 +171,20 @@ describe('a token', () => {
     },
   )
 
-  test('opens the door', async () => {
-    expect((await get('/api/stats', { authorization: 'Bearer hunter2' })).status).toBe(200)
+  // RFC 9110, 11.1: the scheme's case does not matter.
+  test.each(['Bearer', 'bearer', 'BEARER'])('opens the door with %s', async (scheme) => {
+    expect((await get('/api/stats', { authorization: `${scheme} hunter2` })).status).toBe(200)
   })
 })
 
 describe('the API', () => {
   test('asks the store for what was meant', async () => {
     await get('/api/traces')
-    await get('/api/traces?limit=5&before=12&service=a%20b')
+    await get('/api/traces?limit=5&before=12.3&service=a%20b&since=2026-01-01T00:00:00Z')
     await get('/api/traces/ABCDEF')
     expect(asked).toEqual([
-      { type: 'traces', limit: 50, before: undefined, service: undefined },
-      { type: 'traces', limit: 5, before: '12', service: 'a b' },
+      { type: 'traces', limit: 50, before: undefined, service: undefined, since: undefined },
+      { type: 'traces', limit: 5, before: '12.3', service: 'a b', since: Date.UTC(2026, 0) },
       { type: 'trace', id: 'abcdef' },
     ])
   })
@@ -200,6 +201,23 @@ describe('the API', () => {
   ])('refuses %s', async (path) => {
     const { status, body } = await get(path)
     expect([status, JSON.parse(body).error.code]).toEqual([400, 'bad_request'])
+    expect(asked).toEqual([])
+  })
+
+  test.each([
+    ['before=zzz', 'before: "zzz" is not "next" of the page before'],
+    ['before=12', 'before: "12" is not "next" of the page before'],
+    ['since=yesterday', 'since: "yesterday" is not a duration such as 10m or an ISO time'],
+    ['since=5', 'since: "5" is not a duration such as 10m or an ISO time'],
+    ['limit=x', 'limit: "x" is not a whole number from 1 to 500'],
+    ['limit=1&limit=2', 'limit is given more than once'],
+    [
+      'limt=2',
+      '"limt" is not a parameter (did you mean limit?); there are limit, before, service, since',
+    ],
+  ])('says what is wrong with ?%s', async (parameters, message) => {
+    const { status, body } = await get(`/api/traces?${parameters}`)
+    expect([status, JSON.parse(body)]).toEqual([400, { error: { code: 'bad_request', message } }])
     expect(asked).toEqual([])
   })
 

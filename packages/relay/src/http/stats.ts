@@ -39,6 +39,8 @@ interface SpoolStats {
   readonly segments: number
   /** Not in the store yet: how far the relay lags behind. */
   readonly unreadBytes: number
+  /** Files that are left alone, and why: no segments, or of another version of the format. The first ones. */
+  readonly leftAlone: readonly { readonly path: string; readonly fault: string }[]
 }
 
 /** How an exporter gets on; `state` ok, retrying, unauthorized, misconfigured or no-keys. Times ISO 8601. */
@@ -122,6 +124,7 @@ interface VitalsStats {
 }
 
 const MAX_DEAD_LETTERS = 20
+const MAX_LEFT_ALONE = 100
 const VITALS_READ = 600
 const TRACES_READ = 200
 
@@ -223,7 +226,10 @@ function spoolStats(
     capBytes: cap ?? null,
     bytes: sum(({ bytes }) => bytes),
     segments: segments.length,
-    unreadBytes: sum(({ path, bytes }) => Math.max(0, bytes - (cursors[path] ?? 0))),
+    leftAlone: segments
+      .flatMap(({ path, frames, fault }) => (frames === null && fault ? [{ path, fault }] : []))
+      .slice(0, MAX_LEFT_ALONE),
+    unreadBytes: sum(({ path, written }) => Math.max(0, written - (cursors[path] ?? 0))),
   }
 }
 
@@ -319,7 +325,7 @@ function observationsPerTrace(reader: StoreReader): Map<string | null, number> {
 
 /** Vitals come from applications: anything may stand in them. */
 function numberOf(value: unknown): number {
-  const number = Number(value ?? 0)
+  const number = typeof value === 'number' || typeof value === 'string' ? Number(value) : 0
   return Number.isFinite(number) ? number : 0
 }
 

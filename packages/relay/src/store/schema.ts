@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { accessSync, chmodSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makePrivateDirectory } from '../private-directory.ts'
 
 // The index of the store: integer keys, appended to, few rows. What is long lies in the data files beside it.
 
@@ -79,7 +80,7 @@ function databasePath(directory: string): string {
 export function openDatabase(directory: string): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makePrivateDirectory(directory)
     database = new DatabaseSync(databasePath(directory))
     chmodSync(databasePath(directory), 0o600)
     database.exec('PRAGMA busy_timeout = 5000')
@@ -114,8 +115,11 @@ export function openReadOnly(directory: string): DatabaseSync | null {
   let database: DatabaseSync
   try {
     database = new DatabaseSync(databasePath(directory), { readOnly: true })
-  } catch {
-    return null
+  } catch (error) {
+    const why = whyUnreadable(databasePath(directory), error as Error)
+    if (why === null) return null
+    const text = `cannot read the store ${directory}: ${why}`
+    throw new StoreError('OFFPATH_STORE_UNUSABLE', text, error)
   }
   try {
     database.exec('PRAGMA busy_timeout = 2000')
@@ -131,6 +135,17 @@ export function openReadOnly(directory: string): DatabaseSync | null {
   }
   database.close()
   return null
+}
+
+/** SQLite says but that it was unable. Null: there is nothing. */
+function whyUnreadable(path: string, { message }: Error): string | null {
+  try {
+    accessSync(path, constants.R_OK)
+    return message
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ENOTDIR' ? null : (error as Error).message
+  }
 }
 
 function userVersion(database: DatabaseSync): number {

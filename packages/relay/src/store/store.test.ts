@@ -1,5 +1,6 @@
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -383,6 +384,14 @@ describe('opening', () => {
 
   test('a directory without a store has nothing to read', () => {
     expect(StoreReader.open(join(directory, 'nothing'))).toBe(null)
+  })
+
+  test('a store that cannot be read is not taken for none', () => {
+    mkdirSync(join(directory, 'other/offpath.db'), { recursive: true })
+    expect(caught(() => StoreReader.open(join(directory, 'other')))).toMatchObject({
+      code: 'OFFPATH_STORE_UNUSABLE',
+      message: expect.stringMatching(/^cannot read the store .*other: /),
+    })
   })
 
   test('a reader sees what is committed, while the store is written to', () => {

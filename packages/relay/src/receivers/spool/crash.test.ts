@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { CrashPoint } from '../../crash-point.ts'
 import { StoreReader } from '../../store/read.ts'
+import { crashAt } from '../../testing/crash-at.ts'
 import { type PlainSpan, plainSpan } from '../../testing/plain-span.ts'
 import {
   encodeSegment,
@@ -120,11 +122,11 @@ function blobFrames(): PlainFrame[] {
 }
 
 /** Runs the reader; killed after `killAfterMs` if it is given. Resolves to the signal that ended it. */
-async function drain(crashAt: string, killAfterMs?: number): Promise<NodeJS.Signals | null> {
+async function drain(point: CrashPoint | '', killAfterMs?: number): Promise<NodeJS.Signals | null> {
   const file = join(import.meta.dirname, 'drain.child.ts')
   const args = ['--conditions=offpath-source', file, memory(), disk(), storeDirectory()]
   const child = spawn(process.execPath, args, {
-    env: { ...process.env, OFFPATH_CRASH_AT: crashAt, NODE_NO_WARNINGS: '1' },
+    env: { ...process.env, ...(point && crashAt(point)), NODE_NO_WARNINGS: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   if (killAfterMs !== undefined) {
@@ -174,7 +176,7 @@ function expectAll({ serials, open }: { serials: number[]; open: number[] }): vo
   expect(readdirSync(disk())).toEqual(['relay.lease'])
 }
 
-test.each(['read', 'commit', 'unlink'])('killed at %s', async (point) => {
+test.each(['read', 'commit', 'unlink'] as const)('killed at %s', async (point) => {
   const written = fill()
   let kills = 0
   // At the first one of a run: progress is made by what went through before.

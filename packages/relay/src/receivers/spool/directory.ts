@@ -18,6 +18,8 @@ export interface Listing {
   readonly freeFiles: number
   /** Paths of such files that a writer has taken and not yet made a segment of. */
   readonly claims: readonly string[]
+  /** Paths that end like a segment's and are named otherwise. */
+  readonly misnamed: readonly string[]
   /** False: in a directory that could not be listed there may be more. */
   readonly complete: boolean
   /** Directories that could not be listed, and why. */
@@ -34,6 +36,7 @@ export function listSpool(directories: readonly string[]): Listing {
   const flushes: { writer: string; path: string }[] = []
   const problems: { directory: string; error: string }[] = []
   const claims: string[] = []
+  const misnamed: string[] = []
   let freeFiles = 0
   let complete = true
   directories.forEach((directory, index) => {
@@ -63,9 +66,10 @@ export function listSpool(directories: readonly string[]): Listing {
         if (writer !== undefined) flushes.push({ writer, path: join(directory, name) })
         else if (CLAIM.test(name)) claims.push(join(directory, name))
         else if (name.endsWith('.free')) freeFiles++
+        else if (name.endsWith('.seg')) misnamed.push(join(directory, name))
       }
     }
   })
   for (const files of segments.values()) files.sort((a, b) => a.number - b.number)
-  return { segments, flushes, freeFiles, claims, complete, problems }
+  return { segments, flushes, freeFiles, claims, misnamed, complete, problems }
 }

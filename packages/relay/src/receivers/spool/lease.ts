@@ -1,15 +1,7 @@
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  statSync,
-  utimesSync,
-} from 'node:fs'
-import { join, resolve } from 'node:path'
+import { closeSync, constants, lstatSync, openSync, statSync, utimesSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makePrivateDirectory, unsafeDirectory } from '../../private-directory.ts'
 
 /** The right to read a spool directory, or to write to a store. */
 export interface Lease {
@@ -101,27 +93,14 @@ function createPrivately(path: string): void {
 /** Returns its owner's user id. */
 function prepareDirectory(directory: string): number {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makePrivateDirectory(directory)
   } catch (error) {
     const message = `cannot make ${directory}: ${(error as Error).message}`
     throw new LeaseError('OFFPATH_SPOOL_UNSAFE', message, error)
   }
-  // Resolved: with a slash at its end, a link would be followed.
-  const found = lstatSync(resolve(directory))
-  const uid = process.getuid?.()
-  if (!found.isDirectory()) {
-    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', `${directory} is not a directory (a link?)`)
+  const unsafe = unsafeDirectory(directory)
+  if (unsafe !== undefined) {
+    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', `${directory} ${unsafe}`)
   }
-  if (uid === undefined) return found.uid
-  // A relay beside an application of another user reads through the group's rights.
-  const groupMay = (found.mode & 0o070) === 0o070
-  if (uid !== 0 && found.uid !== uid && !groupMay) {
-    const message = `${directory} belongs to user ${found.uid}, not to ${uid}`
-    throw new LeaseError('OFFPATH_SPOOL_UNSAFE', message)
-  }
-  // Others could plant segments, and read what is there.
-  if (found.uid === uid && (found.mode & 0o007) !== 0) {
-    chmodSync(directory, found.mode & 0o770)
-  }
-  return found.uid
+  return statSync(directory).uid
 }

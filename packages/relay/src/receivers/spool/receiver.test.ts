@@ -12,6 +12,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { listSegments } from '../../http/segments.ts'
 import {
   bytesBlob,
   encodeSegment,
@@ -196,7 +197,24 @@ describe('reading', () => {
     harness.drain()
     expect(harness.names()).toEqual([])
     expect(harness.files('.seg')).toHaveLength(4)
-    expect(harness.lines.join('\n')).toContain('is no segment')
+    const told = harness.lines.filter((line) => line.includes('left alone'))
+    expect(told).toHaveLength(4)
+    expect(told.join('\n')).toContain('is no segment')
+    expect(harness.counters()).toEqual({ badSegments: 4 })
+  })
+
+  test('a segment of a later version is told and counted', () => {
+    const bytes = encodeSegment({ frames: [frame(...whole(1)), END] })
+    bytes.writeUInt32LE(2, 8)
+    mkdirSync(harness.memory, { recursive: true })
+    const path = join(harness.memory, segmentName(WRITER, 1))
+    writeFileSync(path, bytes)
+    harness.drain()
+    expect(harness.counters()).toEqual({ badSegments: 1 })
+    expect(harness.lines).toEqual([expect.stringContaining('has version 2; this relay reads 1')])
+    expect(listSegments(harness.memory, 'memory')).toMatchObject([
+      { frames: null, fault: 'has version 2; this relay reads 1' },
+    ])
   })
 
   test('a segment that says it is another one is left alone', () => {

@@ -79,6 +79,8 @@ export class SpoolReceiver {
   /** Segments that could not be deleted, and when that is tried again. */
   readonly #undeletable = new Map<string, number>()
   readonly #logged = new Map<string, number>()
+  /** Files that are no segments, as long as they are there. */
+  #leftAlone = new Set<string>()
   #counters: Record<string, number> = {}
   /** Of a commit that failed: nothing is read until it went through. */
   #pending: Pending | null = null
@@ -145,6 +147,7 @@ export class SpoolReceiver {
       },
       count: (name, by) => this.#add(name, by),
       log: (message, about) => this.#log(message, about),
+      leaveAlone: (path, why) => this.#leaveAlone(path, why),
       get listing() {
         return receiver.#listing
       },
@@ -174,6 +177,13 @@ export class SpoolReceiver {
     if (this.#logged.size > 1000) this.#logged.clear()
     this.#logged.set(key, now)
     this.#options.log(message, about)
+  }
+
+  #leaveAlone(path: string, why: string): void {
+    if (this.#leftAlone.has(path)) return
+    this.#leftAlone.add(path)
+    this.#add('badSegments', 1)
+    this.#log('a file in the spool is left alone', { path, error: why })
   }
 
   /** Polls until `stop`. */
@@ -274,6 +284,7 @@ export class SpoolReceiver {
     this.#isListed = complete
     if (complete) this.#listing++
     for (const problem of problems) this.#log('cannot list the spool', { ...problem })
+    for (const path of listing.misnamed) this.#leaveAlone(path, 'is not named like a segment')
     for (const [id, files] of segments) {
       let reader = this.#writers.get(id)
       if (reader === undefined) {
@@ -287,6 +298,10 @@ export class SpoolReceiver {
       reader.setFiles(files)
     }
     for (const [id, reader] of this.#writers) if (!segments.has(id)) reader.setFiles([])
+    if (complete && this.#leftAlone.size > 0) {
+      const there = [...[...segments.values()].flat().map(({ path }) => path), ...listing.misnamed]
+      this.#leftAlone = new Set(there.filter((path) => this.#leftAlone.has(path)))
+    }
     this.#flushes.set(flushes)
     this.#removeClaims(listing.claims, now)
   }

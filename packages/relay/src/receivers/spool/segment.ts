@@ -13,6 +13,7 @@ import {
   SEGMENT_MAGIC,
   VERSION,
 } from '@offpath/sdk/spool-format'
+import { cutDeep, MAX_DEPTH } from '../../decode/depth.ts'
 
 // A segment file being read, frame by frame. Nothing in it is believed before it is checked, and no memory is taken for
 // more bytes than are there.
@@ -155,7 +156,7 @@ function headerOf(json: string): WriterHeader {
     sdk: { name: String(sdk.name ?? ''), version: String(sdk.version ?? '') },
     language: text('language') ?? '',
     startTime: text('startTime') ?? '0',
-    resource: isObject(resource) ? resource : {},
+    resource: isObject(resource) ? (cutDeep(resource, MAX_DEPTH) as typeof resource) : {},
     recycled: given.recycled === true,
   }
 }

@@ -118,7 +118,7 @@ const json = (record: object): object => ({
   ...record,
 })
 
-test('JSON records that no value can be made of are malformed, the others are read', () => {
+test('of JSON records that no value can be made of, the others and what else they say are read', () => {
   const nasty = { toString: 1, valueOf: 1 }
   // As text: older Nodes can't stringify what is so deep.
   const deep = `${'['.repeat(5_000)}{"$offpath:string":1}${']'.repeat(5_000)}`
@@ -132,15 +132,16 @@ test('JSON records that no value can be made of are malformed, the others are re
   ]
   harness.write({ header: alive, frames: [{ json: records }] })
   harness.drain()
-  expect(harness.names()).toEqual(['one', 'five'])
+  expect(harness.names()).toEqual(['one', '', 'x', '', 'five'])
   expect(harness.counters()).toMatchObject({
-    accepted: 2,
-    malformedRecords: 4,
-    'lost.corrupt': 4,
+    accepted: 5,
+    malformedRecords: 1,
+    malformedFields: 2,
+    'lost.corrupt': 1,
   })
   harness.restart()
   harness.drain()
-  expect(harness.law()).toMatchObject({ accepted: 2, held: 2 })
+  expect(harness.law()).toMatchObject({ accepted: 5, held: 5 })
 })
 
 test('a writer whose segment cannot be read holds up no other', () => {

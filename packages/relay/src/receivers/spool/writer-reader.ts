@@ -45,6 +45,8 @@ export interface ReaderContext {
   ownerOf(file: SegmentFile): number | undefined
   count(name: string, by: number): void
   log(message: string, about: Record<string, unknown>): void
+  /** A file is no segment that can be read: it is left alone, counted and told, each but once. */
+  leaveAlone(path: string, why: string): void
   /** Changes when the directories are listed anew. */
   readonly listing: number
   /** Whether the batch has room for more, now that so many bytes came. */
@@ -179,10 +181,10 @@ export class WriterReader {
         if (start !== null) return start.header
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
-        context.log('a file in the spool is left alone', {
-          path: file.path,
-          error: (error as Error).message,
-        })
+        const { message } = error as Error
+        if (isPassing(error)) {
+          context.log('cannot open a segment', { path: file.path, error: message })
+        } else context.leaveAlone(file.path, message)
       } finally {
         if (fd !== undefined) closeSync(fd)
       }
@@ -412,11 +414,7 @@ export class WriterReader {
         return LATER
       }
       this.#headers.set(file.path, null)
-      this.#context.count('badSegments', 1)
-      this.#context.log('a file in the spool is left alone', {
-        path: file.path,
-        error: (error as Error).message,
-      })
+      this.#context.leaveAlone(file.path, (error as Error).message)
       this.changed = true
       return null
     } finally {
@@ -460,6 +458,8 @@ export class WriterReader {
     add('records', count.records)
     add('orphanRecords', count.orphans)
     add('malformedRecords', count.malformed)
+    add('malformedFields', count.malformedFields)
+    add('unknownRecords', count.unknown)
     if (count.losses !== null) this.#losses(count.losses)
     this.vitals.push(...count.vitals)
   }
