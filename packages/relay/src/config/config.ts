@@ -189,6 +189,9 @@ function contradictions(
   return problems
 }
 
+/** As in the SDK: Kubernetes sets them in each container beside a service called offpath. */
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/
+
 /** Variables with our prefix that are neither the relay's nor the SDK's. */
 function misspelt(env: ConfigSources['env']): string[] {
   const known = [...OPTION_NAMES.map(variableOf), CONFIG_VARIABLE, ...SDK_VARIABLES]
@@ -196,6 +199,7 @@ function misspelt(env: ConfigSources['env']): string[] {
   const warnings: string[] = []
   for (const variable of Object.keys(env)) {
     if (!variable.startsWith(PREFIX) || known.includes(variable)) continue
+    if (SERVICE_LINK.test(variable)) continue
     // Without what all have in common, which would make any two of them alike.
     const meant = suggest(variable.slice(PREFIX.length), tails)
     warnings.push(`${variable} is not an option${meant ? `; did you mean ${PREFIX}${meant}?` : ''}`)

@@ -402,6 +402,9 @@ export class Encoder {
       this.#container(value, value, depth, true)
     } else if (typeof plain !== 'object' || plain === null) {
       this.#any(plain, depth, '')
+    } else if (Array.isArray(plain)) {
+      // Not asked what else it is: a proxy around an array may throw.
+      this.#container(value, plain, depth, false)
     } else if (plain instanceof Uint8Array) {
       this.#bytesWithin(plain)
     } else if (plain instanceof Date) {

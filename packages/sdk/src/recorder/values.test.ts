@@ -320,6 +320,11 @@ test('toJSON is called with its key, as by JSON.stringify', () => {
   )
 })
 
+test('a proxy around an array that a toJSON returns is read as one', () => {
+  const proxy = new Proxy([1, 2], { getPrototypeOf: thrower(() => new Error('no access')) })
+  expect(recorded([[{ toJSON: () => proxy }]])).toStrictEqual([[[1, 2]]])
+})
+
 test('limits of nodes, depth and size leave a marker', many, () => {
   const limits = fc.record({
     maxValueBytes: fc.constantFrom(0, 1, 5, 40, 300),
