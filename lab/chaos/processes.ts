@@ -26,6 +26,8 @@ export function makePlace(otlpUrl: string): Place {
       OFFPATH_SPOOL_DISK_DIR: join(directory, 'spool-disk'),
       OFFPATH_STORE_DIR: join(directory, 'store'),
       OFFPATH_HTTP_PORT: '0',
+      // A long run stores more than the default keeps, and what is expired is not lost.
+      OFFPATH_RETENTION_SIZE: '100GB',
       OFFPATH_OTLP_URL: otlpUrl,
       // Nobody's keys: a chaos run delivers to its own server alone.
       LANGFUSE_PUBLIC_KEY: '',

@@ -55,7 +55,8 @@ export class DataWriter {
   /** The oldest file that is still there. */
   firstFile: number
   readonly #directory: string
-  readonly #rotateBytes: number
+  /** A file that has grown to it is left. */
+  readonly rotateBytes: number
   readonly #reader: DataReader
   #fd: number
   /** Files left since the last sync. */
@@ -68,7 +69,7 @@ export class DataWriter {
     rotateBytes: number = ROTATE_BYTES,
   ) {
     this.#directory = directory
-    this.#rotateBytes = rotateBytes
+    this.rotateBytes = rotateBytes
     this.#reader = new DataReader(directory)
     this.file = position.file
     this.firstFile = firstFile
@@ -187,7 +188,7 @@ export class DataWriter {
 
   /** After a commit: a full file is left for the next one. Never throws: the commit has happened. */
   rotate(): void {
-    if (this.mark() < this.#rotateBytes) return
+    if (this.mark() < this.rotateBytes) return
     let next: number
     try {
       next = open(this.#directory, this.file + 1)

@@ -97,6 +97,9 @@ export class SpoolReceiver {
   #claims = new Map<string, number>()
   /** Data files before it are left. */
   #leftFiles = 0
+  /** The file that was written to after the last copy out of old ones, and when reading was paused. */
+  #copiedAt: number
+  #pausedAt: number | undefined
   #first = 0
   /** Observations that were closed and may end after all, when their bytes were last looked at. */
   #given = 0
@@ -109,6 +112,7 @@ export class SpoolReceiver {
     this.#options = options
     this.#store = store
     this.#now = options.now ?? (() => performance.now())
+    this.#copiedAt = store.data.firstFile
     store.chunks.onUnstorable = ({ message }) => {
       this.#log('an observation cannot be stored', { error: message.slice(0, MAX_ERROR_CHARS) })
     }
@@ -245,12 +249,14 @@ export class SpoolReceiver {
     this.#room.bytes = 0
     if (this.#pending !== null) this.#tryCommit()
     if (this.#options.paused()) {
-      // Nothing may hold an old data file, or the store could not become smaller.
-      this.#leaveFiles(this.#store.data.file)
+      // Nothing may hold an old data file, or the store could not become smaller. Once: copying makes new files.
+      this.#pausedAt ??= this.#store.data.file
+      this.#leaveFiles(this.#pausedAt)
       this.#commit()
       this.#answerFlushes()
       return false
     }
+    this.#pausedAt = undefined
     const isListDue = now - this.#listedAt > LIST_EVERY_MS
     if (isListDue) this.#list(now)
     const isLifeDue = now - this.#lifeAt > LIFE_EVERY_MS
@@ -262,10 +268,25 @@ export class SpoolReceiver {
     }
     if (bytes > 0) this.#dataAt = now
     if (isLifeDue) this.#boundGiven()
-    this.#leaveFiles(this.#store.data.oldestKept)
+    this.#leaveOldFiles()
     this.#commit()
     this.#answerFlushes()
     return bytes > 0
+  }
+
+  /**
+   * What is open is copied out of old files when twice as much was written since the last time: where more is open than the
+   * newest files hold, each copy would make the next one due.
+   */
+  #leaveOldFiles(): void {
+    const { data } = this.#store
+    const file = data.oldestKept
+    if (file <= this.#leftFiles) return
+    let bytes = 0
+    for (const reader of this.#writers.values()) bytes += reader.openBytesBefore(file)
+    if (2 * bytes > (data.file - this.#copiedAt) * data.rotateBytes) return
+    this.#leaveFiles(file)
+    this.#copiedAt = data.file + Math.floor(bytes / data.rotateBytes)
   }
 
   /** Of what is open, nothing lies in data files before `file` alone. */

@@ -573,6 +573,15 @@ export class WriterReader {
     this.#restored = null
   }
 
+  /** Bytes of its open observations of which some lie in data files before `file`. */
+  openBytesBefore(file: number): number {
+    let bytes = 0
+    for (const spans of [this.state.open, this.state.given]) {
+      for (const span of spans.values()) if (span.oldestFile < file) bytes += span.expanded
+    }
+    return bytes
+  }
+
   /** Between batches: nothing of the writer is to lie in data files before `file` alone. */
   leaveFiles(file: number): void {
     const { assembler } = this.#context
