@@ -9,7 +9,7 @@ export async function killRelays(options: ChaosOptions): Promise<ChaosResult> {
   const random = seededRandom(options.seed)
   const target = await startLangfuseServer({})
   const place = makePlace(target.otlpUrl)
-  const writer = startWriter('writer', 5, place.env)
+  const writer = startWriter('writer', 20, place.env)
   try {
     await writer.started
     for (let kills = 1; kills <= options.times; kills++) {
