@@ -474,7 +474,8 @@ describe('depth', () => {
   })
 
   test("a header's resource is bounded as well", () => {
-    const header = { resource: JSON.parse(`{"a":${nested(20_000)}}`) as object }
+    // Deeper ones older Nodes can't stringify.
+    const header = { resource: JSON.parse(`{"a":${nested(2_000)}}`) as object }
     harness.write({ header, frames: [{ json: [start, end] }, { end: true }] })
     harness.drain(0)
     const [span] = harness.read((reader) => reader.spansAfter(0, 1).spans)
