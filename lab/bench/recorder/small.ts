@@ -1,3 +1,4 @@
+import { fromJson, toJson } from '../payloads.ts'
 import { between, writeText } from '../text.ts'
 import type { Tracing } from '../tracing.ts'
 import type { Measured } from './measured.ts'
@@ -14,7 +15,9 @@ export async function measureSmall(
   seconds: number,
   random: () => number,
 ): Promise<Measured[]> {
-  const texts = Array.from({ length: 512 }, () => writeText(random, 'en', between(random, 10, 40)))
+  const texts = fromJson<string[]>(
+    toJson(Array.from({ length: 512 }, () => writeText(random, 'en', between(random, 10, 40)))),
+  )
   let next = 0
   const attributes = () => {
     next++

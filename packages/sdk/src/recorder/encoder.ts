@@ -14,8 +14,8 @@ export const FIRST: number = FRAME.payload >> 2
 const BASE_BYTES = 4 * 1024 * 1024
 /** A record that would begin behind it begins a new frame. */
 const FULL_WORDS = (2 * 1024 * 1024) >> 2
-/** Below it a charCodeAt loop wins over the 30 ns of a native write. */
-const SHORT_CHARS = 16
+/** Below it a charCodeAt loop, four at a time, wins over the 90 ns of a native write. */
+const SHORT_CHARS = 48
 /** From here a string may be referred to later: finding it costs 20 ns, copying it the more the longer it is. */
 const LARGE_CHARS = 256
 /** From here a string leaves in slices, so that no single copy holds the loop. */
@@ -266,19 +266,33 @@ export class Encoder {
       return
     }
     this.ensure(1 + (SHORT_CHARS >> 2))
-    const { buffer, words, pos } = this
-    if (length > 0) words[pos + 1 + ((length - 1) >> 2)] = 0
-    const start = (pos + 1) << 2
-    for (let i = 0; i < length; i++) {
-      const code = text.charCodeAt(i)
-      if (code > 127) {
-        this.#plainString(text)
-        return
+    const { words, pos } = this
+    let at = pos + 1
+    let i = 0
+    let seen = 0
+    for (const end = length - 3; i < end; i += 4) {
+      const a = text.charCodeAt(i)
+      const b = text.charCodeAt(i + 1)
+      const c = text.charCodeAt(i + 2)
+      const d = text.charCodeAt(i + 3)
+      seen |= a | b | c | d
+      words[at++] = a | (b << 8) | (c << 16) | (d << 24)
+    }
+    if (i < length) {
+      let last = 0
+      for (let shift = 0; i < length; i++, shift += 8) {
+        const code = text.charCodeAt(i)
+        seen |= code
+        last |= code << shift
       }
-      buffer[start + i] = code
+      words[at++] = last
+    }
+    if (seen > 127) {
+      this.#plainString(text)
+      return
     }
     words[pos] = TAG.utf8 | (length << 8)
-    this.pos = pos + 1 + ((length + 3) >> 2)
+    this.pos = at
   }
 
   // UTF-16 for text that is mostly outside Latin-1: the raw copy costs a tenth of transcoding Vietnamese.

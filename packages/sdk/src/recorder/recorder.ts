@@ -1,4 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+// Imported: as a global it is a getter, which costs more than the call.
+import { performance } from 'node:perf_hooks'
 import {
   FIELD,
   FRAME,

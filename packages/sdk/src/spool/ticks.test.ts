@@ -1,5 +1,6 @@
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { performance as clock } from 'node:perf_hooks'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Propagated } from '../recorder/span.ts'
 import { contentOf, openSpool, segmentsIn, type TestSpool } from '../testing/spool-files.ts'
@@ -10,8 +11,11 @@ let later = 0
 // The recorder ticks every 10 s. Files and their writing are real.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance', 'Date'] })
+  // The global is replaced; what modules have imported is not.
+  vi.spyOn(clock, 'now').mockImplementation(() => performance.now())
 })
 afterEach(() => {
+  vi.restoreAllMocks()
   vi.useRealTimers()
 })
 

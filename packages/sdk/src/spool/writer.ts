@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { constants, futimesSync, openSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { crc32 } from 'node:zlib'
 import {
   FRAME,
