@@ -1,5 +1,6 @@
 import { type Before, type SpanFacts, USAGE_LOW } from '../store/chunk-builder.ts'
 import { HEAD, NO_FILE, textWords } from '../store/layout.ts'
+import { SEVERITY, type Severity } from '../store/span.ts'
 import type { Words } from '../store/words.ts'
 
 /** Key of an observation within its writer: the serial of binary records, the span id of JSON records. */
@@ -24,7 +25,8 @@ export class OpenSpan implements SpanFacts {
   readonly key: SpanKey
   type: number
   statusCode = 0
-  levelIsError = false
+  /** Of its level. */
+  level: Severity = SEVERITY.none
   /** From batches before, with room for more; null: none. */
   kept: Int32Array | null = null
   keptWords = 0
@@ -64,11 +66,11 @@ export class OpenSpan implements SpanFacts {
   /** What a further version is to say of this one, which ends as interrupted. */
   get asBefore(): Before {
     const usage = (this.maskLow & USAGE_LOW) !== 0
-    return { failed: this.failed, interrupted: true, usage }
+    return { severity: this.severity, interrupted: true, usage }
   }
 
-  get failed(): boolean {
-    return this.levelIsError || this.statusCode === 2
+  get severity(): Severity {
+    return this.statusCode === 2 ? SEVERITY.error : this.level
   }
 }
 

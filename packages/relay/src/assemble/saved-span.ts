@@ -9,7 +9,7 @@ interface Facts {
   readonly given: boolean
   readonly type: number
   readonly statusCode: number
-  readonly levelIsError: boolean
+  readonly level: OpenSpan['level']
   readonly maskLow: number
   readonly maskHigh: number
   readonly merge: boolean
@@ -38,7 +38,7 @@ export function rowOf(span: OpenSpan, given: boolean): OpenRow {
     given,
     type: span.type,
     statusCode: span.statusCode,
-    levelIsError: span.levelIsError,
+    level: span.level,
     maskLow: span.maskLow,
     maskHigh: span.maskHigh,
     merge: span.merge,

@@ -127,6 +127,7 @@ describe('with traces', () => {
       sessionId: '会话',
       observations: 3,
       errors: 1,
+      warnings: 0,
       interrupted: 0,
       tokens: { input: 412, output: 128, total: 540 },
     })
@@ -146,7 +147,7 @@ describe('with traces', () => {
   test('ls prints a table that no trace can deface', async () => {
     const { stdout } = await box.offpath('ls')
     const [titles, ...rows] = stdout.trimEnd().split('\n')
-    const columns = 'TRACE TIME NAME SERVICE DURATION SPANS TOKENS ERRORS USER SESSION'
+    const columns = 'TRACE TIME NAME SERVICE DURATION SPANS TOKENS TROUBLE USER SESSION'
     expect(titles?.replace(/ +/g, ' ')).toBe(columns)
     expect(stdout).toContain('412 → 128')
     expect(rows).toHaveLength(2)

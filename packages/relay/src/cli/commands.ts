@@ -45,7 +45,7 @@ on disk for the next start.
     summary: 'recent traces, newest first',
     details: `--json prints {"traces":[…],"next":"…"|null}. A trace:
   {"id","name","complete","service","environment","userId","sessionId","startTime","durationMs",
-   "observations","errors","interrupted","tokens":{"input","output","total"}|null}
+   "observations","errors","warnings","interrupted","tokens":{"input","output","total"}|null}
 startTime is ISO 8601 in UTC; "complete": its root observation has ended; "next": --before of the next page.`,
     flags: {
       limit: { value: 'n', about: 'how many (default 20, at most 500)' },

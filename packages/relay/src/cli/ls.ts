@@ -2,7 +2,7 @@ import { listTraces } from '../http/answers.ts'
 import { LIMITS } from '../http/query.ts'
 import type { TraceSummary } from '../http/shapes.ts'
 import type { Run } from './call.ts'
-import { clockTime, count, duration } from './format.ts'
+import { clockTime, count, duration, plural } from './format.ts'
 import { commandLine, shellWord } from './npm.ts'
 import { parameter, wholeNumber } from './numbers.ts'
 import { openStore } from './store.ts'
@@ -36,7 +36,7 @@ export const run: Run = async (call) => {
     { title: 'DURATION', align: 'end' },
     { title: 'SPANS', align: 'end' },
     { title: 'TOKENS', align: 'end' },
-    { title: 'ERRORS', align: 'end' },
+    { title: 'TROUBLE' },
     { title: 'USER', flexible: true },
     { title: 'SESSION', flexible: true },
   ] as const
@@ -53,8 +53,12 @@ export const run: Run = async (call) => {
 }
 
 function row(trace: TraceSummary): Cell[] {
-  const { errors, interrupted } = trace
-  const trouble = [errors > 0 && count(errors), interrupted > 0 && `${count(interrupted)} cut off`]
+  const { errors, warnings, interrupted } = trace
+  const trouble = [
+    errors > 0 && plural(errors, 'error'),
+    warnings > 0 && plural(warnings, 'warning'),
+    interrupted > 0 && `${count(interrupted)} cut off`,
+  ]
   return [
     { text: trace.id.slice(0, 12), style: 'cyan' },
     { text: clockTime(new Date(trace.startTime)) },

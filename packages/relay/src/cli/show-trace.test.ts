@@ -34,6 +34,7 @@ function trace(...observations: Observation[]): Trace {
       durationMs: 2000,
       observations: observations.length,
       errors: 1,
+      warnings: 2,
       interrupted: 1,
       tokens: null,
     },
@@ -68,7 +69,7 @@ const failed = observation({
 test('a trace is a tree with times, tokens, levels and previews', () => {
   expect(renderTrace(trace(root, generation, failed), terminal(), false)).toBe(`\
 trace 0000000000000000000000000000000a
-api  shop  2026-11-24 00:00:00.000  2.00 s  3 observations  1 error  1 interrupted  prod  user u-17
+api  shop  2026-11-24 00:00:00.000  2.00 s  3 observations  1 error  2 warnings  1 interrupted  prod  user u-17
 
 api        span            +0 ms     2.00 s
 │  in   {"messages":["Xin chào 世界"]}

@@ -39,6 +39,7 @@ export function renderTrace(
     duration(trace.durationMs),
     plural(trace.observations, 'observation'),
     trace.errors > 0 && terminal.style('red', plural(trace.errors, 'error')),
+    trace.warnings > 0 && terminal.style('yellow', plural(trace.warnings, 'warning')),
     trace.interrupted > 0 && terminal.style('yellow', `${trace.interrupted} interrupted`),
     trace.environment && printable(trace.environment),
     trace.userId && `user ${printable(trace.userId)}`,

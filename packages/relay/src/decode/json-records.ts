@@ -3,6 +3,7 @@ import type { Assembler } from '../assemble/assembler.ts'
 import { OpenSpan, type SpanKey } from '../assemble/open-span.ts'
 import { isoTime } from '../iso-time.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
+import { severityOf } from '../store/span.ts'
 import { cutDeep, MAX_DEPTH, mayBeDeep } from './depth.ts'
 import type { FieldWriter } from './field-writer.ts'
 import {
@@ -263,7 +264,7 @@ export class JsonDecoder {
       if (index >= 0) this.#assembler.setType(span, index)
       else this.#leaveOut()
     }
-    if (span !== null && LEVELS.includes(level as string)) span.levelIsError = level === 'ERROR'
+    if (span !== null && LEVELS.includes(level as string)) span.level = severityOf(level as string)
     this.#each(VALUES, record)
     this.#entries(FIELD.metadata, record.metadata)
     if (isGiven(record.completion_start_time)) {

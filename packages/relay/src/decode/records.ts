@@ -2,7 +2,7 @@ import { BLOB_LAST, FIELD, LOSS_SLOTS, RECORD, START_WORDS, TAG } from '@offpath
 import type { Assembler } from '../assemble/assembler.ts'
 import { OpenSpan } from '../assemble/open-span.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
-import type { Place } from '../store/span.ts'
+import { type Place, SEVERITY, type Severity, severityOf } from '../store/span.ts'
 import { Words } from '../store/words.ts'
 import { MAX_DEPTH, TOO_DEEP } from './depth.ts'
 import { FieldWriter } from './field-writer.ts'
@@ -87,6 +87,8 @@ const DATA_URI = 'data:application/octet-stream;base64,'
 const BASE64_BYTES = 48 * 1024
 /** Bigints beyond are text: nobody counts with them. */
 const MAX_DIGITS = 1024
+/** WARNING. */
+const MAX_LEVEL_CHARS = 7
 
 export class RecordDecoder {
   /** References so far that led nowhere. */
@@ -471,28 +473,23 @@ export class RecordDecoder {
     this.#define()
   }
 
-  /** Errors are counted: the level is looked at, and stored as other values are. */
+  /** Errors and warnings are counted: the level is looked at, and stored as other values are. */
   #level(): void {
     const head = this.#words[this.#pos] as number
     const isNone = (head & 255) === TAG.null || (head & 255) === TAG.undefined
-    if (this.#span !== null && !isNone) this.#span.levelIsError = this.#isErrorText(head)
+    if (this.#span !== null && !isNone) this.#span.level = this.#severity(head)
   }
 
-  #isErrorText(head: number): boolean {
-    switch (head & 255) {
-      case TAG.name:
-        return this.#tables.names.get(head >>> 8)?.text === 'ERROR'
-      case TAG.utf8: {
-        const from = (this.#pos + 1) << 2
-        return head >>> 8 === 5 && this.#bytes.toString('latin1', from, from + 5) === 'ERROR'
-      }
-      case TAG.nameDefinition: {
-        const from = (this.#pos + 2) << 2
-        return head >>> 8 === 5 && this.#bytes.toString('latin1', from, from + 5) === 'ERROR'
-      }
-      default:
-        return false
-    }
+  #severity(head: number): Severity {
+    const tag = head & 255
+    if (tag === TAG.name) return severityOf(this.#tables.names.get(head >>> 8)?.text ?? '')
+    if (tag !== TAG.utf8 && tag !== TAG.nameDefinition) return SEVERITY.none
+    const length = head >>> 8
+    const from = (this.#pos + (tag === TAG.utf8 ? 1 : 2)) << 2
+    const first = this.#bytes[from]
+    // The others, most of all, are not decoded.
+    if (length > MAX_LEVEL_CHARS || (first !== 0x45 && first !== 0x57)) return SEVERITY.none
+    return severityOf(this.#bytes.toString('latin1', from, from + length))
   }
 
   /** Metadata: a field for each key of an object; a value that is no object has none. */

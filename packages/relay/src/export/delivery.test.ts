@@ -58,6 +58,28 @@ describe('delivery', () => {
     })
   })
 
+  it('sends what waits also when timers wake in the wrong order', async () => {
+    const wakes: (() => void)[] = []
+    const sleep = () => new Promise<void>((resolve) => wakes.push(resolve))
+    server = createServer((_, response) => response.end())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    harness = await startHarness({
+      exporterOf: () => otlpExporter({ url: new URL(`http://127.0.0.1:${port}`), headers: {} }),
+      delivery: { clock: { ...clock, sleep }, requestBytes: 5_000, lingerMs: 10 },
+    })
+    const long = () => makeSpan({ fields: [field(FIELD.input, text('x'.repeat(2_000)))] })
+    harness.commit([long(), long(), long()])
+    await harness.held(1)
+    expect(wakes.length).toBeGreaterThan(1)
+    for (const wake of wakes.reverse()) {
+      wake()
+      // The second one comes before the first one was acted on, as when both are due.
+      await Promise.resolve()
+    }
+    await harness.held(0)
+  })
+
   it('goes on after all that it had delivered has expired', async () => {
     server = createServer((_, response) => response.end())
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -255,7 +255,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const ripen = (lane: Lane): void => {
     const request = ++lane.filling
     const wake = (): void => {
-      lane.ripe = request
+      // Timers that end within one millisecond may wake in either order; what had become ripe stays it.
+      lane.ripe = Math.max(lane.ripe, request)
       pumpSoon()
     }
     clock.sleep(options.lingerMs, stopping.signal).then(wake, () => {})

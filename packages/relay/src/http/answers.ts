@@ -72,6 +72,7 @@ function summaryOf(row: TraceRow): TraceSummary {
     durationMs: Math.max(0, Math.round((row.lastEnd - row.firstStart) * 1000) / 1000),
     observations: row.spans,
     errors: row.errors,
+    warnings: row.warnings,
     interrupted: row.interrupted,
     tokens: row.tokens,
   }

@@ -17,6 +17,8 @@ export interface TraceSummary {
   readonly durationMs: number
   readonly observations: number
   readonly errors: number
+  /** Of level WARNING. */
+  readonly warnings: number
   readonly interrupted: number
   /** Of all observations, by what their usage details say; null: nothing. A total is given, or input and output. */
   readonly tokens: {

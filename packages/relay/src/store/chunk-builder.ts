@@ -14,7 +14,7 @@ import {
   TRACE,
   textWords,
 } from './layout.ts'
-import type { Place, Resource } from './span.ts'
+import { type Place, type Resource, SEVERITY, type Severity } from './span.ts'
 import { scanned, scanTokens } from './tokens.ts'
 import { Words } from './words.ts'
 
@@ -59,13 +59,13 @@ export interface SpanFacts {
   readonly maskHigh: number
   readonly expanded: number
   readonly oldestFile: number
-  readonly failed: boolean
+  readonly severity: Severity
   /** Of a further version: what the first one said. */
   readonly before: Before | null
 }
 
 export interface Before {
-  readonly failed: boolean
+  readonly severity: Severity
   readonly interrupted: boolean
   /** Its usage counts. */
   readonly usage: boolean
@@ -75,6 +75,7 @@ export interface Before {
 interface TracePart {
   spans: number
   errors: number
+  warnings: number
   interrupted: number
   root: number
   /** Of a span of the trace: where its id is. */
@@ -233,7 +234,8 @@ export class ChunkBuilder {
     if (before === null) part.spans++
     const bits = words[start + HEAD.bits] as number
     const kinds = words[start + HEAD.kinds] as number
-    part.errors += Number(facts.failed) - Number(before?.failed ?? false)
+    addSeverity(part, facts.severity, 1)
+    if (before !== null) addSeverity(part, before.severity, -1)
     part.interrupted += (bits & HEAD_BITS.interrupted) - Number(before?.interrupted ?? false)
     const seconds = (words[start + HEAD.start] as number) >>> 0
     const nanos = (words[start + HEAD.start + 1] as number) >>> 0
@@ -297,6 +299,7 @@ export class ChunkBuilder {
       const made: TracePart = {
         spans: 0,
         errors: 0,
+        warnings: 0,
         interrupted: 0,
         root: 0,
         at: 0,
@@ -316,7 +319,7 @@ export class ChunkBuilder {
       this.#parts.push(made)
       return made
     }
-    part.spans = part.errors = part.interrupted = part.root = 0
+    part.spans = part.errors = part.warnings = part.interrupted = part.root = 0
     part.name = part.traceName = part.user = part.session = part.environment = 0
     part.input = part.output = part.total = NO_TOKENS
     return part
@@ -386,7 +389,7 @@ export class ChunkBuilder {
     words[start + TRACE.spans] = part.spans
     words[start + TRACE.errors] = part.errors
     words[start + TRACE.interrupted] = part.interrupted
-    words[start + TRACE.root] = part.root
+    words[start + TRACE.root] = part.root | (part.warnings << 8)
     words[start + TRACE.first] = part.firstSeconds
     words[start + TRACE.first + 1] = part.firstNanos
     words[start + TRACE.last] = part.lastSeconds
@@ -421,6 +424,11 @@ export class ChunkBuilder {
       staging.text(`${text.replace(/\ufffd+$/, '')}…`)
     }
   }
+}
+
+function addSeverity(part: TracePart, severity: Severity, count: 1 | -1): void {
+  if (severity === SEVERITY.error) part.errors += count
+  else if (severity === SEVERITY.warning) part.warnings += count
 }
 
 function sum(tokens: number, more: number): number {

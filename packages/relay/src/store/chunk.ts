@@ -307,6 +307,7 @@ export interface TraceSection {
   readonly traceId: Buffer
   readonly spans: number
   readonly errors: number
+  readonly warnings: number
   readonly interrupted: number
   /** 0: no root among the spans; 1: a root whose parent lives elsewhere; 2: a root without parent. */
   readonly root: number
@@ -345,8 +346,9 @@ export function readTraces(bytes: Buffer): TraceSection[] {
       traceId: bytes.subarray(id, id + 16),
       spans: words[at + TRACE.spans] as number,
       errors: words[at + TRACE.errors] as number,
+      warnings: (words[at + TRACE.root] as number) >> 8,
       interrupted: words[at + TRACE.interrupted] as number,
-      root: words[at + TRACE.root] as number,
+      root: (words[at + TRACE.root] as number) & 255,
       first: milliseconds(words, at + TRACE.first),
       last: milliseconds(words, at + TRACE.last),
       name: text(),

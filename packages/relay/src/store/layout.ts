@@ -68,7 +68,7 @@ export const TRACE = {
   /** Changes, for further versions may take some back. */
   errors: 6,
   interrupted: 7,
-  /** 0: no root among the spans; 1: a root whose parent lives elsewhere; 2: a root without parent. */
+  /** 0: no root among the spans; 1: a root whose parent lives elsewhere; 2: a root without parent. | warnings << 8, signed as errors. */
   root: 8,
   first: 9,
   last: 11,

@@ -1,7 +1,15 @@
 import { FIELD } from '@offpath/sdk/spool-format'
 import type { ChunkBuilder } from './chunk-builder.ts'
 import { HEAD, HEAD_BITS, KIND, NO_FILE, PART } from './layout.ts'
-import { isPlace, type Part, type StoredField, type StoredSpan, type Value } from './span.ts'
+import {
+  isPlace,
+  type Part,
+  SEVERITY,
+  type StoredField,
+  type StoredSpan,
+  severityOf,
+  type Value,
+} from './span.ts'
 import type { Words } from './words.ts'
 
 /** A key's length has 16 bits. */
@@ -77,8 +85,12 @@ function put(chunks: ChunkBuilder, span: StoredSpan): void {
   const level = span.fields.find(({ field }) => field === FIELD.level)?.value
   chunks.end(start, {
     ...facts,
-    failed: span.statusCode === 2 || (level?.type === 'text' && inlineText(level) === 'ERROR'),
-    before: span.revision === 0 ? null : { failed: false, interrupted: true, usage: false },
+    severity:
+      span.statusCode === 2
+        ? SEVERITY.error
+        : severityOf(level?.type === 'text' ? inlineText(level) : ''),
+    before:
+      span.revision === 0 ? null : { severity: SEVERITY.none, interrupted: true, usage: false },
   })
 }
 

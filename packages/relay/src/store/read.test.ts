@@ -104,7 +104,11 @@ test('a trace is what all its parts say', () => {
     userId: 'user',
   })
   commit(
-    [{ trace: 1, span: 4, parent: 2, at: 9_000_000n, fields: [[FIELD.statusCode, 2]] }],
+    [
+      { trace: 1, span: 4, parent: 2, at: 9_000_000n, fields: [[FIELD.statusCode, 2]] },
+      { trace: 1, span: 5, parent: 2, at: 8_000_000n, fields: [[FIELD.level, 'WARNING']] },
+      { trace: 1, span: 6, parent: 2, at: 8_500_000n, fields: [[FIELD.level, 'WARNINGS']] },
+    ],
     'worker',
   )
   commit([
@@ -128,8 +132,9 @@ test('a trace is what all its parts say', () => {
     sessionId: 's',
     firstStart: Number(TIME / 1_000_000n),
     lastEnd: Number(TIME / 1_000_000n) + 10,
-    spans: 4,
+    spans: 6,
     errors: 2,
+    warnings: 1,
     interrupted: 0,
     tokens: null,
   }
@@ -137,7 +142,7 @@ test('a trace is what all its parts say', () => {
   const listed = harness.read((reader) => reader.traces({ limit: 9 }).traces)
   expect(listed.find(({ id }) => id === idOf(1))).toEqual(row)
   const spans = harness.read((reader) => reader.trace(idOf(1))?.spans.map(({ name }) => name))
-  expect(spans?.toSorted()).toEqual(['root', 'span 2', 'span 3', 'span 4'])
+  expect(spans?.toSorted()).toEqual(['root', 'span 2', 'span 3', 'span 4', 'span 5', 'span 6'])
 })
 
 test('a root may have its parent elsewhere; one without a parent is the better one', () => {

@@ -92,3 +92,12 @@ export interface StoredSpan {
 export function isPlace(part: Part): part is Place {
   return !(part instanceof Uint8Array)
 }
+
+/** Whether a list of traces counts an observation among its warnings or errors. */
+export const SEVERITY = { none: 0, warning: 1, error: 2 } as const
+export type Severity = (typeof SEVERITY)[keyof typeof SEVERITY]
+
+/** What a level says: ERROR, WARNING, or any other. */
+export function severityOf(level: string): Severity {
+  return level === 'ERROR' ? SEVERITY.error : level === 'WARNING' ? SEVERITY.warning : SEVERITY.none
+}

@@ -21,6 +21,8 @@ export interface TraceRow {
   readonly lastEnd: number
   readonly spans: number
   readonly errors: number
+  /** Of level WARNING. */
+  readonly warnings: number
   readonly interrupted: number
   /** Of all observations; null: none says. */
   readonly tokens: Tokens | null
@@ -159,6 +161,7 @@ export class TraceBuilder {
   #last: number
   #spans: number
   #errors: number
+  #warnings: number
   #interrupted: number
   #traceName: string | null
   #user: string | null
@@ -175,6 +178,7 @@ export class TraceBuilder {
     this.#last = section.last
     this.#spans = section.spans
     this.#errors = section.errors
+    this.#warnings = section.warnings
     this.#interrupted = section.interrupted
     this.#traceName = section.traceName
     this.#user = section.user
@@ -193,6 +197,7 @@ export class TraceBuilder {
     this.#last = Math.max(this.#last, section.last)
     this.#spans += section.spans
     this.#errors += section.errors
+    this.#warnings += section.warnings
     this.#interrupted += section.interrupted
     this.#traceName ??= section.traceName
     this.#user ??= section.user
@@ -214,6 +219,7 @@ export class TraceBuilder {
       lastEnd: this.#last,
       spans: this.#spans,
       errors: this.#errors,
+      warnings: this.#warnings,
       interrupted: this.#interrupted,
       tokens: this.#tokens,
     }
