@@ -1,0 +1,1 @@
+"""Langfuse's API on the recorder."""

@@ -1,0 +1,1 @@
+"""What every call appends to: values as JSON, records, losses, vitals."""

@@ -1,0 +1,407 @@
+"""The hot path: each call makes one JSON record and copies it, as a frame, into the open segment.
+
+No thread, no queue that anybody must drain, no lock held while a value is read. One caller at a time writes; who comes
+while another does hands its record to that one and goes on:
+
+    record ─▶ pending ─▶ whoever holds `_writing` writes all that is pending
+
+So nobody ever waits, and code that runs in the middle of a write (a signal handler, a finaliser that ends an
+observation) can record as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring as escape
+from threading import Lock
+from time import monotonic, monotonic_ns, perf_counter_ns
+from typing import Any, TypeAlias
+
+from .._spool.format import (
+    BLOB_HEAD,
+    BLOB_LAST,
+    ENCODING_BYTES,
+    KIND_BLOB,
+    KIND_JSON,
+)
+from .._spool.tiers import Tier
+from .._spool.writer import SpoolWriter
+from .clock import Clock
+from .strings import LARGE_CHARS, RecentStrings, encode_part
+from .values import Encoding, Limits, to_utf8
+from .vitals import SAMPLE, Vitals
+
+_VITALS_EVERY_NS = 1_000_000_000
+_NO_READER_S = 60.0
+_MAX_LOST_ENDS = 10_000
+#: Of one slice of a blob.
+_SLICE_BYTES = 128 * 1024
+_PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
+
+_PREFIXES = {
+    name: f',"{name}":'
+    for name in (
+        "name",
+        "input",
+        "output",
+        "metadata",
+        "level",
+        "status_message",
+        "version",
+        "environment",
+        "model",
+        "model_parameters",
+        "usage_details",
+        "cost_details",
+        "completion_start_time",
+        "prompt",
+        "trace",
+        "attributes",
+        "status",
+        "events",
+        "project",
+        "type",
+    )
+}
+
+
+#: A record on its way: its text; observations that it starts, 0 or 1; span id and end time of one that it ends; its
+#: long strings and bytes, None: it has none.
+Item: TypeAlias = "tuple[str, int, tuple[str, int] | None, Encoding | None]"
+
+
+class Recorder:
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        describe: Callable[[], Mapping[str, Any]],
+        warn: Callable[[str, str], None],
+        limits: Limits | None = None,
+    ) -> None:
+        self._tiers = tiers
+        self._describe = describe
+        self._warn = warn
+        self._limits = limits or Limits()
+        self.clock = Clock()
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            this = weakref.ref(self)
+
+            def after_fork() -> None:
+                recorder = this()
+                if recorder is not None:
+                    recorder._after_fork()
+
+            os.register_at_fork(after_in_child=after_fork)
+
+    def _begin(self) -> None:
+        self._writer = SpoolWriter(self._tiers, self._describe, self._warn)
+        self._writing = Lock()
+        self._pending: deque[Item] = deque()
+        self._recent = RecentStrings()
+        self.vitals = Vitals()
+        self._until_timed = 1
+        self._started = 0
+        self._lost_ends: list[tuple[str, int]] = []
+        self._lost_updates = 0
+        self._losses_recorded = 0
+        self._written_before = 0
+        self._vitals_at = 0
+        self._lease = 0.0
+        self._lease_seen = monotonic()
+        self._warned_no_reader = False
+        self._closed = False
+        #: What has begun before a fork is its parent's: the child's records begin with its own epoch.
+        self.epoch = getattr(self, "epoch", 0) + 1
+
+    def _after_fork(self) -> None:
+        writer = self._writer
+        self._begin()
+        writer.abandon()
+
+    # --- records ---
+
+    def start(
+        self,
+        record: str,
+        span_id: str,
+        trace_id: str,
+        parent_id: str | None,
+        time: int,
+        name: str,
+        type_name: str,
+        flags: str,
+        fields: dict[str, Any],
+        inherited: str,
+    ) -> None:
+        """Records that an observation has begun. `flags` and `inherited` are JSON members, with a comma before each."""
+        timed = self._until_timed <= 1
+        began = perf_counter_ns() if timed else 0
+        parent = f'","parent_span_id":"{parent_id}' if parent_id is not None else ""
+        head = (
+            f'{{"record":"{record}","span_id":"{span_id}","trace_id":"{trace_id}{parent}","start_time":"{time}",'
+            f'"name":{escape(name)},"type":"{type_name}"{flags}{inherited}'
+        )
+        self._record(head, 1, None, fields)
+        if timed:
+            self._timed(began)
+        else:
+            self._until_timed -= 1
+
+    def update(self, span_id: str, fields: dict[str, Any]) -> None:
+        timed = self._until_timed <= 1
+        began = perf_counter_ns() if timed else 0
+        self._record(f'{{"record":"update","span_id":"{span_id}"', 0, None, fields)
+        if timed:
+            self._timed(began)
+        else:
+            self._until_timed -= 1
+
+    def end(self, span_id: str, time: int) -> None:
+        self._put((f'{{"record":"end","span_id":"{span_id}","end_time":"{time}"}}', 0, (span_id, time), None))
+
+    def _timed(self, began: int) -> None:
+        self._until_timed = SAMPLE
+        self.vitals.timed(began)
+
+    def _record(self, head: str, started: int, ended: tuple[str, int] | None, fields: dict[str, Any]) -> None:
+        encoding: Encoding | None = None
+        text = head
+        for name, value in fields.items():
+            if type(value) is str and len(value) < LARGE_CHARS:
+                text += _PREFIXES[name] + escape(value)
+            else:
+                if encoding is None:
+                    encoding = Encoding(self._recent, self._writer.generation, self._limits)
+                text += _PREFIXES[name] + encoding.value(value)
+        self._put((text + "}", started, ended, encoding))
+
+    # --- writing ---
+
+    def _put(self, item: Item) -> None:
+        pending = self._pending
+        if not pending and self._writing.acquire(False):
+            try:
+                self._write(item)
+            finally:
+                self._writing.release()
+        else:
+            pending.append(item)
+        # Who holds the lock writes what is pending, or has seen nothing and is about to let go of it: then we try.
+        while pending and self._writing.acquire(False):
+            try:
+                while pending:
+                    self._write(pending.popleft())
+            finally:
+                self._writing.release()
+        encoding = item[3]
+        if encoding is not None and (encoding.parts or encoding.refs):
+            self._recent.remember(encoding.parts, encoding.refs)
+
+    def _write(self, item: Item) -> None:
+        if monotonic_ns() >= self._vitals_at:
+            self._vitals_at = monotonic_ns() + _VITALS_EVERY_NS
+            self._each_second()
+        text, started, ended, encoding = item
+        writer = self._writer
+        self.vitals.records += 1
+        self._started += started
+        try:
+            data = to_utf8(text)
+            length = len(data)
+            if encoding is not None:
+                written = self._write_encoded(data, encoding)
+            elif length & 3:
+                written = self._append(length, (data, _PAD[length & 3]), 4 + (length + 3 & ~3))
+            else:
+                written = self._append(length, (data,), 4 + length)
+        except Exception as error:
+            # Never the application's concern; what is lost is counted.
+            self._warn(
+                f"a record could not be written: {type(error).__name__}: {error}", "OFFPATH_SPOOL_UNUSABLE"
+            )
+            self._lose(started, ended, "write_failed")
+            return
+        except BaseException:
+            # A signal's handler that raises, in the middle of it.
+            self._lose(started, ended, "write_failed")
+            raise
+        if not written:
+            self._lose(started, ended, writer.last_loss)
+        elif writer.lost != self._losses_recorded or self._lost_ends:
+            self._record_losses()
+
+    def _append(self, first: int, pieces: Sequence[bytes], size: int, kind: int = KIND_JSON) -> bool:
+        """Into the open segment, or the next."""
+        writer = self._writer
+        if writer.append(kind, first, pieces, size, self._started):
+            return True
+        for _ in self._tiers:
+            if not writer.renew(size, self._started):
+                return False
+            if writer.append(kind, first, pieces, size, self._started):
+                return True
+        return False
+
+    def _write_encoded(self, data: bytes, encoding: Encoding) -> bool:
+        writer = self._writer
+        for blob, content, kind in encoding.blobs:
+            if not self._write_blob(blob, content, kind):
+                return False
+        length = len(data)
+        pieces = [data, _PAD[length & 3]]
+        for part in encoding.parts:
+            pieces += encode_part(part)
+        # What it refers to is known in a segment before this one.
+        is_carried = writer.generation != encoding.generation
+        if is_carried:
+            _carry(encoding, pieces)
+        size = 4 + sum(map(len, pieces))
+        if writer.append(KIND_JSON, length, pieces, size, self._started):
+            return True
+        if not is_carried:
+            _carry(encoding, pieces)
+            size = 4 + sum(map(len, pieces))
+        if not self._append(length, pieces, size):
+            return False
+        for part in (*encoding.parts, *encoding.refs):
+            part.generation = writer.generation
+        return True
+
+    def _write_blob(self, blob: int, content: bytes, kind: int) -> bool:
+        length = len(content)
+        offset = 0
+        while True:
+            end = min(length, offset + _SLICE_BYTES)
+            if kind != ENCODING_BYTES and end < length:
+                end = _character_start(content, end, kind)
+            piece = content[offset:end]
+            count = len(piece)
+            head = BLOB_HEAD.pack((BLOB_LAST if end == length else 0) | kind << 8, offset, count)
+            pieces = (head, piece, _PAD[count & 3])
+            if not self._append(blob, pieces, 4 + sum(map(len, pieces)), KIND_BLOB):
+                return False
+            offset = end
+            if offset >= length:
+                return True
+
+    # --- losses ---
+
+    def _lose(self, started: int, ended: tuple[str, int] | None, reason: str) -> None:
+        writer = self._writer
+        if started:
+            writer.count_lost(reason, started)
+        elif ended is None:
+            self._lost_updates += 1
+        elif len(self._lost_ends) < _MAX_LOST_ENDS:
+            self._lost_ends.append(ended)
+        # The strings of this record are known to nobody.
+        writer.generation += 1
+        writer.save_losses()
+
+    def _record_losses(self) -> None:
+        """The spool works again: what was lost is recorded, and the ends that went with it."""
+        writer = self._writer
+        lines = []
+        if self._lost_ends:
+            ends = [{"span_id": span_id, "end_time": str(time)} for span_id, time in self._lost_ends]
+            lines.append(json.dumps({"record": "lost_ends", "ends": ends}))
+        totals = {reason: count for reason, count in writer.losses.items() if count}
+        lines.append(json.dumps({"record": "loss", "totals": totals}))
+        lost = writer.lost
+        if self._append_lines(lines):
+            self._lost_ends = []
+            self._losses_recorded = lost
+
+    def _append_lines(self, lines: Sequence[str]) -> bool:
+        data = "\n".join(lines).encode()
+        length = len(data)
+        return self._append(length, (data, _PAD[length & 3]), 4 + (length + 3 & ~3))
+
+    # --- once a second, while anything is recorded ---
+
+    def _each_second(self) -> None:
+        writer = self._writer
+        self.vitals.loop.watch()
+        written = self._started - writer.lost
+        if not writer.is_named():
+            writer.count_lost("segment_removed", max(0, written - self._written_before))
+            written = self._started - writer.lost
+        self._written_before = written
+        if self._started > 0:
+            self._write_vitals()
+        self._look_for_reader()
+
+    def _write_vitals(self) -> None:
+        writer = self._writer
+        taken = self.vitals.take(self._started, writer.bytes_written, writer.lost, self._lost_updates)
+        self._append_lines([json.dumps({"record": "vitals", **taken})])
+
+    def _look_for_reader(self) -> None:
+        if self._warned_no_reader:
+            return
+        now = monotonic()
+        lease = self._writer.lease_time()
+        if lease != self._lease:
+            self._lease = lease
+            self._lease_seen = now
+        elif now - self._lease_seen > _NO_READER_S:
+            self._warned_no_reader = True
+            self._warn(
+                "no relay has read the spool for 60 s: start one with `offpath up` "
+                "(or set OFFPATH_ENABLED=false to stop recording)",
+                "OFFPATH_NO_RELAY",
+            )
+
+    # --- the end ---
+
+    @property
+    def place(self) -> tuple[str, int, int] | None:
+        return self._writer.place
+
+    @property
+    def writer_id(self) -> str:
+        return self._writer.id
+
+    def stats(self) -> dict[str, Any]:
+        """Observations started, recorded or lost; records; bytes written; what was lost, by reason."""
+        return {
+            "observations": self._started,
+            "records": self.vitals.records,
+            "bytes": self._writer.bytes_written,
+            "lost": dict(self._writer.losses),
+            "lost_updates": self._lost_updates,
+        }
+
+    def close(self) -> None:
+        """Ends the segment. What is recorded afterwards opens another one."""
+        if not self._writing.acquire(False):
+            return
+        try:
+            while self._pending:
+                self._write(self._pending.popleft())
+            if self._started > 0:
+                self._write_vitals()
+            self._writer.close(self._started)
+        finally:
+            self._writing.release()
+
+
+def _carry(encoding: Encoding, pieces: list[bytes]) -> None:
+    """Adds the strings that a record refers to, for a segment that does not know them."""
+    for part in {part.number: part for part in encoding.refs}.values():
+        pieces += encode_part(part)
+
+
+def _character_start(data: bytes, end: int, kind: int) -> int:
+    """The last offset up to `end` at which a character begins."""
+    if kind == 1:
+        while data[end] & 0xC0 == 0x80:
+            end -= 1
+        return end
+    end &= ~1
+    return end - 2 if 0xDC <= data[end + 1] <= 0xDF else end

@@ -1,0 +1,93 @@
+"""Long strings: written once beside a record's text, then referred to by number.
+
+They are known by identity: comparing what they hold would cost what the copy does. What is remembered is kept alive,
+so only the last few megabytes are.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from struct import Struct
+
+from .._spool.format import ENCODING_UTF8, ENCODING_UTF16
+
+_PART_HEAD = Struct("<II")
+
+#: From here a string leaves beside the text; below, escaping it is cheaper than a part.
+LARGE_CHARS = 512
+#: A part's length has 24 bits, and a character up to four bytes: longer ones leave as blobs.
+MAX_PART_CHARS = 2 * 1024 * 1024
+#: Of each of the two generations of strings that are remembered.
+_MAX_CHARS = 2 * 1024 * 1024
+_MAX_STRINGS = 512
+
+
+class Part:
+    """A long string and its number in the segments of this process."""
+
+    __slots__ = ("generation", "number", "text")
+
+    def __init__(self, text: str, number: int, generation: int) -> None:
+        self.text = text
+        self.number = number
+        #: Of the segment that knows it.
+        self.generation = generation
+
+
+class RecentStrings:
+    __slots__ = ("_blobs", "_chars", "_numbers", "_old", "_young")
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._blobs = count(1)
+        self._young: dict[int, Part] = {}
+        self._old: dict[int, Part] = {}
+        self._chars = 0
+
+    def next_blob(self) -> int:
+        return next(self._blobs)
+
+    def part_of(self, text: str, generation: int) -> tuple[Part | None, bool]:
+        """The string's part, and whether it must be written; None: it is too long for one.
+
+        A new one is known to others only after `remember`, which comes when its record is on its way: who refers to
+        it is behind it.
+        """
+        if len(text) > MAX_PART_CHARS:
+            return None, True
+        identity = id(text)
+        known = self._young.get(identity)
+        if known is None:
+            known = self._old.get(identity)
+        if known is not None and known.text is text and known.generation == generation:
+            return known, False
+        return Part(text, next(self._numbers), generation), True
+
+    def remember(self, parts: list[Part], used: list[Part]) -> None:
+        """Notes what a record brought and referred to."""
+        young = self._young
+        for part in parts:
+            young[id(part.text)] = part
+            self._chars += len(part.text)
+        for part in used:
+            if young.get(id(part.text)) is not part:
+                young[id(part.text)] = part
+                self._chars += len(part.text)
+        if self._chars > _MAX_CHARS or len(young) > _MAX_STRINGS:
+            self._old = young
+            self._young = {}
+            self._chars = 0
+
+
+def encode_text(text: str) -> tuple[bytes, int]:
+    """The cheapest exact form: ASCII as it lies in memory, all other text as UTF-16, whose lone surrogates are allowed."""
+    if text.isascii():
+        return text.encode(), ENCODING_UTF8
+    return text.encode("utf-16-le", "surrogatepass"), ENCODING_UTF16
+
+
+def encode_part(part: Part) -> tuple[bytes, bytes, bytes]:
+    """Encoding, length and number; the bytes; zeros up to a multiple of 4."""
+    data, encoding = encode_text(part.text)
+    length = len(data)
+    return _PART_HEAD.pack(encoding | length << 8, part.number), data, b"\0" * (-length & 3)

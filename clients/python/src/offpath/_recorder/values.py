@@ -1,0 +1,417 @@
+"""Any Python value as JSON text, with long strings beside it.
+
+A value is written as Langfuse's SDK would write it; what that drops or can't write is written visibly. Long strings
+leave as raw parts of the frame (escaping costs ten times the copy), and one that was recorded before is referred to.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from json.encoder import encode_basestring as escape
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from .strings import LARGE_CHARS, Part, RecentStrings, encode_text
+
+_MAX_SAFE_INT = 2**53 - 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INFINITY = math.inf
+#: Keys of objects that the format gives a meaning.
+_MARKERS = ("$offpath:string", "$offpath:blob", "$offpath:object")
+_MAX_KEYS = 4096
+_MAX_KEY_CHARS = 256
+
+#: Keys come again and again: `"key":` by key.
+_keys: dict[str, str] = {}
+
+
+class Limits:
+    __slots__ = ("chars", "depth", "nodes")
+
+    def __init__(self, chars: int = 32 * 1024 * 1024, depth: int = 64, nodes: int = 20_000) -> None:
+        """Of one value: characters or bytes of all strings together, levels, items and fields."""
+        self.chars = chars
+        self.depth = depth
+        self.nodes = nodes
+
+
+def to_utf8(text: str) -> bytes:
+    """JSON text as bytes. A lone surrogate, which UTF-8 can't hold, stands there as an escape."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", text).encode()
+
+
+class Encoding:
+    """The values of one record. Reading them runs code of the user's, which may record or raise."""
+
+    __slots__ = (
+        "_ancestors",
+        "_chars",
+        "_limits",
+        "_nodes",
+        "_out",
+        "_recent",
+        "blobs",
+        "generation",
+        "parts",
+        "refs",
+    )
+
+    def __init__(self, recent: RecentStrings, generation: int, limits: Limits) -> None:
+        self.generation = generation
+        #: Strings that this record brings, and those that it refers to.
+        self.parts: list[Part] = []
+        self.refs: list[Part] = []
+        #: Byte strings and texts that leave before the record: (blob id, bytes, encoding).
+        self.blobs: list[tuple[int, bytes, int]] = []
+        self._recent = recent
+        self._limits = limits
+        self._out: list[str] = []
+        self._ancestors: list[int] = []
+        self._nodes = 0
+        self._chars = 0
+
+    def value(self, value: Any) -> str:
+        """JSON text of a value. Never raises."""
+        self._nodes = self._limits.nodes
+        self._chars = self._limits.chars
+        self._out = []
+        self._ancestors = []
+        try:
+            self._any(value, 0)
+        except RecursionError:
+            return f'"<not serializable object of type: {_type_name(value)}>"'
+        except Exception as error:
+            return escape(_unreadable(error))
+        return "".join(self._out)
+
+    def _any(self, value: Any, depth: int) -> None:
+        kind = type(value)
+        if kind is str:
+            self._text(value)
+        elif kind is dict:
+            self._mapping(value, value.items(), depth)
+        elif kind is list or kind is tuple:
+            self._sequence(value, value, depth)
+        elif value is None:
+            self._out.append("null")
+        elif kind is int:
+            self._out.append(int.__repr__(value) if -_MAX_SAFE_INT <= value <= _MAX_SAFE_INT else _big(value))
+        elif kind is bool:
+            self._out.append("true" if value else "false")
+        elif kind is float:
+            self._out.append(float.__repr__(value) if -_INFINITY < value < _INFINITY else _not_finite(value))
+        else:
+            self._unusual(value, depth)
+
+    def _text(self, text: str) -> None:
+        length = len(text)
+        if length > self._chars:
+            text = f"{text[: self._chars]}…[truncated: {self._chars} of {length} characters]"
+            self._chars = 0
+        else:
+            self._chars -= length
+        if length < LARGE_CHARS:
+            self._out.append(escape(text))
+        else:
+            self._out.append(self.large(text))
+
+    def large(self, text: str) -> str:
+        """A reference to a long string, which leaves beside the text."""
+        part, is_new = self._recent.part_of(text, self.generation)
+        if part is None:
+            blob = self._recent.next_blob()
+            data, encoding = encode_text(text)
+            self.blobs.append((blob, data, encoding))
+            return f'{{"$offpath:blob":{blob}}}'
+        (self.parts if is_new else self.refs).append(part)
+        return f'{{"$offpath:string":{part.number}}}'
+
+    def _bytes(self, data: bytes) -> None:
+        if len(data) > self._chars:
+            self._out.append(escape(f"[truncated: {len(data)} bytes]"))
+            return
+        self._chars -= len(data)
+        blob = self._recent.next_blob()
+        self.blobs.append((blob, data, 0))
+        self._out.append(f'{{"$offpath:blob":{blob}}}')
+
+    def _enter(self, value: Any, depth: int) -> bool:
+        """Whether the value's content is to be written: not when it contains itself or lies too deep."""
+        identity = id(value)
+        if identity in self._ancestors:
+            self._out.append('"[Circular]"')
+            return False
+        if depth >= self._limits.depth:
+            self._out.append(f'"[truncated: deeper than {self._limits.depth}]"')
+            return False
+        self._ancestors.append(identity)
+        return True
+
+    def _mapping(self, identity: Any, items: Any, depth: int) -> None:
+        if not self._enter(identity, depth):
+            return
+        out = self._out
+        known = _keys
+        depth += 1
+        marked = False
+        count = 0
+        start = len(out)
+        out.append("{")
+        try:
+            for key, value in items:
+                if self._nodes <= 0:
+                    out.append(',"…":' if count else '"…":')
+                    out.append(f'"[truncated: the first {count} of {_length(identity)} fields]"')
+                    break
+                self._nodes -= 1
+                text = known.get(key) if type(key) is str else None
+                if text is None:
+                    if type(key) is not str:
+                        key = _key(key)
+                    text = _remember(key)
+                    marked = marked or key in _MARKERS
+                elif text[1] == "$":
+                    marked = marked or key in _MARKERS
+                if count:
+                    out.append(",")
+                out.append(text)
+                kind = type(value)
+                if kind is str and len(value) < LARGE_CHARS and len(value) <= self._chars:
+                    self._chars -= len(value)
+                    out.append(escape(value))
+                else:
+                    self._any(value, depth)
+                count += 1
+        except RuntimeError as error:
+            # It was changed while it was read, or its code raised.
+            if isinstance(error, RecursionError):
+                raise
+            out.append(',"…":' if count else '"…":')
+            out.append(escape(_unreadable(error)))
+        self._ancestors.pop()
+        if marked and count == 1:
+            out.insert(start, '{"$offpath:object":')
+            out.append("}")
+        out.append("}")
+
+    def _sequence(self, identity: Any, values: Any, depth: int) -> None:
+        if not self._enter(identity, depth):
+            return
+        out = self._out
+        depth += 1
+        count = 0
+        out.append("[")
+        for value in values:
+            if count:
+                out.append(",")
+            if self._nodes <= 0:
+                out.append(f'"[truncated: the first {count} of {_length(identity)} items]"')
+                break
+            self._nodes -= 1
+            self._any(value, depth)
+            count += 1
+        out.append("]")
+        self._ancestors.pop()
+
+    def _unusual(self, value: Any, depth: int) -> None:
+        """What is no exact JSON type, in the order in which Langfuse's serializer asks."""
+        try:
+            plain = _stand_in(value)
+        except RecursionError:
+            raise
+        except Exception as error:
+            self._out.append(escape(_unreadable(error)))
+            return
+        if type(plain) is bytes:
+            self._bytes(plain)
+        elif isinstance(plain, _Items):
+            self._sequence(value, plain.values, depth)
+        elif isinstance(plain, _Fields):
+            self._mapping(value, plain.items, depth)
+        elif plain is value:
+            self._out.append(escape(f"<{_type_name(value)}>"))
+        elif type(plain) in _SCALARS:
+            self._any(plain, depth)
+        elif self._enter(value, depth):
+            self._any(plain, depth + 1)
+            self._ancestors.pop()
+
+
+class _Items:
+    __slots__ = ("values",)
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+
+class _Fields:
+    __slots__ = ("items",)
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+
+_SCALARS = (str, int, float, bool, type(None))
+
+#: What other modules make of their classes, by class; set by them when they are imported.
+stand_ins: dict[type, Callable[[Any], Any]] = {}
+
+
+def _stand_in(value: Any) -> Any:
+    """What is written in the place of a value that is none of JSON's; itself when nothing is known of it."""
+    for kind, replace in stand_ins.items():
+        if isinstance(value, kind):
+            return replace(value)
+    if isinstance(value, datetime.datetime):
+        return iso_time(value)
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}"
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (UUID, PurePath)):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _text_or_bytes(bytes(value))
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return _Fields(value.items())
+    if isinstance(value, (list, tuple, Set)):
+        return _Items(value)
+    return _object(value)
+
+
+def _object(value: Any) -> Any:
+    """Objects of libraries, known by what they offer: none of them is imported here."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == "numpy":
+        # Scalars and arrays.
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(value, numpy.generic):
+            return value.item()
+        if numpy is not None and isinstance(value, numpy.ndarray):
+            return _array(value)
+    if kind.__name__ in ("SecretStr", "SecretBytes"):
+        return "<secret>"
+    if "Streaming" in kind.__name__:
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _Fields([(field.name, getattr(value, field.name, None)) for field in dataclass_fields(value)])
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and hasattr(kind, "model_fields"):
+        return dump()
+    if hasattr(kind, "__fields__") and callable(getattr(value, "dict", None)):
+        # pydantic 1
+        return value.dict()
+    if hasattr(kind, "lc_secrets") and callable(getattr(value, "to_json", None)):
+        return value.to_json()
+    if isinstance(value, Sequence):
+        return _Items(value)
+    if hasattr(kind, "__attrs_attrs__"):
+        return _Fields([(field.name, getattr(value, field.name, None)) for field in kind.__attrs_attrs__])
+    if isinstance(value, type) or callable(value):
+        return f"<{_type_name(value)}>"
+    slots = getattr(kind, "__slots__", None)
+    if slots is not None:
+        names = (slots,) if isinstance(slots, str) else tuple(slots)
+        return _Fields([(name, getattr(value, name, None)) for name in names if name != "__weakref__"])
+    content = getattr(value, "__dict__", None)
+    if isinstance(content, dict):
+        return _Fields(list(content.items()))
+    return value
+
+
+def _array(value: Any) -> Any:
+    # Of an array with millions of items not all become Python objects before they are cut.
+    if value.size <= 20_000:
+        return value.tolist()
+    flat = value.reshape(-1)[:1000].tolist()
+    return {"shape": list(value.shape), "dtype": str(value.dtype), "first": flat}
+
+
+def _text_or_bytes(data: bytes) -> Any:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _key(key: Any) -> str:
+    """An object's key as JSON has it."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is True or key is False or key is None:
+        return {True: "true", False: "false", None: "null"}[key]
+    if isinstance(key, (int, float)):
+        return repr(key)
+    if isinstance(key, enum.Enum):
+        return _key(key.value)
+    try:
+        return str(key)
+    except Exception as error:
+        return _unreadable(error)
+
+
+def _remember(key: str) -> str:
+    text = f"{escape(key)}:"
+    if len(_keys) < _MAX_KEYS and len(key) <= _MAX_KEY_CHARS:
+        _keys[key] = text
+    return text
+
+
+def _big(value: int) -> str:
+    """Node reads JSON's numbers as doubles: as text it arrives whole."""
+    try:
+        return f'"{value}"'
+    except ValueError:
+        # Python refuses to print more than 4 300 digits.
+        return f'"0x{value:x}"'
+
+
+def _not_finite(value: float) -> str:
+    return '"NaN"' if value != value else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+def _length(value: Any) -> Any:
+    try:
+        return len(value)
+    except Exception:
+        return "?"
+
+
+def _type_name(value: Any) -> str:
+    return type(value).__name__
+
+
+def _unreadable(error: BaseException) -> str:
+    try:
+        return f"<unreadable: {type(error).__name__}: {error}>"
+    except Exception:
+        return f"<unreadable: {type(error).__name__}>"
+
+
+def iso_time(value: datetime.datetime) -> str:
+    """As Langfuse writes it: with its offset, `Z` for UTC; one without is local time."""
+    if value.tzinfo is None:
+        value = value.astimezone()
+    text = value.isoformat()
+    return f"{text[:-6]}Z" if text.endswith("+00:00") and value.tzname() == "UTC" else text

@@ -1,0 +1,119 @@
+"""What tracing costs the process, once a second while anything is recorded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from time import monotonic, perf_counter_ns, time_ns
+from typing import Any
+
+#: How often the ticker looks at an event loop, and after how long without a record it stops.
+_TICK_S = 0.05
+_IDLE_S = 10.0
+#: One call in so many is timed.
+SAMPLE = 64
+#: One that took longer counts as this: another thread or process had the processor.
+_MAX_CALL_NS = 1_000_000
+
+
+class LoopTicker:
+    """Measures an event loop's delay from within it: a timer that comes late says by how much."""
+
+    __slots__ = ("_due", "_last_use", "_loop", "max_s")
+
+    def __init__(self) -> None:
+        self._loop: Any = None
+        self._due = 0.0
+        self._last_use = 0.0
+        self.max_s = 0.0
+
+    def watch(self) -> None:
+        """Called while something is recorded; outside of a loop it does nothing."""
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is None:
+            return
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            return
+        self._last_use = monotonic()
+        if loop is not self._loop or loop.is_closed():
+            self._loop = loop
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._due = self._loop.time() + _TICK_S
+        # In a context of its own: the caller's would be kept alive.
+        self._loop.call_at(self._due, self._tick, context=Context())
+
+    def _tick(self) -> None:
+        late = self._loop.time() - self._due
+        if late > self.max_s:
+            self.max_s = late
+        if monotonic() - self._last_use > _IDLE_S:
+            self._loop = None
+        else:
+            self._schedule()
+
+
+class Vitals:
+    """Sums since the last record of them."""
+
+    __slots__ = (
+        "_bytes",
+        "_observations",
+        "_records",
+        "flush_ns",
+        "loop",
+        "recorder_ns",
+        "records",
+        "threads",
+    )
+
+    def __init__(self) -> None:
+        self.loop = LoopTicker()
+        self.recorder_ns = 0
+        self.flush_ns = 0
+        self.records = 0
+        self._records = 0
+        self._observations = 0
+        self._bytes = 0
+
+    def timed(self, began_ns: int) -> None:
+        """The sampled call that began then stands for all since the last."""
+        self.recorder_ns += min(perf_counter_ns() - began_ns, _MAX_CALL_NS) * SAMPLE
+
+    def take(self, observations: int, written: int, lost: int, lost_updates: int) -> dict[str, Any]:
+        taken = {
+            "time": str(time_ns()),
+            "loop_delay_max_ms": round(self.loop.max_s * 1000, 3),
+            "rss_bytes": _rss(),
+            "recorder_ms": round(self.recorder_ns / 1e6, 3),
+            "flush_ms": round(self.flush_ns / 1e6, 3),
+            "records": self.records - self._records,
+            "observations": observations - self._observations,
+            "bytes": written - self._bytes,
+            "lost": lost,
+            "lost_updates": lost_updates,
+        }
+        self.loop.max_s = 0.0
+        self.recorder_ns = self.flush_ns = 0
+        self._records, self._observations, self._bytes = self.records, observations, written
+        return taken
+
+
+def _read_rss() -> Callable[[], int]:
+    page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+    def read() -> int:
+        try:
+            with open("/proc/self/statm", "rb") as file:
+                return int(file.read().split(b" ")[1]) * page
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    return read
+
+
+_rss = _read_rss()

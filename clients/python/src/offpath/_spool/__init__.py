@@ -1,0 +1,1 @@
+"""Segments of a spool: where they lie, what they begin with, how frames get into them."""

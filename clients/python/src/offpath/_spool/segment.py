@@ -1,0 +1,122 @@
+"""An open segment: where its next bytes go.
+
+In memory a segment is mapped: a frame is a copy, without a system call, and without giving up the GIL (which another
+thread may then keep for 5 ms). The file has its whole length from the start, reserved, for a write into a mapping
+that has no page behind it would be the end of the process; what is behind the last frame is of an earlier use or
+zeros, so its header says that it is recycled. On disk, and where there is no tmpfs, a frame is one `os.write`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .format import FRAME_HEAD, HEADER_LOSSES, WORD
+from .tiers import SegmentFile, close_quietly
+
+_HEAD_BYTES = FRAME_HEAD.size
+
+
+class Segment(Protocol):
+    """Bytes in the order in which they are put. `length`: how many so far; `room`: how many more may come."""
+
+    length: int
+
+    @property
+    def room(self) -> int: ...
+
+    def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
+        """A frame: what FRAME_HEAD packs, the payload behind its first word, the footer.
+
+        Raises OSError; the segment is then to be left.
+        """
+
+    def put_bytes(self, data: bytes) -> None: ...
+
+    def put_losses(self, block: bytes) -> None: ...
+
+    def is_named(self) -> bool:
+        """False when a reader or an operator has deleted the file."""
+
+    def close(self) -> None: ...
+
+
+class MappedSegment:
+    __slots__ = ("_capacity", "_fd", "_map", "length")
+
+    def __init__(self, file: SegmentFile) -> None:
+        self._fd = file.fd
+        self._capacity = file.rotate_at
+        # No page is missing afterwards: a full file system says so here.
+        os.posix_fallocate(file.fd, 0, file.rotate_at)
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+        self._map = mmap.mmap(file.fd, file.rotate_at, flags=flags)
+        self.length = 0
+
+    @property
+    def room(self) -> int:
+        return self._capacity - self.length
+
+    def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
+        memory = self._map
+        at = self.length
+        FRAME_HEAD.pack_into(memory, at, *head)
+        at += _HEAD_BYTES
+        for piece in pieces:
+            end = at + len(piece)
+            memory[at:end] = piece
+            at = end
+        # After the rest: a reader that sees it takes the frame for complete.
+        WORD.pack_into(memory, at, footer)
+        self.length = at + 4
+
+    def put_bytes(self, data: bytes) -> None:
+        end = self.length + len(data)
+        self._map[self.length : end] = data
+        self.length = end
+
+    def put_losses(self, block: bytes) -> None:
+        self._map[HEADER_LOSSES : HEADER_LOSSES + len(block)] = block
+
+    def is_named(self) -> bool:
+        return os.fstat(self._fd).st_nlink > 0
+
+    def close(self) -> None:
+        with contextlib.suppress(BufferError, ValueError):
+            self._map.close()
+        close_quietly(self._fd)
+
+
+class FileSegment:
+    __slots__ = ("_capacity", "_fd", "length")
+
+    def __init__(self, file: SegmentFile) -> None:
+        self._fd = file.fd
+        self._capacity = file.rotate_at
+        self.length = 0
+
+    @property
+    def room(self) -> int:
+        return self._capacity - self.length
+
+    def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
+        self.put_bytes(b"".join((FRAME_HEAD.pack(*head), *pieces, WORD.pack(footer))))
+
+    def put_bytes(self, data: bytes) -> None:
+        written = os.write(self._fd, data)
+        if written != len(data):
+            raise OSError(errno.ENOSPC, "a write was cut short")
+        self.length += written
+
+    def put_losses(self, block: bytes) -> None:
+        os.pwrite(self._fd, block, HEADER_LOSSES)
+
+    def is_named(self) -> bool:
+        return os.fstat(self._fd).st_nlink > 0
+
+    def close(self) -> None:
+        close_quietly(self._fd)

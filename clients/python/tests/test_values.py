@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import math
+import random
+import unittest
+import uuid
+from pathlib import Path
+from typing import Any
+
+from .support import SpoolTest
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Name(str):
+    pass
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: Any
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.a = 1
+        self.b = [self]
+
+
+class Slotted:
+    __slots__ = ("x", "y")
+
+    def __init__(self) -> None:
+        self.x = 1
+
+
+class BadRepr:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    __str__ = __repr__
+
+
+class Values(SpoolTest):
+    def test_the_types_of_json(self) -> None:
+        value = {
+            "a": [1, -2.5, True, False, None, "x", {}],
+            "ế": "Việt",
+            "": [[], ()],
+            "nested": {"k": {"k": 1}},
+        }
+        self.assertEqual(self.recorded(value), {**value, "": [[], []]})
+
+    def test_numbers_that_json_has_not(self) -> None:
+        self.assertEqual(
+            self.recorded([math.nan, math.inf, -math.inf, 2**53, -(2**60), 10**400, 2**53 - 1]),
+            ["NaN", "Infinity", "-Infinity", str(2**53), str(-(2**60)), str(10**400), 2**53 - 1],
+        )
+        self.assertEqual(
+            self.recorded(10**5000),
+            f"0x{10**5000:x}" if hasattr(__import__("sys"), "get_int_max_str_digits") else str(10**5000),
+        )
+
+    def test_the_standard_library(self) -> None:
+        moment = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc)
+        self.assertEqual(
+            self.recorded(
+                [
+                    moment,
+                    datetime.date(2026, 1, 2),
+                    uuid.UUID(int=5),
+                    Path("/a/b"),
+                    Color.RED,
+                    Name("n"),
+                    {1},
+                    frozenset("a"),
+                    range(3),
+                    ValueError("bad"),
+                    b"text",
+                    b"\xff\xfe",
+                    bytearray(b"x"),
+                    Point(1, Point(2, None)),
+                    Slotted(),
+                    int,
+                ]
+            ),
+            [
+                "2026-01-02T03:04:05.000006Z",
+                "2026-01-02",
+                "00000000-0000-0000-0000-000000000005",
+                str(Path("/a/b")),
+                "red",
+                "n",
+                [1],
+                ["a"],
+                [0, 1, 2],
+                "ValueError: bad",
+                "text",
+                b"\xff\xfe",
+                "x",
+                {"x": 1, "y": {"x": 2, "y": None}},
+                {"x": 1, "y": None},
+                "<type>",
+            ],
+        )
+
+    def test_cycles_depth_and_size_are_cut_visibly(self) -> None:
+        loop: list[Any] = [1]
+        loop.append(loop)
+        self.assertEqual(self.recorded(loop), [1, "[Circular]"])
+        self.assertEqual(self.recorded(Plain()), {"a": 1, "b": ["[Circular]"]})
+        deep: Any = "bottom"
+        for _ in range(100):
+            deep = [deep]
+        text = str(self.recorded(deep))
+        self.assertIn("[truncated: deeper than 64]", text)
+        deepest: Any = 0
+        for _ in range(100_000):
+            deepest = {"k": deepest}
+        self.assertIn("truncated", str(self.recorded(deepest)))
+        while isinstance(deepest, dict):
+            deepest = deepest.pop("k")
+        many = self.recorded(list(range(30_000)))
+        assert isinstance(many, list)
+        self.assertEqual(many[:20_000], list(range(20_000)))
+        self.assertEqual(many[20_000:], ["[truncated: the first 20000 of 30000 items]"])
+        fields = self.recorded({str(i): i for i in range(30_000)})
+        assert isinstance(fields, dict)
+        self.assertEqual(fields["…"], "[truncated: the first 20000 of 30000 fields]")
+
+    def test_long_text_is_cut(self) -> None:
+        import os
+
+        from offpath._api.client import reset
+
+        os.environ["OFFPATH_MAX_VALUE_BYTES"] = "1000"
+        reset()
+        self.assertEqual(
+            self.recorded(["x" * 900, "y" * 900, b"\xff" * 900]),
+            ["x" * 900, f"{'y' * 100}…[truncated: 100 of 900 characters]", "[truncated: 900 bytes]"],
+        )
+
+    def test_what_fails_when_it_is_read(self) -> None:
+        class Bad:
+            @property
+            def __dict__(self) -> Any:  # type: ignore[override]
+                raise RuntimeError("no")
+
+        class Growing(dict):  # type: ignore[type-arg]
+            def items(self) -> Any:
+                yield "a", 1
+                raise RuntimeError("changed while read")
+
+        self.assertIn("RuntimeError", str(self.recorded([Bad()])))
+        self.assertIn("changed while read", str(self.recorded(Growing(a=1))))
+        self.assertEqual(self.recorded([BadRepr()]), [{}])
+
+    def test_keys(self) -> None:
+        self.assertEqual(
+            self.recorded({1: "a", 2.5: "b", None: "d", Color.RED: "e", (1, 2): "f"}),
+            {"1": "a", "2.5": "b", "null": "d", "red": "e", "(1, 2)": "f"},
+        )
+        self.assertEqual(self.recorded({True: 1, False: 0}), {"true": 1, "false": 0})
+
+    def test_text_of_every_kind(self) -> None:
+        texts = [
+            "\ud800",
+            "a\udfffb",
+            '\x00\x1f"\\/\u2028',
+            "😀" * 10,
+            "é" * 600,
+            "Việt" * 300,
+            "\udc00" * 700,
+            "😀" * 700,
+        ]
+        self.assertEqual(self.recorded(texts), texts)
+        self.assertEqual(
+            self.recorded({text: text for text in texts[:5]}), {text: text for text in texts[:5]}
+        )
+
+    def test_objects_that_look_like_markers(self) -> None:
+        for value in (
+            {"$offpath:string": 1},
+            {"$offpath:blob": {"$offpath:object": 2}},
+            [{"$offpath:object": {"a": 1}}],
+            {"$offpath:string": 1, "b": 2},
+        ):
+            self.assertEqual(self.recorded(value), value)
+
+    def test_very_long_text_and_bytes_leave_as_blobs(self) -> None:
+        text = "Một câu dài 😀 " * 400_000
+        data = random.Random(1).randbytes(3_000_000)
+        self.assertEqual(self.recorded({"text": text, "data": data}), {"text": text, "data": data})
+
+    def test_a_long_string_is_written_once(self) -> None:
+        client = self.client()
+        context = "c" * 50_000
+        history: list[Any] = [{"role": "system", "content": context}]
+        for step in range(20):
+            history.append({"role": "user", "content": f"{step}" * 2_000})
+            client.start_observation(name=f"step {step}", input=history).end()
+        spool = self.spool()
+        once = sum(len(message["content"]) for message in history)
+        self.assertLess(spool.part_bytes, once * 1.1)
+        self.assertEqual(spool.named("step 19")["input"], history)
+
+    def test_strings_of_an_earlier_segment_are_carried(self) -> None:
+        client = self.client()
+        shared = "s" * 10_000
+        for i in range(400):
+            client.start_observation(name=str(i), input=[shared, f"{i} " * 2_000]).end()
+        spool = self.spool()
+        self.assertGreater(len(spool.headers), 1)
+        self.assertEqual(spool.named("399")["input"], [shared, "399 " * 2_000])
+        self.assertEqual(
+            [header["segment"] for header in spool.headers], list(range(1, len(spool.headers) + 1))
+        )
+
+    def test_random_values_come_back_as_they_were(self) -> None:
+        source = random.Random(7)
+
+        def make(depth: int) -> Any:
+            kind = source.randrange(7 if depth < 4 else 5)
+            if kind == 0:
+                return source.choice([None, True, False])
+            if kind == 1:
+                return source.randint(-(2**53) + 1, 2**53 - 1)
+            if kind == 2:
+                return source.uniform(-1e9, 1e9)
+            if kind == 3:
+                return "".join(source.choice('aé Việt😀"\\\n\ud800') for _ in range(source.randrange(20)))
+            if kind == 4:
+                return source.choice("aé😀") * source.randrange(500, 3000)
+            if kind == 5:
+                return [make(depth + 1) for _ in range(source.randrange(5))]
+            return {f"k{source.randrange(50)}": make(depth + 1) for _ in range(source.randrange(5))}
+
+        client = self.client()
+        values = [make(0) for _ in range(400)]
+        for i, value in enumerate(values):
+            client.start_observation(name=str(i), input={"v": value}).end()
+        found = {each["name"]: each["input"] for each in self.spool().observations().values()}
+        for i, value in enumerate(values):
+            self.assertEqual(found[str(i)], {"v": value})
+
+
+if __name__ == "__main__":
+    unittest.main()
