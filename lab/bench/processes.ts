@@ -137,7 +137,7 @@ export async function startServer(): Promise<Server> {
   }
 }
 
-export interface Usage {
+interface Usage {
   /** CPU of the process, all threads, in µs. */
   readonly cpu: number
   readonly rssBytes: number
@@ -150,7 +150,10 @@ export interface Relay {
   stop(): Promise<void>
 }
 
-/** Starts a relay on the place; with `target` it delivers there as to Langfuse, uncompressed as Langfuse's SDK does. */
+/**
+ * Starts the relay on the place, as it is published: built. With `target` it delivers there as to Langfuse, uncompressed as
+ * Langfuse's SDK does.
+ */
 export async function startRelay(place: Place, target: string | undefined): Promise<Relay> {
   const keys = {
     LANGFUSE_BASE_URL: target,
@@ -161,8 +164,7 @@ export async function startRelay(place: Place, target: string | undefined): Prom
     spawn(
       process.execPath,
       [
-        ...process.execArgv,
-        ...['--import', join(import.meta.dirname, 'relay-probe.child.ts')],
+        ...['--import', join(import.meta.dirname, 'relay-probe.js')],
         join(root, 'packages/relay/bin/offpath.js'),
         ...['up', '--json', '--log-level', 'error'],
       ],
