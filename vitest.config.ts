@@ -19,6 +19,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     // Machines of a CI are shared: a test that waits for a process may be late once, a defect fails every time.
     retry: process.env.CI ? 2 : 0,
+    // All cores: many tests wait for files and processes. By itself vitest leaves one free, which of two is half.
+    maxWorkers: '100%',
     projects: [
       {
         extends: true,
@@ -26,7 +28,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'sdk',
           include: ['packages/sdk/**/*.test.ts'],
           exclude: [...never, killLoops],
-          testTimeout: 10_000,
+          testTimeout: 20_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -36,7 +38,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'relay',
           include: ['packages/relay/**/*.test.ts'],
           exclude: [...never, killLoops],
-          testTimeout: 10_000,
+          testTimeout: 20_000,
           sequence: { groupOrder: 1 },
         },
       },
