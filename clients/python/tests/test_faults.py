@@ -52,9 +52,11 @@ class Spools(SpoolTest):
         span = client.start_observation(name="begun")
         recorder = session._recorder
         assert recorder is not None
+        writer = recorder._writer
         with (
-            mock.patch.object(recorder._writer, "append", return_value=False),
-            mock.patch.object(recorder._writer, "renew", return_value=False),
+            mock.patch.object(writer, "append_text", return_value=False),
+            mock.patch.object(writer, "append", return_value=False),
+            mock.patch.object(writer, "renew", return_value=False),
         ):
             span.end()
         client.start_observation(name="next").end()
@@ -120,7 +122,7 @@ class Spools(SpoolTest):
         assert recorder is not None
         for name in os.listdir(self.memory):
             os.unlink(os.path.join(self.memory, name))
-        recorder._vitals_at = 0
+        recorder._due_at = 0
         client.start_observation(name="after").end()
         self.assertEqual(client.stats()["lost"]["segment_removed"], 1)
         self.assertEqual(set(each["name"] for each in self.spool().observations().values()), {"after"})
@@ -166,7 +168,7 @@ class Spools(SpoolTest):
         assert recorder is not None
         recorder._lease_seen -= 61
         for _ in range(2):
-            recorder._vitals_at = 0
+            recorder._due_at = 0
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 client.start_observation(name="more").end()
@@ -178,7 +180,7 @@ class Spools(SpoolTest):
         client.start_observation(name="first").end()
         recorder = session._recorder
         assert recorder is not None
-        recorder._vitals_at = 0
+        recorder._due_at = 0
         client.start_observation(name="second").end()
         client.shutdown()
         vitals = self.spool().of("vitals")
@@ -191,7 +193,7 @@ class Spools(SpoolTest):
         client = self.client()
         recorder = session._recorder
         assert recorder is not None
-        append = recorder._writer.append
+        append = recorder._writer.append_text
         nested: list[bool] = []
 
         def reenter(*arguments: Any) -> bool:
@@ -200,7 +202,7 @@ class Spools(SpoolTest):
                 client.start_observation(name="nested").end()
             return append(*arguments)
 
-        with mock.patch.object(recorder._writer, "append", reenter):
+        with mock.patch.object(recorder._writer, "append_text", reenter):
             client.start_observation(name="outer").end()
         self.assertEqual({each["name"] for each in self.spool().observations().values()}, {"outer", "nested"})
 
@@ -216,7 +218,7 @@ class Spools(SpoolTest):
             await asyncio.sleep(0.06)
             recorder = session._recorder
             assert recorder is not None
-            recorder._vitals_at = 0
+            recorder._due_at = 0
             client.start_observation(name="b").end()
 
         asyncio.run(main())

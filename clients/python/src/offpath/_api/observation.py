@@ -6,7 +6,7 @@ import datetime
 import traceback as tracebacks
 from collections.abc import Mapping
 from contextvars import Token
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .._config import logger
@@ -117,7 +117,7 @@ class LangfuseObservationWrapper:
         recorder = self._recorder
         if recorder is not None and not self._ended and recorder.epoch == self._epoch:
             self._ended = True
-            recorder.end(self.id, recorder.clock.now() + self._offset if end_time is None else int(end_time))
+            recorder.end(self.id, monotonic_ns() + self._offset if end_time is None else int(end_time))
         return self
 
     def start_observation(
@@ -417,7 +417,9 @@ def begin(
         observation.trace_id = parent.trace_id if parent is not None else ZERO_TRACE_ID
         return observation
     clock = recorder.clock
-    now = clock.now()
+    now = monotonic_ns()
+    if now > clock.check_at:
+        clock.check(now)
     observation._offset = clock.offset
     observation._epoch = recorder.epoch
     span_id = observation.id = new_span_id()

@@ -12,18 +12,16 @@ _TOLERANCE_NS = 2_000_000
 class Clock:
     """`offset`: nanoseconds since 1970 when the monotonic clock stood at 0. An observation keeps the one it began with."""
 
-    __slots__ = ("_check_at", "offset")
+    __slots__ = ("check_at", "offset")
 
     def __init__(self) -> None:
         self.offset = time_ns() - monotonic_ns()
-        self._check_at = 0
+        #: From when on it is to be looked at again.
+        self.check_at = 0
 
-    def now(self) -> int:
-        """The monotonic clock; looks once a second whether the wall clock was set, or the machine slept."""
-        now = monotonic_ns()
-        if now > self._check_at:
-            self._check_at = now + _CHECK_EVERY_NS
-            offset = time_ns() - now
-            if abs(offset - self.offset) > _TOLERANCE_NS:
-                self.offset = offset
-        return now
+    def check(self, now: int) -> None:
+        """Looks whether the wall clock was set, or the machine slept. `now`: the monotonic clock's, past `check_at`."""
+        self.check_at = now + _CHECK_EVERY_NS
+        offset = time_ns() - now
+        if abs(offset - self.offset) > _TOLERANCE_NS:
+            self.offset = offset

@@ -41,6 +41,7 @@ _MAX_LOST_ENDS = 10_000
 #: Of one slice of a blob.
 _SLICE_BYTES = 128 * 1024
 _PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
+_SPACES = (b"", b"   ", b"  ", b" ")
 
 _PREFIXES = {
     name: f',"{name}":'
@@ -106,11 +107,14 @@ class Recorder:
         self.vitals = Vitals()
         self._until_timed = 1
         self._started = 0
+        self._records = 0
         self._lost_ends: list[tuple[str, int]] = []
         self._lost_updates = 0
         self._losses_recorded = 0
+        self._is_loss_untold = False
         self._written_before = 0
-        self._vitals_at = 0
+        #: When vitals are due, by the monotonic clock.
+        self._due_at = 0
         self._lease = 0.0
         self._lease_seen = monotonic()
         self._warned_no_reader = False
@@ -139,57 +143,87 @@ class Recorder:
         inherited: str,
     ) -> None:
         """Records that an observation has begun. `flags` and `inherited` are JSON members, with a comma before each."""
-        timed = self._until_timed <= 1
-        began = perf_counter_ns() if timed else 0
-        parent = f'","parent_span_id":"{parent_id}' if parent_id is not None else ""
-        head = (
+        self._until_timed -= 1
+        began = perf_counter_ns() if self._until_timed < 0 else 0
+        parent = "" if parent_id is None else f'","parent_span_id":"{parent_id}'
+        self._record(
             f'{{"record":"{record}","span_id":"{span_id}","trace_id":"{trace_id}{parent}","start_time":"{time}",'
-            f'"name":{escape(name)},"type":"{type_name}"{flags}{inherited}'
+            f'"name":{escape(name)},"type":"{type_name}"{flags}{inherited}',
+            1,
+            fields,
         )
-        self._record(head, 1, None, fields)
-        if timed:
+        if began:
             self._timed(began)
-        else:
-            self._until_timed -= 1
 
     def update(self, span_id: str, fields: dict[str, Any]) -> None:
-        timed = self._until_timed <= 1
-        began = perf_counter_ns() if timed else 0
-        self._record(f'{{"record":"update","span_id":"{span_id}"', 0, None, fields)
-        if timed:
+        self._until_timed -= 1
+        began = perf_counter_ns() if self._until_timed < 0 else 0
+        self._record(f'{{"record":"update","span_id":"{span_id}"', 0, fields)
+        if began:
             self._timed(began)
-        else:
-            self._until_timed -= 1
 
     def end(self, span_id: str, time: int) -> None:
-        self._put((f'{{"record":"end","span_id":"{span_id}","end_time":"{time}"}}', 0, (span_id, time), None))
+        self._put_text(f'{{"record":"end","span_id":"{span_id}","end_time":"{time}"}}', 0, (span_id, time))
 
     def _timed(self, began: int) -> None:
         self._until_timed = SAMPLE
         self.vitals.timed(began)
 
-    def _record(self, head: str, started: int, ended: tuple[str, int] | None, fields: dict[str, Any]) -> None:
+    def _record(self, text: str, started: int, fields: dict[str, Any]) -> None:
         encoding: Encoding | None = None
-        text = head
         for name, value in fields.items():
             if type(value) is str and len(value) < LARGE_CHARS:
-                text += _PREFIXES[name] + escape(value)
+                text = f"{text}{_PREFIXES[name]}{escape(value)}"
             else:
                 if encoding is None:
                     encoding = Encoding(self._recent, self._writer.generation, self._limits)
-                text += _PREFIXES[name] + encoding.value(value)
-        self._put((text + "}", started, ended, encoding))
+                text = f"{text}{_PREFIXES[name]}{encoding.value(value)}"
+        if encoding is None:
+            self._put_text(text + "}", started, None)
+            return
+        self._put((text + "}", started, None, encoding))
+        if encoding.parts or encoding.refs:
+            self._recent.remember(encoding.parts, encoding.refs)
 
     # --- writing ---
 
-    def _put(self, item: Item) -> None:
+    def _put_text(self, text: str, started: int, ended: tuple[str, int] | None) -> None:
+        """`_put` for a record without long strings, when nothing else is to be done: the hot path, in one piece."""
+        writing = self._writing
+        if (
+            self._pending
+            or self._is_loss_untold
+            or monotonic_ns() >= self._due_at
+            or not writing.acquire(False)
+        ):
+            self._put((text, started, ended, None))
+            return
+        written = False
+        try:
+            data = text.encode()
+            if len(data) & 3:
+                # JSON allows spaces behind it; the format wants multiples of four.
+                data += _SPACES[len(data) & 3]
+            if self._writer.append_text(data, self._started + started):
+                written = True
+                self._started += started
+                self._records += 1
+        except Exception:
+            # A lone surrogate, or what `_write` will tell.
+            pass
+        except BaseException:
+            # A signal's handler that raises, in the middle of it.
+            if not written:
+                self._lose(started, ended, "write_failed")
+            raise
+        finally:
+            writing.release()
+        if not written or self._pending:
+            self._put((text, started, ended, None) if not written else None)
+
+    def _put(self, item: Item | None) -> None:
         pending = self._pending
-        if not pending and self._writing.acquire(False):
-            try:
-                self._write(item)
-            finally:
-                self._writing.release()
-        else:
+        if item is not None:
             pending.append(item)
         # Who holds the lock writes what is pending, or has seen nothing and is about to let go of it: then we try.
         while pending and self._writing.acquire(False):
@@ -198,27 +232,27 @@ class Recorder:
                     self._write(pending.popleft())
             finally:
                 self._writing.release()
-        encoding = item[3]
-        if encoding is not None and (encoding.parts or encoding.refs):
-            self._recent.remember(encoding.parts, encoding.refs)
 
     def _write(self, item: Item) -> None:
-        if monotonic_ns() >= self._vitals_at:
-            self._vitals_at = monotonic_ns() + _VITALS_EVERY_NS
+        if monotonic_ns() >= self._due_at:
+            self._due_at = monotonic_ns() + _VITALS_EVERY_NS
             self._each_second()
         text, started, ended, encoding = item
         writer = self._writer
-        self.vitals.records += 1
+        self._records += 1
         self._started += started
         try:
-            data = to_utf8(text)
-            length = len(data)
+            try:
+                data = text.encode()
+            except UnicodeEncodeError:
+                data = to_utf8(text)
+            data += _SPACES[len(data) & 3]
             if encoding is not None:
                 written = self._write_encoded(data, encoding)
-            elif length & 3:
-                written = self._append(length, (data, _PAD[length & 3]), 4 + (length + 3 & ~3))
             else:
-                written = self._append(length, (data,), 4 + length)
+                written = writer.append_text(data, self._started) or self._append(
+                    len(data), (data,), 4 + len(data)
+                )
         except Exception as error:
             # Never the application's concern; what is lost is counted.
             self._warn(
@@ -232,7 +266,7 @@ class Recorder:
             raise
         if not written:
             self._lose(started, ended, writer.last_loss)
-        elif writer.lost != self._losses_recorded or self._lost_ends:
+        elif self._lost_ends or writer.lost != self._losses_recorded:
             self._record_losses()
 
     def _append(self, first: int, pieces: Sequence[bytes], size: int, kind: int = KIND_JSON) -> bool:
@@ -253,7 +287,7 @@ class Recorder:
             if not self._write_blob(blob, content, kind):
                 return False
         length = len(data)
-        pieces = [data, _PAD[length & 3]]
+        pieces = [data]
         for part in encoding.parts:
             pieces += encode_part(part)
         # What it refers to is known in a segment before this one.
@@ -299,8 +333,9 @@ class Recorder:
             self._lost_updates += 1
         elif len(self._lost_ends) < _MAX_LOST_ENDS:
             self._lost_ends.append(ended)
-        # The strings of this record are known to nobody.
+        # The strings of this record are known to nobody; and the next record tells of the loss.
         writer.generation += 1
+        self._is_loss_untold = True
         writer.save_losses()
 
     def _record_losses(self) -> None:
@@ -316,6 +351,7 @@ class Recorder:
         if self._append_lines(lines):
             self._lost_ends = []
             self._losses_recorded = lost
+            self._is_loss_untold = False
 
     def _append_lines(self, lines: Sequence[str]) -> bool:
         data = "\n".join(lines).encode()
@@ -338,7 +374,9 @@ class Recorder:
 
     def _write_vitals(self) -> None:
         writer = self._writer
-        taken = self.vitals.take(self._started, writer.bytes_written, writer.lost, self._lost_updates)
+        taken = self.vitals.take(
+            self._records, self._started, writer.bytes_written, writer.lost, self._lost_updates
+        )
         self._append_lines([json.dumps({"record": "vitals", **taken})])
 
     def _look_for_reader(self) -> None:
@@ -371,7 +409,7 @@ class Recorder:
         """Observations started, recorded or lost; records; bytes written; what was lost, by reason."""
         return {
             "observations": self._started,
-            "records": self.vitals.records,
+            "records": self._records,
             "bytes": self._writer.bytes_written,
             "lost": dict(self._writer.losses),
             "lost_updates": self._lost_updates,

@@ -67,15 +67,12 @@ class Vitals:
         "flush_ns",
         "loop",
         "recorder_ns",
-        "records",
-        "threads",
     )
 
     def __init__(self) -> None:
         self.loop = LoopTicker()
         self.recorder_ns = 0
         self.flush_ns = 0
-        self.records = 0
         self._records = 0
         self._observations = 0
         self._bytes = 0
@@ -84,14 +81,16 @@ class Vitals:
         """The sampled call that began then stands for all since the last."""
         self.recorder_ns += min(perf_counter_ns() - began_ns, _MAX_CALL_NS) * SAMPLE
 
-    def take(self, observations: int, written: int, lost: int, lost_updates: int) -> dict[str, Any]:
+    def take(
+        self, records: int, observations: int, written: int, lost: int, lost_updates: int
+    ) -> dict[str, Any]:
         taken = {
             "time": str(time_ns()),
             "loop_delay_max_ms": round(self.loop.max_s * 1000, 3),
             "rss_bytes": _rss(),
             "recorder_ms": round(self.recorder_ns / 1e6, 3),
             "flush_ms": round(self.flush_ns / 1e6, 3),
-            "records": self.records - self._records,
+            "records": records - self._records,
             "observations": observations - self._observations,
             "bytes": written - self._bytes,
             "lost": lost,
@@ -99,7 +98,7 @@ class Vitals:
         }
         self.loop.max_s = 0.0
         self.recorder_ns = self.flush_ns = 0
-        self._records, self._observations, self._bytes = self.records, observations, written
+        self._records, self._observations, self._bytes = records, observations, written
         return taken
 
 

@@ -22,12 +22,10 @@ _HEAD_BYTES = FRAME_HEAD.size
 
 
 class Segment(Protocol):
-    """Bytes in the order in which they are put. `length`: how many so far; `room`: how many more may come."""
+    """Bytes in the order in which they are put. `length`: how many so far; `capacity`: how many it may become."""
 
     length: int
-
-    @property
-    def room(self) -> int: ...
+    capacity: int
 
     def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
         """A frame: what FRAME_HEAD packs, the payload behind its first word, the footer.
@@ -46,23 +44,19 @@ class Segment(Protocol):
 
 
 class MappedSegment:
-    __slots__ = ("_capacity", "_fd", "_map", "length")
+    __slots__ = ("_fd", "capacity", "length", "memory")
 
     def __init__(self, file: SegmentFile) -> None:
         self._fd = file.fd
-        self._capacity = file.rotate_at
+        self.capacity = file.rotate_at
         # No page is missing afterwards: a full file system says so here.
         os.posix_fallocate(file.fd, 0, file.rotate_at)
         flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-        self._map = mmap.mmap(file.fd, file.rotate_at, flags=flags)
+        self.memory = mmap.mmap(file.fd, file.rotate_at, flags=flags)
         self.length = 0
 
-    @property
-    def room(self) -> int:
-        return self._capacity - self.length
-
     def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
-        memory = self._map
+        memory = self.memory
         at = self.length
         FRAME_HEAD.pack_into(memory, at, *head)
         at += _HEAD_BYTES
@@ -76,32 +70,28 @@ class MappedSegment:
 
     def put_bytes(self, data: bytes) -> None:
         end = self.length + len(data)
-        self._map[self.length : end] = data
+        self.memory[self.length : end] = data
         self.length = end
 
     def put_losses(self, block: bytes) -> None:
-        self._map[HEADER_LOSSES : HEADER_LOSSES + len(block)] = block
+        self.memory[HEADER_LOSSES : HEADER_LOSSES + len(block)] = block
 
     def is_named(self) -> bool:
         return os.fstat(self._fd).st_nlink > 0
 
     def close(self) -> None:
         with contextlib.suppress(BufferError, ValueError):
-            self._map.close()
+            self.memory.close()
         close_quietly(self._fd)
 
 
 class FileSegment:
-    __slots__ = ("_capacity", "_fd", "length")
+    __slots__ = ("_fd", "capacity", "length")
 
     def __init__(self, file: SegmentFile) -> None:
         self._fd = file.fd
-        self._capacity = file.rotate_at
+        self.capacity = file.rotate_at
         self.length = 0
-
-    @property
-    def room(self) -> int:
-        return self._capacity - self.length
 
     def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
         self.put_bytes(b"".join((FRAME_HEAD.pack(*head), *pieces, WORD.pack(footer))))

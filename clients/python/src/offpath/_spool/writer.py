@@ -25,6 +25,7 @@ from .format import (
     FRAME_HEAD_CRC_BYTES,
     FRAME_MAGIC,
     KIND_END,
+    KIND_JSON,
     LOSS_REASONS,
     LOSSES,
     MAX_PAYLOAD_BYTES,
@@ -39,6 +40,10 @@ _SLOW_WRITE_S = 0.020
 _BREAKER_S = 1.0
 #: After no tier could be opened, how long frames are lost before the next try.
 _REOPEN_S = 0.1
+_pack_head = FRAME_HEAD.pack_into
+_pack_word = WORD.pack_into
+#: Where the text begins in a frame.
+_TEXT_AT = FRAME_HEAD.size
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Room that a header needs at the most, and an end frame.
 _RESERVED_BYTES = 65_536 + FRAME_BYTES
@@ -97,13 +102,46 @@ class SpoolWriter:
         self.losses[reason] += observations
         self.lost += observations
 
+    def append_text(self, data: bytes, started: int) -> bool:
+        """`append` for JSON text alone, of a multiple of four bytes: the hot path, in one piece."""
+        segment = self._segment
+        length = len(data)
+        if type(segment) is not MappedSegment:
+            return self.append(KIND_JSON, length, (data,), 4 + length, started)
+        at = segment.length
+        end = at + _TEXT_AT + length
+        if end + 2 * FRAME_BYTES > segment.capacity:
+            return False
+        memory = segment.memory
+        size = 4 + length
+        _pack_head(
+            memory,
+            at,
+            FRAME_MAGIC,
+            self._nonce,
+            size,
+            self._sequence,
+            KIND_JSON,
+            started,
+            self.lost,
+            0,
+            length,
+        )
+        memory[at + _TEXT_AT : end] = data
+        # After the rest: a reader that sees it takes the frame for complete.
+        _pack_word(memory, end, size ^ self._nonce_word)
+        segment.length = end + 4
+        self._sequence += 1
+        self.bytes_written += size + FRAME_BYTES
+        return True
+
     def append(self, kind: int, first: int, pieces: Sequence[bytes], size: int, started: int) -> bool:
         """Writes a frame into the open segment. Its payload of `size` bytes is a first word and the pieces.
 
         False when it must go into another segment (see `renew`): there is none, no room is left, or the write failed.
         """
         segment = self._segment
-        if segment is None or segment.room < size + 2 * FRAME_BYTES:
+        if segment is None or segment.capacity - segment.length < size + 2 * FRAME_BYTES:
             return False
         flags = self._flags
         head = (FRAME_MAGIC, self._nonce, size, self._sequence, kind | flags, started, self.lost, 0, first)
