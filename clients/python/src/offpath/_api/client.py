@@ -307,6 +307,43 @@ class Langfuse:
         context = active.get()
         return begin(self, as_type, name, context.observation if context is not None else None, fields)
 
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> CurrentObservation[LangfuseSpan]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEmbedding]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> CurrentObservation[LangfuseAgent]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> CurrentObservation[LangfuseTool]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> CurrentObservation[LangfuseChain]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> CurrentObservation[LangfuseRetriever]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEvaluator]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGuardrail]: ...
+
     def start_as_current_observation(
         self,
         *,
@@ -315,7 +352,7 @@ class Langfuse:
         as_type: ObservationTypeLiteralNoEvent = "span",
         end_on_exit: bool | None = None,
         **attributes: Any,
-    ) -> CurrentObservation:
+    ) -> CurrentObservation[Any]:
         """A context manager, or a decorator, in which a new observation is active; it ends with it."""
         parent = self._parent_of(trace_context) if trace_context else None
         return CurrentObservation(self, as_type, name, parent, end_on_exit is not False, attributes)
@@ -328,11 +365,13 @@ class Langfuse:
         """Langfuse 3's `start_observation(as_type="generation")`."""
         return self.start_observation(name=name, as_type="generation", **attributes)
 
-    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
         """Langfuse 3's `start_as_current_observation(as_type="span")`."""
         return self.start_as_current_observation(name=name, as_type="span", **attributes)
 
-    def start_as_current_generation(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_generation(
+        self, *, name: str, **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]:
         """Langfuse 3's `start_as_current_observation(as_type="generation")`."""
         return self.start_as_current_observation(name=name, as_type="generation", **attributes)
 

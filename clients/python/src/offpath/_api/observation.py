@@ -7,7 +7,7 @@ import traceback as tracebacks
 from collections.abc import Mapping
 from contextvars import Token
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from .._config import logger
 from .._recorder.values import iso_time
@@ -39,6 +39,7 @@ SpanLevel: TypeAlias = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
 ScoreDataType: TypeAlias = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
 
 _O = TypeVar("_O", bound="LangfuseObservationWrapper")
+_C = TypeVar("_C", bound="LangfuseObservationWrapper", covariant=True)
 _APP_ROOT = ',"app_root":true'
 _FAILED_MASK = "<fully masked due to failed mask function>"
 
@@ -120,7 +121,48 @@ class LangfuseObservationWrapper:
             recorder.end(self.id, monotonic_ns() + self._offset if end_time is None else int(end_time))
         return self
 
+    @overload
     def start_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> LangfuseSpan: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> LangfuseGeneration: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> LangfuseEmbedding: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> LangfuseAgent: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> LangfuseTool: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> LangfuseChain: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> LangfuseRetriever: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> LangfuseEvaluator: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> LangfuseGuardrail: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["event"], **attributes: Any
+    ) -> LangfuseEvent: ...
+
+    def start_observation(  # type: ignore[misc]
         self,
         *,
         name: str,
@@ -146,6 +188,43 @@ class LangfuseObservationWrapper:
             )
         return begin(self._client, as_type, name, self, fields)
 
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> CurrentObservation[LangfuseSpan]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEmbedding]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> CurrentObservation[LangfuseAgent]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> CurrentObservation[LangfuseTool]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> CurrentObservation[LangfuseChain]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> CurrentObservation[LangfuseRetriever]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEvaluator]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGuardrail]: ...
+
     def start_as_current_observation(
         self,
         *,
@@ -153,24 +232,24 @@ class LangfuseObservationWrapper:
         as_type: ObservationTypeLiteralNoEvent = "span",
         end_on_exit: bool | None = None,
         **attributes: Any,
-    ) -> CurrentObservation:
+    ) -> CurrentObservation[Any]:
         """A context manager, or a decorator, in which a child is active; it ends with it."""
         return CurrentObservation(self._client, as_type, name, self, end_on_exit is not False, attributes)
 
     # --- starters of Langfuse 3 ---
 
     def start_span(self, name: str, **attributes: Any) -> LangfuseSpan:
-        span: LangfuseSpan = self.start_observation(name=name, as_type="span", **attributes)
-        return span
+        return self.start_observation(name=name, as_type="span", **attributes)
 
     def start_generation(self, *, name: str, **attributes: Any) -> LangfuseGeneration:
-        generation: LangfuseGeneration = self.start_observation(name=name, as_type="generation", **attributes)
-        return generation
+        return self.start_observation(name=name, as_type="generation", **attributes)
 
-    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
         return self.start_as_current_observation(name=name, as_type="span", **attributes)
 
-    def start_as_current_generation(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_generation(
+        self, *, name: str, **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]:
         return self.start_as_current_observation(name=name, as_type="generation", **attributes)
 
     def create_event(
@@ -538,7 +617,7 @@ def _message(error: BaseException) -> str:
         return f"<unreadable: {type(second).__name__}>"
 
 
-class CurrentObservation(AgnosticContextManager[Any]):
+class CurrentObservation(AgnosticContextManager[_C]):
     """The context in which an observation is active. It begins when the context is entered."""
 
     __slots__ = ("_arguments", "_observation", "_token")
@@ -556,15 +635,15 @@ class CurrentObservation(AgnosticContextManager[Any]):
         self._observation: Any = None
         self._token: Token[Active | None] | None = None
 
-    def _again(self) -> CurrentObservation:
+    def _again(self) -> CurrentObservation[_C]:
         return CurrentObservation(*self._arguments)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> _C:
         client, as_type, name, parent, _, attributes = self._arguments
         outer = active.get()
         if parent is None and outer is not None:
             parent = outer.observation
-        observation = begin(client, as_type, name, parent, attributes_of(client, as_type, attributes))
+        observation: _C = begin(client, as_type, name, parent, attributes_of(client, as_type, attributes))
         self._observation = observation
         self._token = active.set(Active(observation, outer.propagated if outer is not None else None))
         return observation
