@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from .strings import LARGE_CHARS, Part, RecentStrings, encode_text
+from .strings import LARGE_CHARS, MAX_PART_CHARS, Part, RecentStrings, encode_text
 
 _MAX_SAFE_INT = 2**53 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,8 +29,8 @@ _MARKERS = ("$offpath:string", "$offpath:blob", "$offpath:object")
 _MAX_KEYS = 4096
 _MAX_KEY_CHARS = 256
 
-#: Keys come again and again: `"key":` by key.
-_keys: dict[str, str] = {}
+#: Keys come again and again: `,"key":` by key.
+_keys: dict[Any, str] = {}
 
 
 class Limits:
@@ -128,13 +128,16 @@ class Encoding:
 
     def large(self, text: str) -> str:
         """A reference to a long string, which leaves beside the text."""
-        part, is_new = self._recent.part_of(text, self.generation)
-        if part is None:
+        if len(text) > MAX_PART_CHARS:
             blob = self._recent.next_blob()
-            data, encoding = encode_text(text)
-            self.blobs.append((blob, data, encoding))
+            self.blobs.append((blob, *encode_text(text)))
             return f'{{"$offpath:blob":{blob}}}'
-        (self.parts if is_new else self.refs).append(part)
+        part = self._recent.find(text)
+        if part is not None and part.generation == self.generation:
+            self.refs.append(part)
+        else:
+            part = Part(text, self._recent.next_number(), self.generation)
+            self.parts.append(part)
         return f'{{"$offpath:string":{part.number}}}'
 
     def _bytes(self, data: bytes) -> None:
@@ -171,25 +174,18 @@ class Encoding:
         try:
             for key, value in items:
                 if self._nodes <= 0:
-                    out.append(',"…":' if count else '"…":')
-                    out.append(f'"[truncated: the first {count} of {_length(identity)} fields]"')
+                    out.append(f',"…":"[truncated: the first {count} of {_length(identity)} fields]"')
                     break
                 self._nodes -= 1
-                text = known.get(key) if type(key) is str else None
+                text = known.get(key)
                 if text is None:
-                    if type(key) is not str:
-                        key = _key(key)
-                    text = _remember(key)
-                    marked = marked or key in _MARKERS
-                elif text[1] == "$":
-                    marked = marked or key in _MARKERS
-                if count:
-                    out.append(",")
+                    name = _name(key)
+                    text = _remember(name)
+                    marked = marked or name in _MARKERS
                 out.append(text)
-                kind = type(value)
-                if kind is str and len(value) < LARGE_CHARS and len(value) <= self._chars:
+                if type(value) is str and len(value) <= self._chars:
                     self._chars -= len(value)
-                    out.append(escape(value))
+                    out.append(escape(value) if len(value) < LARGE_CHARS else self.large(value))
                 else:
                     self._any(value, depth)
                 count += 1
@@ -197,13 +193,15 @@ class Encoding:
             # It was changed while it was read, or its code raised.
             if isinstance(error, RecursionError):
                 raise
-            out.append(',"…":' if count else '"…":')
-            out.append(escape(_unreadable(error)))
+            out.append(f',"…":{escape(_unreadable(error))}')
         self._ancestors.pop()
+        if len(out) > start + 1:
+            # The first field has no comma before it.
+            out[start + 1] = out[start + 1][1:]
+        out.append("}")
         if marked and count == 1:
             out.insert(start, '{"$offpath:object":')
             out.append("}")
-        out.append("}")
 
     def _sequence(self, identity: Any, values: Any, depth: int) -> None:
         if not self._enter(identity, depth):
@@ -219,7 +217,10 @@ class Encoding:
                 out.append(f'"[truncated: the first {count} of {_length(identity)} items]"')
                 break
             self._nodes -= 1
-            self._any(value, depth)
+            if type(value) is dict:
+                self._mapping(value, value.items(), depth)
+            else:
+                self._any(value, depth)
             count += 1
         out.append("]")
         self._ancestors.pop()
@@ -355,7 +356,7 @@ def _text_or_bytes(data: bytes) -> Any:
         return data
 
 
-def _key(key: Any) -> str:
+def _name(key: Any) -> str:
     """An object's key as JSON has it."""
     if isinstance(key, str):
         return str.__str__(key)
@@ -364,17 +365,17 @@ def _key(key: Any) -> str:
     if isinstance(key, (int, float)):
         return repr(key)
     if isinstance(key, enum.Enum):
-        return _key(key.value)
+        return _name(key.value)
     try:
         return str(key)
     except Exception as error:
         return _unreadable(error)
 
 
-def _remember(key: str) -> str:
-    text = f"{escape(key)}:"
-    if len(_keys) < _MAX_KEYS and len(key) <= _MAX_KEY_CHARS:
-        _keys[key] = text
+def _remember(name: str) -> str:
+    text = f",{escape(name)}:"
+    if len(_keys) < _MAX_KEYS and len(name) <= _MAX_KEY_CHARS and name not in _MARKERS:
+        _keys[name] = text
     return text
 
 
