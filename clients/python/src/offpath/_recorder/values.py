@@ -67,6 +67,9 @@ class Encoding:
         "refs",
     )
 
+    #: Whether objects may stand for long strings.
+    _refers = True
+
     def __init__(self, recent: RecentStrings, generation: int, limits: Limits) -> None:
         self.generation = generation
         #: Strings that this record brings, and those that it refers to.
@@ -200,7 +203,7 @@ class Encoding:
             out.append(',"…":' if count else '"…":')
             out.append(escape(_unreadable(error)))
         self._ancestors.pop()
-        if marked and count == 1:
+        if marked and count == 1 and self._refers:
             out.insert(start, '{"$offpath:object":')
             out.append("}")
         out.append("}")
@@ -246,6 +249,19 @@ class Encoding:
         elif self._enter(value, depth):
             self._any(plain, depth + 1)
             self._ancestors.pop()
+
+
+class PlainEncoding(Encoding):
+    """All in the text itself: for records that are read by themselves."""
+
+    __slots__ = ()
+    _refers = False
+
+    def large(self, text: str) -> str:
+        return escape(text)
+
+    def _bytes(self, data: bytes) -> None:
+        self._out.append('"<not serializable bytes>"')
 
 
 class _Items:
