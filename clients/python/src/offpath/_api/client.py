@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Mapping
 from contextvars import ContextVar
 from json.encoder import encode_basestring as escape
-from time import monotonic, sleep
+from math import isfinite
+from time import monotonic, sleep, time_ns
 from typing import Any, Literal, TypeAlias, overload
 from urllib.request import Request, urlopen
 
@@ -24,6 +25,7 @@ from .._spool.tiers import Tier
 from .._version import __version__
 from .context import active
 from .ids import (
+    is_sampled,
     is_span_id,
     is_trace_id,
     new_span_id,
@@ -60,6 +62,7 @@ TraceContext: TypeAlias = Mapping[str, Any]
 _DEFAULT_BASE_URL = "https://cloud.langfuse.com"
 _FAILED_MASK = "<fully masked due to failed mask function>"
 _POLL_S = 0.02
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 #: What Langfuse's client does beside tracing. It is done by an installed `langfuse`.
 _ELSEWHERE = frozenset(
@@ -204,7 +207,7 @@ class Langfuse:
         members = ""
         if self._environment is not None and self._environment != session._describe.get("environment"):
             members += f',"environment":{escape(self._environment)}'
-        name = project or config.project
+        name = self._project_name = project or config.project
         if name is not None:
             members += f',"project":{escape(name)}'
         self._members = members
@@ -510,10 +513,13 @@ class Langfuse:
         timestamp: datetime.datetime | None = None,
         environment: str | None = None,
     ) -> None:
-        """Not part of this release: says so once, and goes to an installed `langfuse`."""
-        if not self._tracing_enabled:
-            return
-        self._langfuse("create_score").create_score(
+        """Records a score of a trace, an observation, a session or a dataset run; the relay delivers it to Langfuse.
+
+        `value`: a number, for BOOLEAN 0 or 1, or a text. `score_id`: a score of the same id and `timestamp` replaces this
+        one. A `timestamp` without a time zone is UTC. Nothing is recorded of a trace that is not sampled.
+        """
+        self._score(
+            False,
             name=name,
             value=value,
             session_id=session_id,
@@ -526,8 +532,48 @@ class Langfuse:
             config_id=config_id,
             metadata=metadata,
             timestamp=timestamp,
-            environment=environment or self._environment,
+            environment=environment,
         )
+
+    def _score(
+        self,
+        is_recorded: bool,
+        *,
+        name: str,
+        value: float | str,
+        trace_id: str | None,
+        score_id: str | None,
+        timestamp: datetime.datetime | None,
+        environment: str | None,
+        **fields: Any,
+    ) -> None:
+        """`is_recorded`: that its trace is, is known; else its id tells."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        if not is_recorded and is_trace_id(trace_id) and not is_sampled(str(trace_id), self._sample_rate):
+            return
+        try:
+            if not isinstance(value, str):
+                # True is 1.0, as in Langfuse's SDK.
+                value = float(value)
+                if not isfinite(value):
+                    raise ValueError(f"{value} is no score")
+            record = {
+                "id": score_id or new_span_id(),
+                "name": str(name),
+                "value": value,
+                "timestamp": str(_nanoseconds(timestamp)),
+                "trace_id": trace_id,
+                **fields,
+                "environment": environment or self._environment,
+                "project": self._project_name,
+            }
+        except Exception as error:
+            logger.error("a score can't be recorded: %s: %s", type(error).__name__, error)
+            recorder.lose_score("invalid")
+            return
+        recorder.score(record)
 
     def score_current_span(self, *, name: str, value: float | str, **attributes: Any) -> None:
         """Scores the active observation."""
@@ -651,6 +697,15 @@ def get_client(*, public_key: str | None = None) -> Langfuse:
 
 def _disabled() -> Langfuse:
     return Langfuse(tracing_enabled=False)
+
+
+def _nanoseconds(time: datetime.datetime | None) -> int:
+    """Since 1970; now when none is given."""
+    if time is None:
+        return time_ns()
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.timezone.utc)
+    return max(0, (time - _EPOCH) // datetime.timedelta(microseconds=1) * 1000)
 
 
 def _write_private(path: str, text: str) -> None:

@@ -322,7 +322,8 @@ class LangfuseObservationWrapper:
         metadata: Any = None,
     ) -> None:
         """Scores this observation."""
-        self._client.create_score(
+        self._client._score(
+            self._recorder is not None,
             name=name,
             value=value,
             trace_id=self.trace_id,
@@ -349,7 +350,8 @@ class LangfuseObservationWrapper:
         metadata: Any = None,
     ) -> None:
         """Scores the trace."""
-        self._client.create_score(
+        self._client._score(
+            self._recorder is not None,
             name=name,
             value=value,
             trace_id=self.trace_id,

@@ -67,6 +67,9 @@ class Encoding:
         "refs",
     )
 
+    #: Whether objects may stand for long strings.
+    _refers = True
+
     def __init__(self, recent: RecentStrings, generation: int, limits: Limits) -> None:
         self.generation = generation
         #: Strings that this record brings, and those that it refers to.
@@ -199,7 +202,7 @@ class Encoding:
             # The first field has no comma before it.
             out[start + 1] = out[start + 1][1:]
         out.append("}")
-        if marked and count == 1:
+        if marked and count == 1 and self._refers:
             out.insert(start, '{"$offpath:object":')
             out.append("}")
 
@@ -247,6 +250,19 @@ class Encoding:
         elif self._enter(value, depth):
             self._any(plain, depth + 1)
             self._ancestors.pop()
+
+
+class PlainEncoding(Encoding):
+    """All in the text itself: for records that are read by themselves."""
+
+    __slots__ = ()
+    _refers = False
+
+    def large(self, text: str) -> str:
+        return escape(text)
+
+    def _bytes(self, data: bytes) -> None:
+        self._out.append('"<not serializable bytes>"')
 
 
 class _Items:
