@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.request import urlopen
 
 import offpath
 from offpath._node import relay_command
@@ -211,6 +213,33 @@ class StartRelay(unittest.TestCase):
         second.end()
         self.assertTrue(self.target.has("after the takeover"))
         self.assertEqual(self.processes(), [])
+
+    def test_the_workers_of_uvicorn_have_one_relay(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "uvicorn", "relay_asgi:app", "--app-dir", str(HERE)]
+        with subprocess.Popen(
+            [*command, "--workers", "2", "--port", str(port), "--log-level", "error"],
+            env={**self.env, "TEST_SECRET_KEY": SECRET},
+        ) as server:
+            # A relay and a supervisor for each worker.
+            self.until(lambda: len(self.processes()) == 3, "workers and relay")
+            workers: set[str] = set()
+
+            def is_answered_by_both() -> bool:
+                with (
+                    contextlib.suppress(OSError),
+                    urlopen(f"http://127.0.0.1:{port}/asked{len(workers)}") as body,
+                ):
+                    workers.add(body.read().decode())
+                return len(workers) == 2
+
+            self.until(is_answered_by_both, "both workers")
+            server.terminate()
+            server.wait(PATIENCE_S)
+        self.until(lambda: not self.processes(), "supervisors and relay end")
+        self.assertTrue(self.target.has("asked0") and self.target.has("asked1"))
 
     def test_a_relay_that_is_killed_is_started_again(self) -> None:
         app = self.app()
