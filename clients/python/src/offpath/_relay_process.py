@@ -128,12 +128,14 @@ class RelayProcess:
             self.url = None
             logger.warning("the relay ended with %s; it is started again", value)
         elif name == "refused":
-            self._refusal = str(value).replace("offpath: ", "")
+            self._refusal = _plain(value)
             logger.error("the relay is given up: its configuration is wrong")
         elif name == "left_out":
             logger.warning("%s lines of the relay were not read in time", value)
+        elif name == "waiting":
+            logger.info("another application has the relay; this one waits for its end")
         else:
-            logger.info("another relay reads the spool; ours waits for its end")
+            logger.info("another relay runs, this one waits for its end: %s", _plain(value))
 
     def stop(self) -> bool:
         """Ends the relay, if it is this application's, and waits for it.
@@ -247,6 +249,10 @@ def start_relay(
         session.each_second = relay.read_output
         session.at_exit(relay.stop)
         return relay
+
+
+def _plain(words: object) -> str:
+    return str(words).replace("offpath: ", "")
 
 
 def _interpreter() -> str:

@@ -43,7 +43,7 @@ class Output:
         self._left_out = 0
 
     def event(self, name: str, value: object) -> None:
-        """waiting, taken, ended (exit code), refused (the relay's last words)."""
+        """waiting; taken and refused (the relay's words); ended (exit code)."""
         self.line(json.dumps({name: value}).encode())
 
     def line(self, line: bytes) -> None:
@@ -67,7 +67,9 @@ class Supervisor:
         self._command = command
         self._patience_s = patience_s
         self._output = Output()
+        #: The last lines, and how many of them are held back: `offpath: …`, until more is known of them.
         self._last: deque[bytes] = deque(maxlen=3)
+        self._held = 0
 
     def run(self, lock_path: str) -> None:
         if not self._wait_for_lock(lock_path):
@@ -77,15 +79,20 @@ class Supervisor:
         while True:
             began = monotonic()
             code = self._run_relay()
+            words = b"\n".join(self._last).decode(errors="replace")[:1000]
+            if code == TAKEN:
+                # That there is another relay is no complaint.
+                self._held = 0
+            self._tell_held()
             if self._application_ended(0):
                 return
             if code == WRONG_CONFIGURATION:
                 # It would be wrong the next time, too.
-                self._output.event("refused", b"\n".join(self._last).decode(errors="replace")[:1000])
+                self._output.event("refused", words)
                 return
             if code == TAKEN:
                 if not was_taken:
-                    self._output.event("taken", True)
+                    self._output.event("taken", words)
                 was_taken = True
                 wait = TAKEN_S
             else:
@@ -130,6 +137,7 @@ class Supervisor:
             return 1
         assert relay.stdout is not None
         output = relay.stdout.fileno()
+        self._last.clear()
         poll = select.poll()
         poll.register(0, 0)
         poll.register(output, select.POLLIN)
@@ -151,12 +159,25 @@ class Supervisor:
                 if not data and rest:
                     lines.append(rest)
                 for line in lines:
-                    self._last.append(line[:MAX_LINE_BYTES])
-                    self._output.line(line)
+                    self._take(line[:MAX_LINE_BYTES])
                 rest = rest[:MAX_LINE_BYTES]
                 if not data:
                     relay.stdout.close()
                     return relay.wait()
+
+    def _take(self, line: bytes) -> None:
+        if not line.startswith(b"offpath: ") or self._held == self._last.maxlen:
+            self._tell_held()
+        self._last.append(line)
+        if line.startswith(b"offpath: "):
+            self._held += 1
+        else:
+            self._output.line(line)
+
+    def _tell_held(self) -> None:
+        for line in list(self._last)[len(self._last) - self._held :]:
+            self._output.line(line)
+        self._held = 0
 
     def _application_ended(self, wait_s: float) -> bool:
         """Waits for it, for at most so long."""

@@ -201,7 +201,7 @@ class StartRelay(unittest.TestCase):
         first = self.app()
         second = self.app()
         self.assertIsNone(second.started["url"])
-        self.assertEqual(second.logs, ["INFO another relay reads the spool; ours waits for its end"])
+        self.assertEqual(second.logs, ["INFO another application has the relay; this one waits for its end"])
         relay = self.relay_pid()
         self.assertEqual(len(self.processes()), 3)
         second.do("record from the second")
@@ -298,6 +298,10 @@ class StartRelay(unittest.TestCase):
             self.assertTrue(json.loads(relay.stdout.readline())["ready"])
             app = self.app()
             self.assertIsNone(app.started["url"])
+            (told,) = app.logs
+            self.assertRegex(
+                told, "^INFO another relay runs, this one waits for its end: another relay writes to"
+            )
             app.do("record for the other")
             self.until(lambda: self.target.has("for the other"), "delivery by the other relay")
             app.end()
