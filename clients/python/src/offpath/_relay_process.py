@@ -168,6 +168,7 @@ class RelayProcess:
 
     @property
     def is_running(self) -> bool:
+        """Whether this process started it, and has not stopped it. False in a forked child."""
         return not self._stopped and self._refusal is None and os.getpid() == self._pid
 
 
