@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config/options.ts'
 import { systemClock } from './export/clock.ts'
 import { type Delivery, startDelivery } from './export/delivery.ts'
@@ -24,6 +25,8 @@ export interface Relay {
   readonly exporters: readonly { readonly name: string; readonly url: string }[]
   /** As /api/stats answers. */
   stats(): Promise<Stats>
+  /** Delivers what has been recorded, for at most so long. Resolves to true when nothing was left. */
+  drain(timeoutMs: number): Promise<boolean>
   /** Ends it; what is not delivered stays on disk. */
   close(): Promise<void>
 }
@@ -34,6 +37,8 @@ const LINGER_MS = 1000
 const SCORES_SHARE = 10
 /** Requests in flight at the end may take so long; then they are sent again at the next start. */
 const STOP_MS = 3000
+/** Between looks at whether all is delivered. The first comes after it: an application that was killed is soon seen dead. */
+const DRAIN_LOOK_MS = 50
 
 export const VERSION: string = createRequire(import.meta.url)('offpath/package.json').version
 
@@ -191,8 +196,18 @@ async function start(
   receiving = true
   writeRelayFile(storeDir, { pid: process.pid, url: server.url, startedAt })
   undo.push(() => removeRelayFile(storeDir))
+  const drain = async (timeoutMs: number): Promise<boolean> => {
+    const until = performance.now() + timeoutMs
+    while (performance.now() < until) {
+      await sleep(DRAIN_LOOK_MS)
+      const hadMore = receiver.pollAll()
+      if (!hadMore && exporters.every(({ name }) => store.backlog(name).chunks === 0)) return true
+      for (const delivery of deliveries) delivery.hurry()
+    }
+    return false
+  }
   const targets = exporters.map(({ name, url }) => ({ name, url: url.origin + url.pathname }))
-  return { url: server.url, exporters: targets, stats, close }
+  return { url: server.url, exporters: targets, stats, drain, close }
 }
 
 /** One relay writes to a store: the lock is of the kind that guards a spool. */

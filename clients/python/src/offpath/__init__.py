@@ -21,6 +21,8 @@ from ._api.observation import (
 )
 from ._api.observe import observe
 from ._api.propagate import propagate_attributes
+from ._node import RelayError
+from ._relay_process import RelayProcess, start_relay
 from ._version import __version__
 
 Offpath = Langfuse
@@ -41,10 +43,13 @@ __all__ = [
     "ObservationTypeLiteral",
     "Offpath",
     "OffpathWarning",
+    "RelayError",
+    "RelayProcess",
     "__version__",
     "get_client",
     "in_context",
     "observe",
     "propagate_attributes",
     "run_in_executor",
+    "start_relay",
 ]

@@ -121,6 +121,11 @@ const OPTIONS = {
     about:
       'Most that may wait for one exporter, and a tenth of it in scores; beyond it the oldest is dropped for that one, counted',
   },
+  'export.drain': {
+    kind: 'duration',
+    default: undefined,
+    about: 'How long the relay goes on at its end to deliver what is left; unset: not at all',
+  },
   'log.level': { kind: 'level', default: 'info', about: 'Least severe lines that are logged' },
 } as const
 

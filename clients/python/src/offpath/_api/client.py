@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from json.encoder import encode_basestring as escape
 from math import isfinite
@@ -95,6 +95,8 @@ class Session:
         self._recorder: Recorder | None = None
         self._warned: set[str] = set()
         self._describe: dict[str, Any] = {}
+        #: Reads what a relay that this process started has said.
+        self.each_second: Callable[[], None] | None = None
 
     def recorder(self, config: Config) -> Recorder:
         with self._lock:
@@ -112,9 +114,24 @@ class Session:
                     Tier(config.disk_dir, config.disk_cap, True),
                 ]
                 limits = Limits(config.max_value_bytes, config.max_depth, config.max_nodes)
-                self._recorder = Recorder(tiers, lambda: self._describe, self._warn, limits)
+                self._recorder = Recorder(
+                    tiers, lambda: self._describe, self._warn, limits, self._each_second
+                )
                 atexit.register(self._recorder.close)
             return self._recorder
+
+    def _each_second(self) -> None:
+        if self.each_second is not None:
+            self.each_second()
+
+    def at_exit(self, then: Callable[[], object]) -> None:
+        """Calls it at the process's exit, when all is recorded."""
+        with self._lock:
+            atexit.register(then)
+            if self._recorder is not None:
+                # The last that is registered is the first that is called.
+                atexit.unregister(self._recorder.close)
+                atexit.register(self._recorder.close)
 
     def _warn(self, message: str, code: str) -> None:
         """Once for each text."""

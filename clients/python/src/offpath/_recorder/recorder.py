@@ -85,11 +85,14 @@ class Recorder:
         describe: Callable[[], Mapping[str, Any]],
         warn: Callable[[str, str], None],
         limits: Limits | None = None,
+        each_second: Callable[[], None] = lambda: None,
     ) -> None:
+        """`each_second` is called once a second, while anything is recorded; it must neither raise nor block."""
         self._tiers = tiers
         self._describe = describe
         self._warn = warn
         self._limits = limits or Limits()
+        self._also_each_second = each_second
         self.clock = Clock()
         self._begin()
         if hasattr(os, "register_at_fork"):
@@ -401,6 +404,7 @@ class Recorder:
         if self._started > 0:
             self._write_vitals()
         self._look_for_reader()
+        self._also_each_second()
 
     def _write_vitals(self) -> None:
         writer = self._writer

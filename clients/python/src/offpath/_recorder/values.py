@@ -320,6 +320,9 @@ def _stand_in(value: Any) -> Any:
 def _object(value: Any) -> Any:
     """Objects of libraries, known by what they offer: none of them is imported here."""
     kind = type(value)
+    if isinstance(value, type):
+        # Its methods are there, and want an instance.
+        return f"<{_type_name(value)}>"
     if kind.__module__.partition(".")[0] == "numpy":
         # Scalars and arrays.
         numpy = sys.modules.get("numpy")
@@ -331,7 +334,7 @@ def _object(value: Any) -> Any:
         return "<secret>"
     if "Streaming" in kind.__name__:
         return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value):
         return _Fields([(field.name, getattr(value, field.name, None)) for field in dataclass_fields(value)])
     dump = getattr(value, "model_dump", None)
     if callable(dump) and hasattr(kind, "model_fields"):
@@ -345,7 +348,7 @@ def _object(value: Any) -> Any:
         return _Items(value)
     if hasattr(kind, "__attrs_attrs__"):
         return _Fields([(field.name, getattr(value, field.name, None)) for field in kind.__attrs_attrs__])
-    if isinstance(value, type) or callable(value):
+    if callable(value):
         return f"<{_type_name(value)}>"
     slots = getattr(kind, "__slots__", None)
     if slots is not None:

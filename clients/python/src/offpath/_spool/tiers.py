@@ -74,7 +74,7 @@ def create_segment_file(tier: Tier, name: str, least_bytes: int) -> SegmentFile:
     SpoolFullError when its cap is reached, OSError for whatever else the system says.
     """
     directory = tier.directory
-    _private_directory(directory)
+    private_directory(directory)
     names = os.listdir(directory)
     used = _used_bytes(directory, names)
     cap = tier.cap if tier.cap is not None else _default_cap(directory, used)
@@ -124,7 +124,7 @@ def _uid(otherwise: int) -> int:
     return os.getuid() if hasattr(os, "getuid") else otherwise
 
 
-def _private_directory(directory: str) -> None:
+def private_directory(directory: str) -> None:
     """Makes the directory, or checks that the one there is ours and that nobody else can write to it."""
     path = os.path.abspath(directory)
     try:
