@@ -1,4 +1,5 @@
-import { Pool } from 'undici'
+import type { Readable } from 'node:stream'
+import { Agent, request as send } from 'undici'
 import { readPartialSuccess } from './otlp-response.ts'
 
 /** One request, as each layer hands it to the next. */
@@ -57,46 +58,57 @@ export interface Attempt {
   bytes: number
 }
 
-export interface Endpoint {
-  url: URL
+export interface ClientOptions {
   /** For one attempt, from the connection to the last byte of the answer. */
-  timeoutMs: number
+  readonly timeoutMs: number
   /** Never shown in a message. */
-  secrets: readonly string[]
+  readonly secrets: readonly string[]
   now(): number
-  /** What a good answer says against what the request brought; null: nothing. */
-  complaint?(body: Buffer): string | null
   onAttempt(attempt: Attempt): void
+}
+
+/** One request to anywhere. */
+export interface Call {
+  readonly method: 'POST' | 'PUT' | 'PATCH'
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer | Readable
+  /** Of the body. */
+  readonly bytes: number
+  /** Instead of the client's. */
+  readonly timeoutMs?: number
+}
+
+export interface Client {
+  /** Resolves with a good answer; rejects with a SendError, or with the signal's reason once it is aborted. */
+  call(call: Call, signal: AbortSignal): Promise<Answer>
+  /** Without the client's secrets, on one line, not long. */
+  shown(text: string): string
+  close(): Promise<void>
 }
 
 const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_EXCERPT_CHARS = 500
 
-/** Posts to an endpoint over kept connections; `close` ends them, with what is under way. */
-export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise<void> } {
-  const { url, timeoutMs } = endpoint
-  const pool = new Pool(url.origin, {
+/** Calls over kept connections; `close` ends them, with what is under way. */
+export function openClient(options: ClientOptions): Client {
+  const agent = new Agent({
     // One deadline for the whole attempt, below: undici's begin anew with every piece of an answer.
     headersTimeout: 0,
     bodyTimeout: 0,
-    connect: { timeout: timeoutMs },
+    connect: { timeout: options.timeoutMs },
   })
-  const path = url.pathname + url.search
 
-  const attempt = async (request: Request, signal: AbortSignal): Promise<Response> => {
-    const answer = await pool.request({
-      method: 'POST',
-      path,
-      headers: request.headers,
-      body: request.body,
-      signal,
-    })
-    const body = await readBounded(answer.body)
-    return { status: answer.statusCode, headers: answer.headers, body }
+  const attempt = async (call: Call, signal: AbortSignal): Promise<Answer> => {
+    const { method, url, headers, body } = call
+    const answer = await send(url, { dispatcher: agent, method, headers, body, signal })
+    const read = await readBounded(answer.body)
+    return { status: answer.statusCode, headers: answer.headers, body: read }
   }
 
-  const post: Send = async (request, signal) => {
+  const call = async (call: Call, signal: AbortSignal): Promise<Answer> => {
     signal.throwIfAborted()
+    const { timeoutMs = options.timeoutMs } = call
     const deadline = new AbortController()
     const abort = (): void => deadline.abort()
     signal.addEventListener('abort', abort)
@@ -104,9 +116,10 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
     const began = performance.now()
     let status = 0
     try {
-      const response = await attempt(request, deadline.signal)
-      status = response.status
-      return [judge(response, request.spans)]
+      const answer = await attempt(call, deadline.signal)
+      status = answer.status
+      judge(answer)
+      return answer
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof SendError) throw error
@@ -117,44 +130,72 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
       const seconds = (performance.now() - began) / 1000
-      endpoint.onAttempt({ status, seconds, bytes: request.body.length })
+      options.onAttempt({ status, seconds, bytes: call.bytes })
     }
   }
 
-  const judge = ({ status, headers, body }: Response, spans: number): Result => {
-    const type = String(headers['content-type'] ?? '')
+  /** Throws what is not good. */
+  const judge = ({ status, headers, body }: Answer): void => {
     if (status >= 200 && status < 300) {
       // A login page or a captive portal in front of the server: nothing was taken.
-      if (type.includes('text/html')) {
+      if (typeOf(headers).includes('text/html')) {
         throw new SendError(
           'refused',
           `answered ${status} with an HTML page: is the URL right?`,
           status,
         )
       }
-      const complaint = endpoint.complaint?.(body) ?? null
-      if (complaint !== null) {
-        throw new SendError('rejected', `answered ${status}: ${shown(complaint)}`, status)
-      }
-      const refused = readPartialSuccess(body, type)
-      return { type: 'delivered', spans, refused: Math.min(refused, spans) }
+      return
     }
     const failure = classify(status)
     const text = shown(body.toString('utf8'))
     const message = `answered ${status}${text === '' ? '' : `: ${text}`}`
-    const wait = failure === 'rejected' ? 0 : retryAfterMs(headers['retry-after'], endpoint.now())
+    const wait = failure === 'rejected' ? 0 : retryAfterMs(headers['retry-after'], options.now())
     throw new SendError(failure, message, status, wait)
   }
 
-  const shown = (text: string): string => excerpt(redact(text, endpoint.secrets))
+  const shown = (text: string): string => excerpt(redact(text, options.secrets))
 
-  return { post, close: () => pool.destroy() }
+  return { call, shown, close: () => agent.destroy() }
 }
 
-interface Response {
-  status: number
-  headers: Readonly<Record<string, string | string[] | undefined>>
-  body: Buffer
+export interface Endpoint extends ClientOptions {
+  readonly url: URL
+  /** What a good answer says against what the request brought; null: nothing. */
+  complaint?(body: Buffer): string | null
+}
+
+/** Posts to one endpoint. */
+export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise<void> } {
+  const { url } = endpoint
+  const client = openClient(endpoint)
+
+  const post: Send = async ({ body, headers, spans }, signal) => {
+    const answer = await client.call(
+      { method: 'POST', url, headers, body, bytes: body.length },
+      signal,
+    )
+    const complaint = endpoint.complaint?.(answer.body) ?? null
+    if (complaint !== null) {
+      const { status } = answer
+      throw new SendError('rejected', `answered ${status}: ${client.shown(complaint)}`, status)
+    }
+    const refused = readPartialSuccess(answer.body, typeOf(answer.headers))
+    return [{ type: 'delivered', spans, refused: Math.min(refused, spans) }]
+  }
+
+  return { post, close: client.close }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** The first 64 KB. */
+  readonly body: Buffer
+}
+
+function typeOf(headers: Answer['headers']): string {
+  return String(headers['content-type'] ?? '')
 }
 
 function classify(status: number): Failure {

@@ -112,8 +112,8 @@ describe('retry', () => {
   /** Fails that often, then delivers. */
   async function waits(failures: number, error: SendError, random = 0.5): Promise<number[]> {
     let left = failures
-    const send = retry(
-      async (part) => {
+    const send: Send = retry(
+      async (part: Request) => {
         if (left-- > 0) throw error
         return delivered(part)
       },
@@ -160,8 +160,8 @@ describe('retry', () => {
   it('stops waiting, but not an attempt', async () => {
     const stopping = new AbortController()
     let attempts = 0
-    const send = retry(
-      async (part) => {
+    const send: Send = retry(
+      async (part: Request) => {
         stopping.abort(new Error('stopping'))
         if (attempts++ === 0) return delivered(part)
         throw new SendError('busy', '503', 503)

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts'
-import { type Send, SendError } from './http.ts'
+import { SendError } from './http.ts'
 
 export interface RetryOptions {
   clock: Clock
@@ -21,7 +21,10 @@ const MAX_RETRY_AFTER_MS = 600_000
  * Sends again, for ever, what failed for a reason that passes. What the server rejects for the spans'
  * own sake goes to the layer above.
  */
-export function retry(next: Send, options: RetryOptions): Send {
+export function retry<Asked, Answered>(
+  next: (request: Asked, signal: AbortSignal) => Promise<Answered>,
+  options: RetryOptions,
+): (request: Asked, signal: AbortSignal) => Promise<Answered> {
   return async (request, signal) => {
     for (let attempt = 0; ; attempt++) {
       try {
