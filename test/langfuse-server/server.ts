@@ -5,9 +5,9 @@
  * plain OTLP endpoint); protobuf or JSON, gzip or not; GET /api/public/health. As with Langfuse, 200
  * means queued, one malformed span turns the whole request into a 400, wrong keys are a 401, and spans
  * are deduplicated by project, trace id, span id and start time, the newest version winning.
- * POST /api/public/scores: see scores.ts.
+ * POST /api/public/scores: see scores.ts; POST and PATCH /api/public/media: media.ts.
  * Differences: text that is not UTF-8 is refused, as proto3 demands (Langfuse replaces it), and
- * nothing is shown: no traces API, no media.
+ * nothing is shown: no traces API.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,6 +17,7 @@ import { gunzip } from 'node:zlib'
 import { createCaptures } from './captures.ts'
 import { countSpans } from './count-spans.ts'
 import { decodeSpans } from './decode.ts'
+import { createMedia } from './media.ts'
 import { projectOf, readBody } from './request.ts'
 import { type Answer, faultAnswer, misbehave, send } from './respond.ts'
 import { createScores, SCORES_PATH } from './scores.ts'
@@ -32,6 +33,7 @@ export async function startLangfuseServer(
   const captures = createCaptures()
   const { requests, duplicates, spans, waitForSpans, waitFor, stats } = captures
   const scores = createScores(options, () => live.projects, captures)
+  const media = createMedia(options, () => live.projects, captures)
   let faults = options.faults
   let faultsFrom = 1
   let lastNumber = 0
@@ -147,6 +149,7 @@ export async function startLangfuseServer(
       void scores.take(request, response)
       return
     }
+    if (media.take(request, response)) return
     request.resume()
     if (route === 'GET /api/public/health') {
       send(response, { status: 200, body: '{"status":"OK","version":"4.16.0"}' })
@@ -188,12 +191,14 @@ export async function startLangfuseServer(
     },
     spans,
     scores: scores.live,
+    media: media.live,
     waitForSpans,
     waitFor,
     stats,
     clear() {
       captures.clear()
       scores.clear()
+      media.clear()
       lastNumber = 0
       faultsFrom = 1
     },

@@ -154,6 +154,54 @@ export interface LangfuseScores {
   waitFor(count: number, timeoutMs?: number): Promise<Score[]>
 }
 
+export interface CapturedMediaRequest {
+  method: 'POST' | 'PUT' | 'PATCH'
+  headers: IncomingHttpHeaders
+  /** Public key; undefined when the keys were wrong or missing; '' of a PUT, which has none. */
+  project: string | undefined
+  /** JSON of a POST or PATCH. */
+  content: Record<string, unknown> | undefined
+  /** Of the body as sent. */
+  bytes: number
+  /** The HTTP status sent, or what happened instead of an answer. */
+  answer: number | 'hang' | 'reset'
+}
+
+export interface StoredMedia {
+  readonly project: string
+  readonly mediaId: string
+  readonly sha256Hash: string
+  readonly contentType: string
+  readonly contentLength: number
+  readonly content: Buffer
+  /** How often it was uploaded. */
+  readonly puts: number
+  /** 0: not told yet. */
+  readonly uploadHttpStatus: number
+  /** `trace observation field` of each place that has it. */
+  readonly places: readonly string[]
+}
+
+/** By the method and its number from 1. */
+type MediaFaults = (method: 'POST' | 'PUT' | 'PATCH', number: number) => Fault | undefined
+
+interface MediaOptions {
+  faults?: MediaFaults
+  /** A reason makes the POST one that is answered with 400. */
+  reject?: (content: Readonly<Record<string, unknown>>) => string | undefined
+}
+
+export interface LangfuseMedia {
+  /** All requests for media and uploads that were read to their end. */
+  readonly requests: CapturedMediaRequest[]
+  faults: MediaFaults | undefined
+  reject: MediaOptions['reject'] | undefined
+  /** What Langfuse would show: uploaded, and said to be so. */
+  all(project?: string): StoredMedia[]
+  /** Resolves with `all()` once it has `count` of them; rejects after `timeoutMs`. */
+  waitFor(count: number, timeoutMs?: number): Promise<StoredMedia[]>
+}
+
 export interface LangfuseServerOptions {
   /** Default 0: a free one. */
   port?: number
@@ -169,6 +217,7 @@ export interface LangfuseServerOptions {
   /** Count spans without decoding or keeping them, so that the server costs a benchmark little. */
   countOnly?: boolean
   scores?: ScoreOptions
+  media?: MediaOptions
   /** GET /__stats answers with `stats()`, POST /__clear forgets. */
   control?: boolean
 }
@@ -206,6 +255,7 @@ export interface LangfuseServer {
   maxBodyBytes: number
   rejectSpan: ((span: CapturedSpan) => string | undefined) | undefined
   readonly scores: LangfuseScores
+  readonly media: LangfuseMedia
   /**
    * What Langfuse would show: one span per project, trace id, span id and start time, the newest
    * version of each, in the order of first arrival.
