@@ -4,6 +4,7 @@ import type { DataWriter } from '../store/data-files.ts'
 import {
   CUT_MARKER,
   fieldWords,
+  HOLE,
   MAX_VALUE_BYTES,
   NO_FILE,
   PART,
@@ -252,7 +253,7 @@ export class Blobs {
       const size = partWords(head)
       if (head >>> 30 === PART.hole) {
         const room = MAX_VALUE_BYTES - (words[payload] as number) - added
-        added += this.#fillHole(words[next + 1] as number, (head & 1) !== 0, room, data, filled)
+        added += this.#fillHole(words[next + 1] as number, head, room, data, filled)
       } else scratch.copyWords(words, next, next + size)
       next += size
     }
@@ -261,10 +262,11 @@ export class Blobs {
     filled.bytes += added
   }
 
-  #fillHole(id: number, json: boolean, room: number, data: DataWriter, filled: Filled): number {
+  #fillHole(id: number, head: number, room: number, data: DataWriter, filled: Filled): number {
+    const json = (head & HOLE.json) !== 0
     const blob = this.#all.get(id)
     if (blob !== undefined && blob.length > room) return putInline(CUT_MARKER)
-    const isBytes = blob?.encoding === BLOB_ENCODING.bytes
+    const isBytes = blob?.encoding === BLOB_ENCODING.bytes && (head & HOLE.bare) === 0
     const { places, whole } = blob ? this.#places(blob, json, data) : { places: [], whole: false }
     let added = isBytes ? putInline(BYTES_PREFIX) : 0
     for (const place of places) {

@@ -1,7 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import { FIELD } from '@offpath/sdk/spool-format'
 import type { DataWriter } from '../store/data-files.ts'
-import { CUT_MARKER, KIND, MAX_VALUE_BYTES, NO_FILE, PART, PART_LENGTH } from '../store/layout.ts'
+import {
+  CUT_MARKER,
+  HOLE,
+  KIND,
+  MAX_VALUE_BYTES,
+  NO_FILE,
+  PART,
+  PART_LENGTH,
+} from '../store/layout.ts'
 import type { Place } from '../store/span.ts'
 import type { Words } from '../store/words.ts'
 import { escapeUtf8, MAX_ESCAPED, storeText } from './text.ts'
@@ -329,12 +337,13 @@ export class FieldWriter {
     this.#openInline(this.out.at)
   }
 
-  /** Where a blob goes when the span has ended. */
-  hole(blob: number): void {
+  /** Where a blob goes when the span has ended. Bytes come as a data URI, `bare` as base64 alone. */
+  hole(blob: number, bare = false): void {
     this.#closeInline()
     const { out } = this
     out.ensure(4)
-    out.words[out.at++] = (PART.hole << 30) | (this.#isJson ? 1 : 0)
+    out.words[out.at++] =
+      (PART.hole << 30) | (this.#isJson ? HOLE.json : 0) | (bare ? HOLE.bare : 0)
     out.words[out.at++] = blob
     this.holes = true
     this.#place = 0

@@ -243,6 +243,45 @@ describe('JSON records', () => {
     expect(spans[1]?.fields).toEqual({ input: { text: 'shared' } })
   })
 
+  test('media are data URIs that say where they came from', () => {
+    const media = (data: unknown, content_type: unknown, source: unknown = 'bytes') => ({
+      '$offpath:media': { content_type, data, source },
+    })
+    const [span] = readFrames(
+      {
+        json: [
+          {
+            ...start,
+            input: media({ '$offpath:blob': 3 }, 'image/png'),
+            output: [media({ '$offpath:blob': 3 }, 'audio/pcm; rate=8000', 'file'), 1],
+            metadata: {
+              text: media({ '$offpath:string': 7 }, 'text/csv', 'base64_data_uri'),
+              quoted: [media('YQ==","b":"', 'image/png')],
+              odd: media('YQ==', 'no type', 'nowhere'),
+              other: { '$offpath:media': 1 },
+              plain: { '$offpath:object': { '$offpath:media': { data: 'YQ==' } } },
+            },
+          },
+          end,
+        ],
+        parts: [{ number: 7, text: 'YWJj' }],
+      },
+      { blob: { id: 3, encoding: 'bytes', offset: 0, content: Buffer.from('abcd'), last: true } },
+    )
+    expect((span as PlainSpan).fields).toEqual({
+      input: { text: 'data:image/png;source=bytes;base64,YWJjZA==' },
+      output: { json: ['data:audio/pcm;rate=8000;source=file;base64,YWJjZA==', 1] },
+      metadata: {
+        text: { text: 'data:text/csv;source=base64_data_uri;base64,YWJj' },
+        quoted: { json: ['data:image/png;source=bytes;base64,YQ==","b":"'] },
+        odd: { text: 'data:application/octet-stream;source=bytes;base64,YQ==' },
+        other: { json: { '$offpath:media': 1 } },
+        plain: { json: { '$offpath:media': { data: 'YQ==' } } },
+      },
+    })
+    expect(harness.counters().malformedFields).toBe(2)
+  })
+
   test('blobs stand for strings, and an object that looks like a reference can be written', () => {
     const [span] = readFrames(
       {

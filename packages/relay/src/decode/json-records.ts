@@ -7,6 +7,7 @@ import type { NewScore } from '../store/scores.ts'
 import { severityOf } from '../store/span.ts'
 import { cutDeep, MAX_DEPTH, mayBeDeep } from './depth.ts'
 import type { FieldWriter } from './field-writer.ts'
+import { isMediaSource, isMediaType, mediaHead } from './media-head.ts'
 import {
   type FrameCount,
   MAX_VITALS_CHARS,
@@ -20,6 +21,7 @@ import { LOST_MARKER, type Tables } from './tables.ts'
 
 const STRING_KEY = '$offpath:string'
 const BLOB_KEY = '$offpath:blob'
+const MEDIA_KEY = '$offpath:media'
 const OBJECT_KEY = '$offpath:object'
 const KINDS = ['internal', 'server', 'client', 'producer', 'consumer']
 const STATUS_CODES = ['unset', 'ok', 'error']
@@ -507,16 +509,33 @@ export class JsonDecoder {
   #isReference(value: unknown): boolean {
     if (!this.#refers || !isObject(value)) return false
     const keys = Object.keys(value)
-    return keys.length === 1 && (keys[0] === STRING_KEY || keys[0] === BLOB_KEY)
+    if (keys.length !== 1) return false
+    return keys[0] === STRING_KEY || keys[0] === BLOB_KEY || isMedia(value[MEDIA_KEY])
   }
 
-  #reference(reference: Json): void {
+  /** A data URI, which says where it came from: exporters know it by that. */
+  #media({ content_type, data, source }: Json): void {
+    if (!isMediaType(content_type)) this.#leaveOut()
+    if (!isMediaSource(source)) this.#leaveOut()
+    this.#fields.putAscii(mediaHead(content_type, source))
+    if (typeof data === 'string') {
+      // What is no base64 must not end the string that it is in.
+      this.#fields.putText(this.#fields.isJson ? JSON.stringify(data).slice(1, -1) : data)
+    } else this.#reference(data as Json, true)
+  }
+
+  #reference(reference: Json, bare = false): void {
     const fields = this.#fields
+    const media = reference[MEDIA_KEY]
+    if (media !== undefined) {
+      this.#media(media as Json)
+      return
+    }
     const blob = reference[BLOB_KEY]
     if (blob !== undefined) {
       const id = Number(blob) | 0
       this.#assembler.writer.blobs.name(id, this.#tables.segment, fields.isJson)
-      fields.hole(id)
+      fields.hole(id, bare)
       return
     }
     const place = this.#records.placeOfString(Number(reference[STRING_KEY]))
@@ -529,6 +548,18 @@ export class JsonDecoder {
 }
 
 const double = Buffer.alloc(8)
+
+/** Content with its type: `data` is bytes of a blob, or base64. */
+function isMedia(value: unknown): value is Json {
+  if (!isObject(value)) return false
+  const { data } = value
+  return typeof data === 'string' || (isObject(data) && isContent(data))
+}
+
+function isContent(data: Json): boolean {
+  const keys = Object.keys(data)
+  return keys.length === 1 && (keys[0] === STRING_KEY || keys[0] === BLOB_KEY)
+}
 
 function textOf(bytes: Buffer, from: number, to: number): { lines: string[]; end: number } | null {
   if (to - from < 4) return null

@@ -50,8 +50,10 @@ export const KIND = {
   link: 10,
 } as const
 
-/** Upper two bits of a part's first word. A hole's length is 0; bit 0 says whether it stands in JSON. */
+/** Upper two bits of a part's first word. A hole has bits of HOLE. */
 export const PART = { inline: 0, place: 2, hole: 3 } as const
+/** It stands in JSON; of bytes, base64 alone goes into it. */
+export const HOLE = { json: 1, bare: 2 } as const
 export const PART_LENGTH = 0x3fff_ffff
 
 /** Of a value with all its parts: a few bytes of references to one long string could be far more. */
