@@ -11,6 +11,13 @@ from typing import Any
 
 
 @dataclass
+class Media:
+    content_type: str
+    data: Any
+    source: str
+
+
+@dataclass
 class Spool:
     headers: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -146,6 +153,9 @@ def _resolved(value: Any, strings: dict[int, str], blobs: dict[int, Any]) -> Any
             return strings[inner]
         if key == "$offpath:blob":
             return blobs[inner]
+        if key == "$offpath:media":
+            data = _resolved(inner["data"], strings, blobs)
+            return Media(inner["content_type"], data, inner["source"])
         if key == "$offpath:object":
             return {name: _resolved(item, strings, blobs) for name, item in inner.items()}
     return {key: _resolved(item, strings, blobs) for key, item in value.items()}

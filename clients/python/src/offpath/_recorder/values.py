@@ -25,7 +25,7 @@ _MAX_SAFE_INT = 2**53 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INFINITY = math.inf
 #: Keys of objects that the format gives a meaning.
-_MARKERS = ("$offpath:string", "$offpath:blob", "$offpath:object")
+_MARKERS = ("$offpath:string", "$offpath:blob", "$offpath:media", "$offpath:object")
 _MAX_KEYS = 4096
 _MAX_KEY_CHARS = 256
 
@@ -152,6 +152,14 @@ class Encoding:
         self.blobs.append((blob, data, 0))
         self._out.append(f'{{"$offpath:blob":{blob}}}')
 
+    def _media(self, media: _Media) -> None:
+        if len(media.data) > self._chars:
+            self._bytes(media.data)
+            return
+        self._out.append(f'{{"$offpath:media":{{"content_type":{escape(media.content_type)},"data":')
+        self._bytes(media.data)
+        self._out.append(f',"source":{escape(media.source)}}}}}')
+
     def _enter(self, value: Any, depth: int) -> bool:
         """Whether the value's content is to be written: not when it contains itself or lies too deep."""
         identity = id(value)
@@ -239,6 +247,8 @@ class Encoding:
             return
         if type(plain) is bytes:
             self._bytes(plain)
+        elif type(plain) is _Media:
+            self._media(plain)
         elif isinstance(plain, _Items):
             self._sequence(value, plain.values, depth)
         elif isinstance(plain, _Fields):
@@ -264,6 +274,9 @@ class PlainEncoding(Encoding):
     def _bytes(self, data: bytes) -> None:
         self._out.append('"<not serializable bytes>"')
 
+    def _media(self, media: _Media) -> None:
+        self._bytes(media.data)
+
 
 class _Items:
     __slots__ = ("values",)
@@ -277,6 +290,17 @@ class _Fields:
 
     def __init__(self, items: Any) -> None:
         self.items = items
+
+
+class _Media:
+    """Content with its type."""
+
+    __slots__ = ("content_type", "data", "source")
+
+    def __init__(self, content_type: str, data: bytes, source: str) -> None:
+        self.content_type = content_type
+        self.data = data
+        self.source = source
 
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -330,6 +354,12 @@ def _object(value: Any) -> Any:
             return value.item()
         if numpy is not None and isinstance(value, numpy.ndarray):
             return _array(value)
+    if kind.__name__ == "LangfuseMedia":
+        # Offpath's or Langfuse's: known by its shape.
+        content = getattr(value, "_content_bytes", None)
+        if content is None:
+            return None
+        return _Media(str(value._content_type), bytes(content), str(value._source))
     if kind.__name__ in ("SecretStr", "SecretBytes"):
         return "<secret>"
     if "Streaming" in kind.__name__:
