@@ -1,6 +1,13 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 
-export type CrashPoint = 'read' | 'commit' | 'unlink' | 'send' | 'acknowledge'
+export type CrashPoint =
+  | 'read'
+  | 'commit'
+  | 'unlink'
+  | 'send'
+  | 'acknowledge'
+  | 'media'
+  | 'uploaded'
 
 /** Gets the name of each point that is passed. Nobody listens but testing/crash-at.ts. */
 export const CRASH_POINTS: Channel = channel('offpath:crash-point')

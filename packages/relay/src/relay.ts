@@ -4,6 +4,8 @@ import type { Config } from './config/options.ts'
 import { systemClock } from './export/clock.ts'
 import { type Delivery, startDelivery } from './export/delivery.ts'
 import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
+import { cutMedia } from './export/media.ts'
+import { startMediaDelivery } from './export/media-delivery.ts'
 import { startScoreDelivery } from './export/score-delivery.ts'
 import { createApp } from './http/app.ts'
 import { createMetrics } from './http/metrics.ts'
@@ -16,6 +18,7 @@ import { SpoolReceiver } from './receivers/spool/receiver.ts'
 import { removeRelayFile, writeRelayFile } from './relay-file.ts'
 import { startRetention } from './store/retention.ts'
 import { StoreError } from './store/schema.ts'
+import type { StoredSpan } from './store/span.ts'
 import { Store } from './store/store.ts'
 
 /** A running relay. */
@@ -83,12 +86,14 @@ async function start(
   store.exporters(
     exporters.map(({ name }) => name),
     exporters.filter(({ scores }) => scores !== null).map(({ name }) => name),
+    exporters.filter(({ media }) => media !== null).map(({ name }) => name),
   )
 
   let full = (): boolean => false
   let receiving = false
   const deliveries: Delivery[] = []
   const scoreDeliveries: Delivery[] = []
+  const mediaDeliveries: Delivery[] = []
   const receiver = new SpoolReceiver({
     directories: [config['spool.dir'], config['spool.disk-dir']],
     store,
@@ -134,6 +139,7 @@ async function start(
       relay,
       deliveries: deliveries.map((delivery) => delivery.status()),
       scoreDeliveries: scoreDeliveries.map((delivery) => delivery.status()),
+      mediaDeliveries: mediaDeliveries.map((delivery) => delivery.status()),
     }
     return fullStats(JSON.parse(text) as StoreStats, config, live)
   }
@@ -154,6 +160,23 @@ async function start(
   undo.push(() => server.close())
 
   for (const exporter of exporters) {
+    if (exporter.media !== null) {
+      mediaDeliveries.push(
+        startMediaDelivery({
+          exporter,
+          target: exporter.media,
+          outbox: store.media,
+          clock: systemClock,
+          random: Math.random,
+          concurrency: config['export.concurrency'],
+          timeoutMs: config['export.timeout'],
+          backlogBytes: config['export.backlog-cap'],
+          onAttempt: (attempt) => metrics.onMediaAttempt(exporter.name, attempt),
+          log,
+        }),
+      )
+    }
+    const media = mediaDeliveries.at(-1)
     const delivery = startDelivery({
       exporter,
       outbox: store,
@@ -166,6 +189,10 @@ async function start(
       lingerMs: LINGER_MS,
       timeoutMs: config['export.timeout'],
       backlogBytes: config['export.backlog-cap'],
+      cutMedia:
+        exporter.media === null
+          ? undefined
+          : mediaCutter(exporter, store, () => media?.wake(), log),
       onAttempt: (attempt) => metrics.onAttempt(exporter.name, attempt),
       log,
     })
@@ -189,7 +216,7 @@ async function start(
     store.onCommit(() => scores.wake())
   }
   undo.push(async () => {
-    const all = [...deliveries, ...scoreDeliveries]
+    const all = [...deliveries, ...scoreDeliveries, ...mediaDeliveries]
     await Promise.all(all.map((delivery) => delivery.stop(STOP_MS)))
   })
   receiver.start()
@@ -201,13 +228,44 @@ async function start(
     while (performance.now() < until) {
       await sleep(DRAIN_LOOK_MS)
       const hadMore = receiver.pollAll()
-      if (!hadMore && exporters.every(({ name }) => store.backlog(name).chunks === 0)) return true
+      if (!hadMore && exporters.every(({ name }) => store.backlog(name).chunks === 0)) {
+        // Media of a span are in their outbox before it has left its own.
+        if (store.media.held() === 0) return true
+      }
       for (const delivery of deliveries) delivery.hurry()
     }
     return false
   }
   const targets = exporters.map(({ name, url }) => ({ name, url: url.origin + url.pathname }))
   return { url: server.url, exporters: targets, stats, drain, close }
+}
+
+/** What an encoder does with media: they go to the exporter's outbox of media, before the span is sent. */
+function mediaCutter(
+  exporter: Exporter,
+  store: Store,
+  added: () => void,
+  log: Log,
+): (span: StoredSpan) => StoredSpan {
+  const { name } = exporter
+  return (span) => {
+    try {
+      const cut = cutMedia(span, (parts, into, at) => store.loadParts(parts, into, at))
+      if (cut.media.length === 0) return span
+      const place = {
+        exporter: name,
+        project: exporter.laneOf(span.project),
+        traceId: span.traceId.toString('hex'),
+        observationId: span.spanId.toString('hex'),
+      }
+      if (store.media.add(place, cut.media) > 0) added()
+      return cut.span
+    } catch (error) {
+      // No space: they stay in the span, where nothing of them is lost.
+      log.warn('media not taken out', { exporter: name, error: (error as Error).message })
+      return span
+    }
+  }
 }
 
 /** One relay writes to a store: the lock is of the kind that guards a spool. */
@@ -234,7 +292,14 @@ function exportersOf(config: Config): Exporter[] {
   const projects = config['langfuse.projects']
   const keys = publicKey && secretKey ? { publicKey, secretKey } : null
   if (keys !== null || Object.keys(projects).length > 0) {
-    exporters.push(langfuseExporter({ baseUrl: config['langfuse.base-url'], keys, projects }))
+    exporters.push(
+      langfuseExporter({
+        baseUrl: config['langfuse.base-url'],
+        keys,
+        projects,
+        uploadMedia: config['langfuse.media-upload'],
+      }),
+    )
   }
   const url = config['otlp.url']
   if (url !== undefined) exporters.push(otlpExporter({ url, headers: config['otlp.headers'] }))

@@ -15,7 +15,8 @@ export function renderStatus(stats: Stats, terminal: Terminal, runs: boolean): s
     relaySection(stats, terminal, runs),
     observationSection(stats, terminal),
     exporterSection(stats, terminal, runs),
-    scoreSection(stats, terminal, runs),
+    apartSection('scores', stats, terminal, runs),
+    apartSection('media', stats, terminal, runs),
     writerSection(stats, terminal),
     vitalsSection(stats, terminal),
     deadLetterSection(stats, terminal),
@@ -129,14 +130,20 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: 
   return renderTable(columns, rows, terminal) + text
 }
 
-/** Of exporters that were ever given a score. */
-function scoreSection({ exporters, relay }: Stats, terminal: Terminal, runs: boolean): string {
-  const taking = exporters.flatMap(({ name, scores }) =>
-    scores === null || scores.accepted === 0 ? [] : [{ name, ...scores }],
-  )
+/** Of exporters that were ever given any. */
+function apartSection(
+  what: 'scores' | 'media',
+  { exporters, relay }: Stats,
+  terminal: Terminal,
+  runs: boolean,
+): string {
+  const taking = exporters.flatMap((exporter) => {
+    const { name, [what]: apart } = exporter
+    return apart === null || apart.accepted === 0 ? [] : [{ name, ...apart }]
+  })
   if (taking.length === 0) return ''
   const columns = [
-    { title: 'SCORES' },
+    { title: what.toUpperCase() },
     { title: 'STATE' },
     { title: 'ACCEPTED', align: 'end' },
     { title: 'DELIVERED', align: 'end' },
@@ -145,21 +152,21 @@ function scoreSection({ exporters, relay }: Stats, terminal: Terminal, runs: boo
     { title: 'HELD', align: 'end' },
     { title: 'WAITING', align: 'end' },
   ] as const
-  const rows = taking.map((scores): Cell[] => {
-    const dropped = Object.values(scores.dropped).reduce((sum, n) => sum + n, 0)
+  const rows = taking.map((one): Cell[] => {
+    const dropped = Object.values(one.dropped).reduce((sum, n) => sum + n, 0)
     return [
-      { text: scores.name, style: 'bold' },
-      stateCell(scores.delivery, relay, runs),
-      { text: count(scores.accepted) },
-      { text: count(scores.delivered) },
-      { text: count(scores.deadLettered), ...(scores.deadLettered > 0 && { style: 'red' }) },
+      { text: one.name, style: 'bold' },
+      stateCell(one.delivery, relay, runs),
+      { text: count(one.accepted) },
+      { text: count(one.delivered) },
+      { text: count(one.deadLettered), ...(one.deadLettered > 0 && { style: 'red' }) },
       { text: count(dropped), ...(dropped > 0 && { style: 'red' }) },
-      { text: count(scores.held) },
-      { text: bytes(scores.heldBytes) },
+      { text: count(one.held) },
+      { text: bytes(one.heldBytes) },
     ]
   })
   const notes = taking.flatMap(({ name, delivery, dropped }) => {
-    const who = `scores to ${name}`
+    const who = `${what} to ${name}`
     return [...laneNotes(who, delivery), ...droppedNotes(who, dropped)]
   })
   const text = notes.map((note) => `${terminal.style('yellow', note)}\n`).join('')
@@ -257,13 +264,17 @@ function vitalsSection({ vitals }: Stats, terminal: Terminal): string {
   return renderTable(columns, rows, terminal)
 }
 
-function deadLetterSection({ deadLetters, deadScores }: Stats, terminal: Terminal): string {
+function deadLetterSection(
+  { deadLetters, deadScores, deadMedia }: Stats,
+  terminal: Terminal,
+): string {
   const scores = deadScores.map((score) => ({
     ...score,
     traceId: score.traceId ?? '',
     name: `score ${score.name}`,
   }))
-  const letters = [...deadLetters, ...scores].sort((a, b) => b.time.localeCompare(a.time))
+  const media = deadMedia.map((one) => ({ ...one, name: `${one.contentType} in ${one.field}` }))
+  const letters = [...deadLetters, ...scores, ...media].sort((a, b) => b.time.localeCompare(a.time))
   if (letters.length === 0) return ''
   const columns = [
     { title: 'DEAD LETTER' },

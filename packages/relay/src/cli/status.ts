@@ -27,7 +27,7 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
 function isWell({ relay, exporters }: Stats): boolean {
   if (relay === null || relay.storeFull) return false
   return exporters
-    .flatMap(({ delivery, scores }) => [delivery, scores?.delivery])
+    .flatMap(({ delivery, scores, media }) => [delivery, scores?.delivery, media?.delivery])
     .every((delivery) => !STUCK.includes(delivery?.state ?? 'ok'))
 }
 

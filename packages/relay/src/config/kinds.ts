@@ -19,6 +19,7 @@ export interface Values {
   hosts: readonly string[]
   headers: Readonly<Record<string, string>>
   projects: Readonly<Record<string, ProjectKeys>>
+  switch: boolean
   gzip: 'auto' | 'always' | 'never'
   level: 'debug' | 'info' | 'warn' | 'error'
 }
@@ -70,10 +71,20 @@ export const KINDS: { readonly [K in Kind]: KindOf<Values[K]> } = {
     parse: parseProjects,
     fromYaml: projectsFromYaml,
   },
+  switch: {
+    expects: 'true or false',
+    parse: (text) => SWITCH.get(text.trim().toLowerCase()),
+  },
   gzip: oneOf(['auto', 'always', 'never']),
   level: oneOf(['debug', 'info', 'warn', 'error']),
 }
 
+const SWITCH: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+])
 const SIZES = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3, tb: 1024 ** 4 }
 const DURATIONS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 

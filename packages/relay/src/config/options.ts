@@ -87,6 +87,12 @@ const OPTIONS = {
     about: 'Keys of further projects, by the name that observations carry',
     secret: true,
   },
+  'langfuse.media-upload': {
+    kind: 'switch',
+    default: 'true',
+    about: 'Upload media apart from their observations; false: they stay in them, as base64',
+    env: ['LANGFUSE_MEDIA_UPLOAD_ENABLED'],
+  },
   'otlp.url': {
     kind: 'url',
     default: undefined,
@@ -119,7 +125,7 @@ const OPTIONS = {
     kind: 'size',
     default: '1GB',
     about:
-      'Most that may wait for one exporter, and a tenth of it in scores; beyond it the oldest is dropped for that one, counted',
+      'Most that may wait for one exporter, a tenth of it in scores, and as much in media; beyond it the oldest is dropped for that one, counted',
   },
   'export.drain': {
     kind: 'duration',

@@ -55,6 +55,8 @@ export interface DeliveryOptions {
   readonly timeoutMs: number
   /** Of what waits; beyond it the oldest is dropped. */
   readonly backlogBytes: number
+  /** Sees to the media of a span, and returns the span without; undefined: they stay in it. */
+  readonly cutMedia?: ((span: StoredSpan) => StoredSpan) | undefined
   readonly onAttempt: (attempt: Attempt) => void
   readonly log: Log
 }
@@ -137,6 +139,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     dialect: exporter.dialect,
     load: (parts, into, at) => outbox.loadParts(parts, into, at),
     maxSpanBytes: Math.min(options.spanBytes, MAX_BYTES),
+    cutMedia: options.cutMedia,
   })
 
   const lanes = new Map<string, Lane>()

@@ -14,10 +14,13 @@ export interface Exporter {
   /** Headers of a lane's requests; null when the configuration has no keys for it. */
   headersOf(lane: string): Readonly<Record<string, string>> | null
   /** Where scores go, in the same lanes; null: it takes none. */
-  readonly scores: ScoreTarget | null
+  readonly scores: JsonTarget | null
+  /** Where media go, in the same lanes; null: they stay in the spans. */
+  readonly media: JsonTarget | null
 }
 
-export interface ScoreTarget {
+/** An API that takes JSON. */
+export interface JsonTarget {
   readonly url: URL
   headersOf(lane: string): Readonly<Record<string, string>> | null
 }
@@ -33,23 +36,25 @@ const PROTOBUF = { 'content-type': 'application/x-protobuf' }
 const INGESTION_VERSION = '4'
 
 /**
- * Langfuse: POST {baseUrl}/api/public/otel/v1/traces, scores to {baseUrl}/api/public/scores. Spans that name a project go with its keys, all
- * others with `keys`.
+ * Langfuse: POST {baseUrl}/api/public/otel/v1/traces, scores to {baseUrl}/api/public/scores, media by way of
+ * {baseUrl}/api/public/media. Spans that name a project go with its keys, all others with `keys`.
  */
 export function langfuseExporter(options: {
   readonly baseUrl: URL
   readonly keys: ProjectKeys | null
   readonly projects: Readonly<Record<string, ProjectKeys>>
+  /** Default: true. */
+  readonly uploadMedia?: boolean
 }): Exporter {
   const dialect = javascript5
   const lanes = new Map<string, Readonly<Record<string, string>>>()
-  const scoreLanes = new Map<string, Readonly<Record<string, string>>>()
+  const jsonLanes = new Map<string, Readonly<Record<string, string>>>()
   const secrets: string[] = []
   const add = (lane: string, { publicKey, secretKey }: ProjectKeys): void => {
     const token = Buffer.from(`${publicKey}:${secretKey}`).toString('base64')
     secrets.push(secretKey, token)
     const keys = { authorization: `Basic ${token}`, 'x-langfuse-public-key': publicKey }
-    scoreLanes.set(lane, { 'content-type': 'application/json', ...keys })
+    jsonLanes.set(lane, { 'content-type': 'application/json', ...keys })
     lanes.set(lane, {
       ...PROTOBUF,
       ...dialect.headers,
@@ -60,6 +65,10 @@ export function langfuseExporter(options: {
   if (options.keys !== null) add('', options.keys)
   for (const [project, keys] of Object.entries(options.projects)) add(project, keys)
   const base = options.baseUrl.href.replace(/[?#].*$/, '').replace(/\/+$/, '')
+  const jsonTarget = (path: string): JsonTarget => ({
+    url: new URL(`${base}/api/public/${path}`),
+    headersOf: (lane) => jsonLanes.get(lane) ?? null,
+  })
   return {
     name: 'langfuse',
     url: new URL(`${base}/api/public/otel/v1/traces`),
@@ -68,10 +77,8 @@ export function langfuseExporter(options: {
     several: lanes.size > 1,
     laneOf: (project) => project ?? '',
     headersOf: (lane) => lanes.get(lane) ?? null,
-    scores: {
-      url: new URL(`${base}/api/public/scores`),
-      headersOf: (lane) => scoreLanes.get(lane) ?? null,
-    },
+    scores: jsonTarget('scores'),
+    media: options.uploadMedia === false ? null : jsonTarget('media'),
   }
 }
 
@@ -92,6 +99,7 @@ export function otlpExporter(options: {
     laneOf: () => '',
     headersOf: () => headers,
     scores: null,
+    media: null,
   }
 }
 

@@ -19,6 +19,7 @@ import {
 } from './attributes.ts'
 import { cutSpan, spanBytes } from './cut.ts'
 import type { Dialect } from './langfuse.ts'
+import { mayHaveMedia } from './media.ts'
 import {
   LENGTH_BYTES,
   patchLength,
@@ -34,6 +35,8 @@ export interface EncoderOptions {
   readonly load: LoadParts
   /** Bound for one span; beyond it its longest values are cut, with a marker. */
   readonly maxSpanBytes: number
+  /** The span without its media, which go another way; the same span when it has none. */
+  readonly cutMedia?: ((span: StoredSpan) => StoredSpan) | undefined
 }
 
 /** A request being written. */
@@ -62,7 +65,7 @@ const OWN_BUFFER_BYTES = 64 * 1024
 const GROUP_BYTES = 1 + LENGTH_BYTES
 
 export function createEncoder(options: EncoderOptions): Encoder {
-  const { dialect, load, maxSpanBytes } = options
+  const { dialect, load, maxSpanBytes, cutMedia } = options
   const ownScope = encodeScope({ ...dialect.scope, attributes: {} })
   const resources = new WeakMap<Resource, Buffer>()
   const resourceOf = (resource: Resource): Buffer => {
@@ -109,6 +112,10 @@ export function createEncoder(options: EncoderOptions): Encoder {
     const add = (stored: StoredSpan): boolean => {
       let span = stored
       let bytes = spanBytes(span)
+      if (bytes > maxSpanBytes && cutMedia !== undefined) {
+        span = cutMedia(span)
+        bytes = spanBytes(span)
+      }
       if (bytes > maxSpanBytes) {
         span = cutSpan(span, maxSpanBytes, load)
         bytes = spanBytes(span)
@@ -124,7 +131,13 @@ export function createEncoder(options: EncoderOptions): Encoder {
       if (newResource) openResource(span.resource)
       else if (newScope) closeScope()
       if (newScope) openScope(scopeKey, head)
-      at = writeSpan(into, at, span)
+      const start = at
+      at = writeSpan(into, start, span)
+      // To look at what is written costs less than to load all values first.
+      if (cutMedia !== undefined && mayHaveMedia(into.subarray(start, at))) {
+        const rest = cutMedia(span)
+        if (rest !== span) at = writeSpan(into, start, rest)
+      }
       spans++
       return true
     }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { Fault, LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import { createLog } from '../log.ts'
-import { type ScoresRow, StoreReader } from '../store/read.ts'
+import { type ApartRow, StoreReader } from '../store/read.ts'
 import type { NewScore } from '../store/scores.ts'
 import { Store } from '../store/store.ts'
 import { type Delivery, LOCAL_ERROR_MS } from './delivery.ts'
@@ -84,9 +84,9 @@ function commit(...scores: NewScore[]): void {
 }
 
 /** The figures; throws when the law is broken. */
-function law(): ScoresRow & { drops: number } {
+function law(): ApartRow & { drops: number } {
   const reader = StoreReader.open(directory) as StoreReader
-  const row = reader.exporters()[0]?.scores as ScoresRow
+  const row = reader.exporters()[0]?.scores as ApartRow
   reader.close()
   const drops = Object.values(row.dropped).reduce((sum, count) => sum + count, 0)
   expect(row.accepted).toBe(row.delivered + row.dead + drops + row.held)

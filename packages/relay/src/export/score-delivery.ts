@@ -6,7 +6,7 @@ import type { HeldScore, ScoreOutbox } from '../store/scores.ts'
 import { bisect } from './bisect.ts'
 import type { Clock } from './clock.ts'
 import { type Delivery, type DeliveryStatus, LOCAL_ERROR_MS } from './delivery.ts'
-import type { Exporter, ScoreTarget } from './exporters.ts'
+import type { Exporter, JsonTarget } from './exporters.ts'
 import { type Attempt, openEndpoint, type Result, type Send, type SendError } from './http.ts'
 import { enter, healthOf, type LaneHealth, newHealth, stateAfter } from './lane.ts'
 import { retry } from './retry.ts'
@@ -14,7 +14,7 @@ import { arraysIfTaken, scoreComplaint, scoreRequest } from './score-request.ts'
 
 export interface ScoreDeliveryOptions {
   readonly exporter: Exporter
-  readonly target: ScoreTarget
+  readonly target: JsonTarget
   readonly outbox: Pick<ScoreOutbox, 'projects' | 'next' | 'acknowledge' | 'trim'>
   readonly clock: Clock
   /** In [0, 1): for the jitter of retries. */

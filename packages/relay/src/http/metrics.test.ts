@@ -15,6 +15,7 @@ const stats: Stats = {
   writers: [],
   deadLetters: [],
   deadScores: [],
+  deadMedia: [],
   vitals: [
     {
       service: 'chat',

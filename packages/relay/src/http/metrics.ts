@@ -7,6 +7,8 @@ export interface Metrics {
   onAttempt(exporter: string, attempt: Attempt): void
   /** The same for a request with scores. */
   onScoreAttempt(exporter: string, attempt: Attempt): void
+  /** The same for one that has to do with media. */
+  onMediaAttempt(exporter: string, attempt: Attempt): void
   render(stats: Stats): Promise<{ readonly type: string; readonly text: string }>
 }
 
@@ -31,6 +33,12 @@ export function createMetrics(): Metrics {
   const scoreRequests = new Counter({
     name: 'offpath_exporter_score_requests_total',
     help: 'Requests with scores since the relay started, by HTTP status (0: no answer)',
+    labelNames: ['exporter', 'status'],
+    registers,
+  })
+  const mediaRequests = new Counter({
+    name: 'offpath_exporter_media_requests_total',
+    help: 'Requests for media since the relay started, by HTTP status (0: no answer)',
     labelNames: ['exporter', 'status'],
     registers,
   })
@@ -140,28 +148,50 @@ export function createMetrics(): Metrics {
     'offpath_scores_without_exporter_total',
     'Scores that no exporter takes',
   )
-  const scoresAccepted = counter(
-    'offpath_exporter_scores_accepted_total',
-    'Scores meant for the exporter: delivered + dead-lettered + dropped + held',
-    ['exporter'],
-  )
-  const scoresDelivered = counter('offpath_exporter_scores_delivered_total', 'Scores delivered', [
-    'exporter',
-  ])
-  const scoresDead = counter('offpath_exporter_scores_dead_lettered_total', 'Scores rejected', [
-    'exporter',
-  ])
-  const scoresDropped = counter(
-    'offpath_exporter_scores_dropped_total',
-    'Scores dropped, by reason',
-    ['exporter', 'reason'],
-  )
-  const scoresHeld = gauge('offpath_exporter_scores_held', 'Scores waiting', ['exporter'])
-  const scoresState = gauge(
-    'offpath_exporter_scores_state',
-    'The state that delivery of scores is in is 1',
-    ['exporter', 'state'],
-  )
+  /** The law of what is delivered beside observations. */
+  const apart = (what: 'scores' | 'media', title: string): ((stats: Stats) => void) => {
+    const name = `offpath_exporter_${what}`
+    const accepted = counter(
+      `${name}_accepted_total`,
+      `${title} meant for the exporter: delivered + dead-lettered + dropped + held`,
+      ['exporter'],
+    )
+    const delivered = counter(`${name}_delivered_total`, `${title} delivered`, ['exporter'])
+    const dead = counter(`${name}_dead_lettered_total`, `${title} rejected`, ['exporter'])
+    const dropped = counter(`${name}_dropped_total`, `${title} dropped, by reason`, [
+      'exporter',
+      'reason',
+    ])
+    const held = gauge(`${name}_held`, `${title} waiting`, ['exporter'])
+    const state = gauge(`${name}_state`, `The state that delivery of ${what} is in is 1`, [
+      'exporter',
+      'state',
+    ])
+    return ({ exporters }) => {
+      const taking = exporters.flatMap((exporter) => {
+        const { name: exporterName, [what]: figures } = exporter
+        return figures === null ? [] : [{ exporter: exporterName, ...figures }]
+      })
+      const each = (value: (one: (typeof taking)[number]) => number): Values =>
+        taking.map((one) => [{ exporter: one.exporter }, value(one)])
+      accepted(each((one) => one.accepted))
+      delivered(each((one) => one.delivered))
+      dead(each((one) => one.deadLettered))
+      dropped(
+        taking.flatMap(({ exporter, dropped }) =>
+          Object.entries(dropped).map(([reason, n]): [Labels, number] => [{ exporter, reason }, n]),
+        ),
+      )
+      held(each((one) => one.held))
+      state(
+        taking.flatMap(({ exporter, delivery }): [Labels, number][] =>
+          delivery === null ? [] : [[{ exporter, state: delivery.state }, 1]],
+        ),
+      )
+    }
+  }
+  const scores = apart('scores', 'Scores')
+  const media = apart('media', 'Media')
   const spoolBytes = gauge('offpath_spool_bytes', 'Bytes of segments', ['tier'])
   const spoolSegments = gauge('offpath_spool_segments', 'Segments', ['tier'])
   const spoolUnread = gauge('offpath_spool_unread_bytes', 'Bytes not in the store yet', ['tier'])
@@ -187,6 +217,9 @@ export function createMetrics(): Metrics {
     },
     onScoreAttempt(exporter, attempt) {
       scoreRequests.inc({ exporter, status: String(attempt.status) })
+    },
+    onMediaAttempt(exporter, attempt) {
+      mediaRequests.inc({ exporter, status: String(attempt.status) })
     },
     async render(stats) {
       const one = (value: number): Values => [[{}, value]]
@@ -230,31 +263,11 @@ export function createMetrics(): Metrics {
           delivery === null ? [] : [[{ exporter: name, state: delivery.state }, 1]],
         ),
       )
-      const takingScores = stats.exporters.flatMap(({ name, scores }) =>
-        scores === null ? [] : [{ name, ...scores }],
-      )
-      const ofScores = (value: (scores: (typeof takingScores)[number]) => number): Values =>
-        each(takingScores, ({ name }) => ({ exporter: name }), value)
       scoresRead(one(stats.counters.scores ?? 0))
       scoresLost(Object.entries(stats.lostScores).map(([reason, value]) => [{ reason }, value]))
       scoresUnclaimed(one(stats.counters.scoresWithoutExporter ?? 0))
-      scoresAccepted(ofScores((scores) => scores.accepted))
-      scoresDelivered(ofScores((scores) => scores.delivered))
-      scoresDead(ofScores((scores) => scores.deadLettered))
-      scoresDropped(
-        takingScores.flatMap(({ name, dropped }) =>
-          Object.entries(dropped).map(([reason, value]): [Labels, number] => [
-            { exporter: name, reason },
-            value,
-          ]),
-        ),
-      )
-      scoresHeld(ofScores((scores) => scores.held))
-      scoresState(
-        takingScores.flatMap(({ name, delivery }): [Labels, number][] =>
-          delivery === null ? [] : [[{ exporter: name, state: delivery.state }, 1]],
-        ),
-      )
+      scores(stats)
+      media(stats)
       spoolBytes(byTier((spool) => spool.bytes))
       spoolSegments(byTier((spool) => spool.segments))
       spoolUnread(byTier((spool) => spool.unreadBytes))

@@ -12,6 +12,7 @@ function storeOf(...seconds: Readonly<Record<string, unknown>>[]): StoreReader {
     open: () => 0,
     deadLetters: () => [],
     deadScores: () => [],
+    deadMedia: () => [],
     cursors: () => ({}),
     traces: () => ({ traces: [], next: null }),
     vitals: () =>

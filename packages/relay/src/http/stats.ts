@@ -2,7 +2,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/delivery.ts'
-import type { ScoresRow, StoreReader, VitalsRow } from '../store/read.ts'
+import type { ApartRow, StoreReader, VitalsRow } from '../store/read.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
 
 /** What /api/stats answers and `offpath status --json` prints. */
@@ -16,10 +16,12 @@ export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'curso
     readonly alive: boolean | null
     readonly segments: number
   })[]
-  readonly exporters: readonly (Omit<ExporterStats, 'scores'> & {
+  readonly exporters: readonly (Omit<ExporterStats, 'scores' | 'media'> & {
     readonly delivery: DeliveryStats | null
     /** Null: it takes none. */
-    readonly scores: (ScoreStats & { readonly delivery: DeliveryStats | null }) | null
+    readonly scores: (ApartStats & { readonly delivery: DeliveryStats | null }) | null
+    /** Likewise. */
+    readonly media: (ApartStats & { readonly delivery: DeliveryStats | null }) | null
   })[]
 }
 
@@ -70,6 +72,7 @@ export interface StoreStats {
   /** The newest ones. */
   readonly deadLetters: readonly DeadLetterStats[]
   readonly deadScores: readonly DeadScoreStats[]
+  readonly deadMedia: readonly DeadMediaStats[]
   readonly vitals: readonly VitalsStats[]
   /** Further counters: damaged frames, torn tails, records without a start, … */
   readonly counters: Readonly<Record<string, number>>
@@ -92,11 +95,12 @@ interface ExporterStats {
   readonly resent: number
   /** Changed, and the new version was rejected or dropped: the first one stands. */
   readonly notResent: number
-  readonly scores: ScoreStats | null
+  readonly scores: ApartStats | null
+  readonly media: ApartStats | null
 }
 
-/** accepted = delivered + deadLettered + dropped + held, in scores. */
-interface ScoreStats {
+/** accepted = delivered + deadLettered + dropped + held, in scores, or in media: content in a field of an observation. */
+interface ApartStats {
   readonly accepted: number
   readonly delivered: number
   readonly deadLettered: number
@@ -129,6 +133,18 @@ interface DeadScoreStats {
   /** Null: it is a session's, or a dataset run's. */
   readonly traceId: string | null
   readonly name: string
+  readonly reason: string
+  /** ISO 8601. */
+  readonly time: string
+}
+
+interface DeadMediaStats {
+  readonly exporter: string
+  readonly traceId: string
+  readonly observationId: string
+  /** input, output or metadata. */
+  readonly field: string
+  readonly contentType: string
   readonly reason: string
   /** ISO 8601. */
   readonly time: string
@@ -190,10 +206,11 @@ function statsOf(reader: StoreReader): StoreStats {
     interrupted,
     lost,
     lostScores,
-    exporters: exporters.map(({ dead, scores, ...row }) => ({
+    exporters: exporters.map(({ dead, scores, media, ...row }) => ({
       ...row,
       deadLettered: dead,
-      scores: scores === null ? null : scoreStats(scores),
+      scores: scores && apartStats(scores),
+      media: media && apartStats(media),
     })),
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }
@@ -214,13 +231,17 @@ function statsOf(reader: StoreReader): StoreStats {
       reason,
       time: new Date(time).toISOString(),
     })),
+    deadMedia: reader.deadMedia(MAX_DEAD_LETTERS).map(({ time, ...row }) => ({
+      ...row,
+      time: new Date(time).toISOString(),
+    })),
     vitals: vitalsStats(reader.vitals(VITALS_READ), observationsPerTrace(reader)),
     counters,
     cursors: reader.cursors(),
   }
 }
 
-function scoreStats({ dead, ...row }: ScoresRow): ScoreStats {
+function apartStats({ dead, ...row }: ApartRow): ApartStats {
   return { ...row, deadLettered: dead }
 }
 
@@ -246,11 +267,12 @@ export function fullStats(
       return { ...writer, alive: segments.at(-1)?.alive ?? null, segments: segments.length }
     }),
     exporters: exporters.map((exporter) => {
-      const { name, scores } = exporter
+      const { name, scores, media } = exporter
       return {
         ...exporter,
         delivery: deliveryOf(name, live?.deliveries),
         scores: scores && { ...scores, delivery: deliveryOf(name, live?.scoreDeliveries) },
+        media: media && { ...media, delivery: deliveryOf(name, live?.mediaDeliveries) },
       }
     }),
   }
@@ -261,6 +283,7 @@ interface Live {
   readonly relay: RelayStats
   readonly deliveries: readonly DeliveryStatus[]
   readonly scoreDeliveries: readonly DeliveryStatus[]
+  readonly mediaDeliveries: readonly DeliveryStatus[]
 }
 
 function deliveryOf(

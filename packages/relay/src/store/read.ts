@@ -46,11 +46,13 @@ export interface ExporterRow {
   readonly resent: number
   readonly notResent: number
   /** Null: it takes none. */
-  readonly scores: ScoresRow | null
+  readonly scores: ApartRow | null
+  /** Likewise. */
+  readonly media: ApartRow | null
 }
 
-/** Scores of an exporter: accepted = delivered + dead + dropped + held. */
-export interface ScoresRow {
+/** Scores or media of an exporter: accepted = delivered + dead + dropped + held. */
+export interface ApartRow {
   readonly accepted: number
   readonly delivered: number
   readonly dead: number
@@ -64,6 +66,17 @@ export interface DeadScoreRow {
   readonly exporter: string
   /** As Langfuse's API has it. */
   readonly score: Readonly<Record<string, unknown>>
+  readonly reason: string
+  readonly time: number
+}
+
+/** Media that the server rejected. */
+export interface DeadMediaRow {
+  readonly exporter: string
+  readonly traceId: string
+  readonly observationId: string
+  readonly field: string
+  readonly contentType: string
   readonly reason: string
   readonly time: number
 }
@@ -300,18 +313,25 @@ export class StoreReader {
         waitingBytes: Number(row.bytes),
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
-        scores: row.scores === 1 ? this.#scores(Number(row.id), name, counters) : null,
+        scores: row.scores === 1 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
+        media: row.media === 1 ? this.#apart(Number(row.id), name, 'media', counters) : null,
       }
     })
   }
 
-  #scores(id: number, name: string, counters: Readonly<Record<string, number>>): ScoresRow {
-    const { held, bytes } = this.#sql.heldScores.get(id) as Row
+  #apart(
+    id: number,
+    name: string,
+    what: 'scores' | 'media',
+    counters: Readonly<Record<string, number>>,
+  ): ApartRow {
+    const sql = what === 'scores' ? this.#sql.heldScores : this.#sql.heldMedia
+    const { held, bytes } = sql.get(id) as Row
     return {
-      accepted: counters[`${name}.scores.accepted`] ?? 0,
-      delivered: counters[`${name}.scores.delivered`] ?? 0,
-      dead: counters[`${name}.scores.dead`] ?? 0,
-      dropped: byReason(counters, `${name}.scores.dropped.`),
+      accepted: counters[`${name}.${what}.accepted`] ?? 0,
+      delivered: counters[`${name}.${what}.delivered`] ?? 0,
+      dead: counters[`${name}.${what}.dead`] ?? 0,
+      dropped: byReason(counters, `${name}.${what}.dropped.`),
       held: Number(held),
       heldBytes: Number(bytes),
     }
@@ -324,6 +344,19 @@ export class StoreReader {
       score: JSON.parse(String(row.json)),
       reason: String(row.reason),
       time: Number(row.committed),
+    }))
+  }
+
+  /** The newest ones. */
+  deadMedia(limit: number): DeadMediaRow[] {
+    return this.#sql.deadMedia.all(limit).map((row) => ({
+      exporter: String(row.exporter),
+      traceId: String(row.trace),
+      observationId: String(row.observation),
+      field: String(row.field),
+      contentType: String(row.content_type),
+      reason: String(row.note),
+      time: Number(row.changed),
     }))
   }
 
@@ -438,11 +471,16 @@ const SQL = {
   finished: "SELECT value FROM meta WHERE key = 'finished'",
   begin: 'BEGIN',
   commit: 'COMMIT',
-  exporters: `SELECT e.id, e.name, e.active, e.left, e.scores, coalesce(sum(c.expanded), 0) AS bytes,
+  exporters: `SELECT e.id, e.name, e.active, e.left, e.scores, e.media,
+    coalesce(sum(c.expanded), 0) AS bytes,
     coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
     LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
   heldScores: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM score
     WHERE exporter = ? AND reason IS NULL`,
+  heldMedia: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM media
+    WHERE exporter = ? AND state < 2`,
+  deadMedia: `SELECT m.*, e.name AS exporter FROM media m
+    JOIN exporter e ON e.id = m.exporter WHERE m.state = 3 ORDER BY m.id DESC LIMIT ?`,
   deadScores: `SELECT e.name AS exporter, s.json, s.reason, s.committed FROM score s
     JOIN exporter e ON e.id = s.exporter WHERE s.reason IS NOT NULL ORDER BY s.id DESC LIMIT ?`,
   writers: 'SELECT id, header, open, seen FROM writer',

@@ -1,9 +1,11 @@
+import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import { crashPoint } from '../crash-point.ts'
 import { allocateChunk, readSpans } from './chunk.ts'
 import { ChunkBuilder, type PlacedChunk } from './chunk-builder.ts'
 import { DataWriter, dataBytes, dataFileBytes } from './data-files.ts'
+import { MediaOutbox } from './media.ts'
 import { putSpan } from './put-span.ts'
 import { openDatabase } from './schema.ts'
 import { type NewScore, ScoreOutbox } from './scores.ts'
@@ -128,6 +130,7 @@ export class Store {
   /** Where finished spans are put; the next commit takes them. */
   readonly chunks: ChunkBuilder
   readonly scores: ScoreOutbox
+  readonly media: MediaOutbox
   readonly #directory: string
   readonly #database: DatabaseSync
   readonly #resources = new Map<string, { id: number; resource: Resource }>()
@@ -152,10 +155,12 @@ export class Store {
     this.#directory = directory
     this.#database = openDatabase(directory)
     this.#sql = prepare(this.#database)
-    this.scores = new ScoreOutbox(this.#database, {
-      transaction: (change) => this.#transaction(change),
-      count: (counters) => this.#count(counters),
-    })
+    const within = {
+      transaction: (change: () => void) => this.#transaction(change),
+      count: (counters: Readonly<Record<string, number>>) => this.#count(counters),
+    }
+    this.scores = new ScoreOutbox(this.#database, within)
+    this.media = new MediaOutbox(this.#database, join(directory, 'media'), within)
     const file = this.#meta('data_file') ?? 1
     const length = this.#meta('data_length') ?? 0
     const firstFile = this.#meta('first_file') ?? 1
@@ -368,9 +373,13 @@ export class Store {
 
   /**
    * Names the exporters. A new one gets what is finished from now on. One that is no longer named keeps its outbox, and
-   * gets what is finished from then on when it is named again. `scores`: those of them that take scores.
+   * gets what is finished from then on when it is named again. `scores`, `media`: those of them that take such.
    */
-  exporters(names: readonly string[], scores: readonly string[] = []): void {
+  exporters(
+    names: readonly string[],
+    scores: readonly string[] = [],
+    media: readonly string[] = [],
+  ): void {
     this.#transaction(() => {
       const finished = this.#meta('finished') ?? 0
       for (const row of this.#sql.exporters.all()) {
@@ -387,6 +396,7 @@ export class Store {
         this.#sql.putExporter.run(name)
       }
       for (const name of scores) this.#sql.takesScores.run(name)
+      for (const name of media) this.#sql.takesMedia.run(name)
     })
     this.#exporters.clear()
     this.#backlogs.clear()
@@ -398,6 +408,7 @@ export class Store {
       this.#backlogs.set(id, { chunks: Number(chunks), spans: Number(spans), bytes: Number(bytes) })
     }
     this.scores.exporters(new Map(scores.map((name) => [name, this.#exporter(name)])))
+    this.media.exporters(new Map(media.map((name) => [name, this.#exporter(name)])))
   }
 
   #counter(name: string): number {
@@ -624,6 +635,7 @@ export class Store {
       this.scores.expire(before)
       this.#count({ expiredChunks: removed })
     })
+    this.media.expire(before)
     this.#removeFiles(oldestOpen)
     if (removed > 0 && removed < limit) this.#forgetResources()
     return removed
@@ -733,6 +745,7 @@ const SQL = {
   putExporter: `INSERT INTO exporter (name, active, left) VALUES (?, 1, 0)
     ON CONFLICT (name) DO UPDATE SET active = 1`,
   takesScores: 'UPDATE exporter SET scores = 1 WHERE name = ?',
+  takesMedia: 'UPDATE exporter SET media = 1 WHERE name = ?',
   leaveExporter: 'UPDATE exporter SET active = 0, left = ? WHERE id = ?',
   addOutbox: 'INSERT INTO outbox (exporter, chunk) VALUES (?, ?)',
   removeOutbox: 'DELETE FROM outbox WHERE exporter = ? AND chunk = ?',
