@@ -288,9 +288,9 @@ export const intended: readonly IntendedDifference[] = [
   },
   {
     id: 'media',
-    what: 'A base64 data URI stays where it is',
+    what: 'A base64 data URI amid other text, or with fewer than 64 characters of base64, stays where it is',
     reason:
-      'Langfuse’s SDK uploads it and puts a token in its place; Offpath does not upload media yet',
+      'Langfuse’s SDK searches all text for them, on the request path; the relay looks for strings that are one, and a short one is no longer than its token',
     where: {
       'base64 data URIs': {
         '"in the text"': { [input]: text('see data:text/plain;base64,aGVsbG8= here') },

@@ -68,7 +68,7 @@ export interface ClientOptions {
 }
 
 /** One request to anywhere. */
-export interface Call {
+interface Call {
   readonly method: 'POST' | 'PUT' | 'PATCH'
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
@@ -187,7 +187,7 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
   return { post, close: client.close }
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   /** The first 64 KB. */

@@ -17,7 +17,7 @@ export interface Media {
 }
 
 /** As Langfuse's API calls them. */
-export type MediaField = 'input' | 'output' | 'metadata'
+type MediaField = 'input' | 'output' | 'metadata'
 
 const FIELDS: ReadonlyMap<number, MediaField> = new Map([
   [FIELD.input, 'input'],

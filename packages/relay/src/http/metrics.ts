@@ -149,21 +149,28 @@ export function createMetrics(): Metrics {
     'Scores that no exporter takes',
   )
   /** The law of what is delivered beside observations. */
-  const apart = (what: 'scores' | 'media', title: string): ((stats: Stats) => void) => {
-    const name = `offpath_exporter_${what}`
+  const apart = (
+    what: 'scores' | 'media',
+    title: string,
+    names: readonly [
+      accepted: string,
+      delivered: string,
+      dead: string,
+      dropped: string,
+      held: string,
+      state: string,
+    ],
+  ): ((stats: Stats) => void) => {
     const accepted = counter(
-      `${name}_accepted_total`,
+      names[0],
       `${title} meant for the exporter: delivered + dead-lettered + dropped + held`,
       ['exporter'],
     )
-    const delivered = counter(`${name}_delivered_total`, `${title} delivered`, ['exporter'])
-    const dead = counter(`${name}_dead_lettered_total`, `${title} rejected`, ['exporter'])
-    const dropped = counter(`${name}_dropped_total`, `${title} dropped, by reason`, [
-      'exporter',
-      'reason',
-    ])
-    const held = gauge(`${name}_held`, `${title} waiting`, ['exporter'])
-    const state = gauge(`${name}_state`, `The state that delivery of ${what} is in is 1`, [
+    const delivered = counter(names[1], `${title} delivered`, ['exporter'])
+    const dead = counter(names[2], `${title} rejected`, ['exporter'])
+    const dropped = counter(names[3], `${title} dropped, by reason`, ['exporter', 'reason'])
+    const held = gauge(names[4], `${title} waiting`, ['exporter'])
+    const state = gauge(names[5], `The state that delivery of ${what} is in is 1`, [
       'exporter',
       'state',
     ])
@@ -190,8 +197,22 @@ export function createMetrics(): Metrics {
       )
     }
   }
-  const scores = apart('scores', 'Scores')
-  const media = apart('media', 'Media')
+  const scores = apart('scores', 'Scores', [
+    'offpath_exporter_scores_accepted_total',
+    'offpath_exporter_scores_delivered_total',
+    'offpath_exporter_scores_dead_lettered_total',
+    'offpath_exporter_scores_dropped_total',
+    'offpath_exporter_scores_held',
+    'offpath_exporter_scores_state',
+  ])
+  const media = apart('media', 'Media', [
+    'offpath_exporter_media_accepted_total',
+    'offpath_exporter_media_delivered_total',
+    'offpath_exporter_media_dead_lettered_total',
+    'offpath_exporter_media_dropped_total',
+    'offpath_exporter_media_held',
+    'offpath_exporter_media_state',
+  ])
   const spoolBytes = gauge('offpath_spool_bytes', 'Bytes of segments', ['tier'])
   const spoolSegments = gauge('offpath_spool_segments', 'Segments', ['tier'])
   const spoolUnread = gauge('offpath_spool_unread_bytes', 'Bytes not in the store yet', ['tier'])
