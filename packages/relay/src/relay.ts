@@ -255,6 +255,7 @@ function mediaCutter(
       const place = {
         exporter: name,
         project: exporter.laneOf(span.project),
+        writer: store.writerOf(span.resource),
         traceId: span.traceId.toString('hex'),
         observationId: span.spanId.toString('hex'),
       }

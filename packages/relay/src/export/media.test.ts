@@ -65,7 +65,10 @@ describe('what is media', () => {
     const { text, media } = cut(type, before)
     expect(text).toBe(after)
     expect(media.map(({ field }) => field)).toEqual(media.map(() => 'input'))
-    expect(mayHaveMedia(Buffer.from(before))).toBe(true)
+    const span = spanWith(type, before)
+    expect(mayHaveMedia(span, Buffer.from(`… ${before} …`))).toBe(true)
+    expect(mayHaveMedia(span, Buffer.from('nothing'))).toBe(false)
+    expect(mayHaveMedia({ ...span, fields: [] }, Buffer.from(before))).toBe(false)
   })
 
   test.each([

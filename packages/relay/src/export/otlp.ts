@@ -134,7 +134,7 @@ export function createEncoder(options: EncoderOptions): Encoder {
       const start = at
       at = writeSpan(into, start, span)
       // To look at what is written costs less than to load all values first.
-      if (cutMedia !== undefined && mayHaveMedia(into.subarray(start, at))) {
+      if (cutMedia !== undefined && mayHaveMedia(span, into.subarray(start, at))) {
         const rest = cutMedia(span)
         if (rest !== span) at = writeSpan(into, start, rest)
       }

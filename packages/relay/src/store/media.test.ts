@@ -29,7 +29,7 @@ function media(text: string, field = 'input') {
   return { content, sha256, contentType: 'image/png', field }
 }
 
-const place = { exporter: 'a', project: '', traceId: 't', observationId: 'o' }
+const place = { exporter: 'a', project: '', writer: 'w', traceId: 't', observationId: 'o' }
 const next = (busy: string[] = []) => store.media.next('a', '', new Set(busy))
 const files = (): string[] => readdirSync(join(directory, 'media'))
 
@@ -53,12 +53,15 @@ test('content lies once, and goes when no row waits for it', async () => {
   expect(first).toMatchObject({ sha256: image.sha256, bytes: 5, field: 'input', upload: null })
   expect(await buffer(store.media.content(image.sha256)!)).toEqual(image.content)
   expect(next([image.sha256])!.bytes).toBe(5)
+  const newest = store.media.newestOf('w')
+  expect([store.media.newestOf('v'), store.media.isSettled('w', newest)]).toEqual([0, false])
   store.media.settle('a', first, { type: 'delivered' })
   store.media.settle('a', first, { type: 'delivered' })
   store.media.settle('a', next()!, { type: 'dead', reason: 'no' })
   expect(files()).toHaveLength(1)
   store.media.settle('a', next()!, { type: 'dropped', reason: 'content_gone' })
   store.media.settle('a', store.media.next('a', 'p', new Set())!, { type: 'delivered' })
+  expect(store.media.isSettled('w', newest)).toBe(true)
   expect(files()).toEqual([])
   expect(store.media.content(image.sha256)).toBe(null)
   expect(figures()).toEqual({

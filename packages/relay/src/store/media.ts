@@ -30,6 +30,7 @@ export interface MediaPlace {
   readonly exporter: string
   /** '': none is named. */
   readonly project: string
+  readonly writer: string
   /** Hex. */
   readonly traceId: string
   readonly observationId: string
@@ -111,10 +112,8 @@ export class MediaOutbox {
   }
 
   /** Takes media of a span in, but what is known already. Returns how many are new. */
-  add(
-    { exporter, project, traceId, observationId }: MediaPlace,
-    media: readonly NewMedia[],
-  ): number {
+  add(place: MediaPlace, media: readonly NewMedia[]): number {
+    const { exporter, project, writer, traceId, observationId } = place
     const id = this.#exporter(exporter)
     const isNew = ({ sha256, field }: NewMedia): boolean =>
       this.#sql.known.get(id, project, traceId, observationId, field, sha256) === undefined
@@ -128,6 +127,7 @@ export class MediaOutbox {
         const { changes } = this.#sql.add.run(
           id,
           project,
+          writer,
           traceId,
           observationId,
           field,
@@ -152,8 +152,13 @@ export class MediaOutbox {
     if (existsSync(path)) return
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
     // Whole, or not there under its name.
-    writeFileSync(`${path}.part`, content, { mode: 0o600 })
-    renameSync(`${path}.part`, path)
+    try {
+      writeFileSync(`${path}.part`, content, { mode: 0o600 })
+      renameSync(`${path}.part`, path)
+    } catch (error) {
+      rmSync(`${path}.part`, { force: true })
+      throw error
+    }
   }
 
   /** Projects of which media wait; '' for what names none. */
@@ -231,10 +236,30 @@ export class MediaOutbox {
     return dropped.length
   }
 
+  // --- for answers to `<writer>.flush` ---
+
+  /** The newest of a writer that some exporter has not settled; 0: there is none. */
+  newestOf(writer: string): number {
+    return Math.max(0, ...this.#each((id) => Number(this.#sql.newest.get(writer, id)?.id ?? 0)))
+  }
+
+  /** Whether all exporters have settled the writer's media up to that one. */
+  isSettled(writer: string, upTo: number): boolean {
+    return this.#each((id) => this.#sql.unsettled.get(writer, upTo, id)).every(
+      (row) => row === undefined,
+    )
+  }
+
+  #each<T>(of: (exporter: number) => T): T[] {
+    return [...this.#exporters.values()].map(of)
+  }
+
   /** How many wait for exporters that take media now. */
   held(): number {
-    const counts = [...this.#exporters.values()].map((id) => Number(this.#sql.held.get(id)?.held))
-    return counts.reduce((sum, count) => sum + count, 0)
+    return this.#each((id) => Number(this.#sql.held.get(id)?.held)).reduce(
+      (sum, count) => sum + count,
+      0,
+    )
   }
 
   /** Removes what was settled before that (ms), and drops what waits for exporters that are no longer named. */
@@ -258,8 +283,8 @@ export class MediaOutbox {
 const SQL = {
   known: `SELECT 1 FROM media WHERE exporter = ? AND project = ? AND trace = ? AND observation = ?
     AND field = ? AND sha256 = ?`,
-  add: `INSERT OR IGNORE INTO media (exporter, project, trace, observation, field, sha256,
-    content_type, bytes, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  add: `INSERT OR IGNORE INTO media (exporter, project, writer, trace, observation, field, sha256,
+    content_type, bytes, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   projects: `SELECT DISTINCT project FROM media WHERE exporter = ? AND state < 2`,
   next: `SELECT * FROM media WHERE exporter = ? AND project = ? AND state < 2 ORDER BY id`,
   uploaded: `UPDATE media SET state = 1, note = ? WHERE id = ? AND state = 0`,
@@ -267,6 +292,9 @@ const SQL = {
   isNeeded: `SELECT 1 FROM media WHERE sha256 = ? AND state < 2 LIMIT 1`,
   bytes: 'SELECT sum(bytes) AS bytes FROM media WHERE exporter = ? AND state < 2',
   oldest: 'SELECT id, sha256, bytes FROM media WHERE exporter = ? AND state < 2 ORDER BY id',
+  newest: 'SELECT max(id) AS id FROM media WHERE writer = ? AND exporter = ? AND state < 2',
+  unsettled: `SELECT 1 FROM media
+    WHERE writer = ? AND id <= ? AND exporter = ? AND state < 2 LIMIT 1`,
   held: 'SELECT count(*) AS held FROM media WHERE exporter = ? AND state < 2',
   exporters: 'SELECT id, name FROM exporter WHERE media = 1',
   expireSettled: `DELETE FROM media WHERE id IN (

@@ -77,11 +77,12 @@ const MIGRATIONS: readonly string[] = [
   -- Content that stands in a field of an observation (store/media.ts); ids and sha256 in hex. state: 0 waiting, 1 uploaded
   -- and Langfuse not told, 2 delivered, 3 dead, 4 dropped; note: what is to be told, or a reason; changed: ms since 1970.
   CREATE TABLE media (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, exporter INTEGER NOT NULL, project TEXT NOT NULL, trace TEXT NOT NULL,
-    observation TEXT NOT NULL, field TEXT NOT NULL, sha256 TEXT NOT NULL, content_type TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, exporter INTEGER NOT NULL, project TEXT NOT NULL, writer TEXT NOT NULL,
+    trace TEXT NOT NULL, observation TEXT NOT NULL, field TEXT NOT NULL, sha256 TEXT NOT NULL, content_type TEXT NOT NULL,
     bytes INTEGER NOT NULL, changed INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0, note TEXT,
     UNIQUE (exporter, project, trace, observation, field, sha256));
   CREATE INDEX media_held ON media (exporter, project, id) WHERE state < 2;
+  CREATE INDEX media_writer ON media (writer, id) WHERE state < 2;
   CREATE INDEX media_content ON media (sha256) WHERE state < 2;
   CREATE INDEX media_dead ON media (id) WHERE state = 3;
   CREATE INDEX media_settled ON media (changed) WHERE state >= 2;

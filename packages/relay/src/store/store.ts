@@ -135,6 +135,7 @@ export class Store {
   readonly #database: DatabaseSync
   readonly #resources = new Map<string, { id: number; resource: Resource }>()
   readonly #byId = new Map<number, Resource>()
+  readonly #writers = new WeakMap<Resource, string>()
   readonly #exporters = new Map<string, number>()
   readonly #sql: Statements
   readonly #listeners: (() => void)[] = []
@@ -171,6 +172,7 @@ export class Store {
     for (const row of this.#sql.resources.all()) {
       const resource = JSON.parse(String(row.json)) as Resource
       this.#byId.set(Number(row.id), resource)
+      this.#writers.set(resource, String(row.writer))
       this.#resources.set(String(row.writer), { id: Number(row.id), resource })
     }
   }
@@ -300,6 +302,7 @@ export class Store {
     const id = Number(this.#sql.addResource.run(writer, json).lastInsertRowid)
     this.#resources.set(writer, { id, resource })
     this.#byId.set(id, resource)
+    this.#writers.set(resource, writer)
     added.push(writer)
     return id
   }
@@ -470,6 +473,11 @@ export class Store {
         this.#drop(name, id, chunk, 'unreadable')
       }
     })
+  }
+
+  /** The writer that spans with this resource come from; '': it is gone. */
+  writerOf(resource: Resource): string {
+    return this.#writers.get(resource) ?? ''
   }
 
   /** Writes the bytes of all parts to `into[at]`; returns the position behind them. Bytes that are gone are spaces. */

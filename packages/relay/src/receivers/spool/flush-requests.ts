@@ -12,6 +12,8 @@ interface Request {
   waiting: number[] | null
   /** The newest score that some exporter had not settled then; 0: none. */
   score: number
+  /** The newest media likewise, when its chunks were settled: what they have is known by then; null: they are not yet. */
+  media: number | null
 }
 
 /** How far a writer is read and committed; null: there is no such writer. */
@@ -43,7 +45,7 @@ export class FlushRequests {
       const known = this.#requests.get(path)
       if (place === null) continue
       if (known?.segment === place.segment && known.offset === place.offset) continue
-      this.#requests.set(path, { writer, ...place, waiting: null, score: 0 })
+      this.#requests.set(path, { writer, ...place, waiting: null, score: 0, media: null })
     }
   }
 
@@ -73,9 +75,11 @@ export class FlushRequests {
       request.score = this.#store.scores.newestOf(request.writer)
       if (request.waiting.length > 0 || request.score > 0) this.#onRequest()
     }
-    const { waiting } = request
+    const { writer, waiting } = request
     while (waiting.length > 0 && this.#store.isSettled(waiting[0] as number)) waiting.shift()
-    return waiting.length === 0 && this.#store.scores.isSettled(request.writer, request.score)
+    if (waiting.length > 0 || !this.#store.scores.isSettled(writer, request.score)) return false
+    request.media ??= this.#store.media.newestOf(writer)
+    return this.#store.media.isSettled(writer, request.media)
   }
 }
 
