@@ -243,6 +243,20 @@ test('what is busy, away or slow is tried again; spans do not wait for it', asyn
   ])
 })
 
+test('a storage that cannot be reached is tried again', async () => {
+  const closed = await startLangfuseServer()
+  await closed.close()
+  langfuse.media.storage = closed.url
+  write({
+    json: [1, 2, 3].map((index) => observation(index, { input: uriOf(randomBytes(3_000_000)) })),
+  })
+  const url = await startRelay()
+  while (mediaOf(await statsOf(url))?.delivery?.state !== 'retrying');
+  expect(mediaOf(await statsOf(url))!.delivery!.message).toBe('storage not reached (image/png)')
+  langfuse.media.storage = undefined
+  expect(mediaOf(await settled(url, 3))).toMatchObject({ delivered: 3, deadLettered: 0 })
+})
+
 test('a rejection is a dead letter with its reason, and the span goes', async () => {
   langfuse.media.reject = ({ contentType }) =>
     contentType === 'application/x-thing' ? 'unsupported content type' : undefined

@@ -43,6 +43,7 @@ export function createMedia(
     requests,
     faults: options.media?.faults,
     reject: options.media?.reject,
+    storage: undefined,
     all: (project) =>
       [...stored.values()].filter(
         (one) => one.uploadHttpStatus === 200 && (project === undefined || one.project === project),
@@ -122,7 +123,10 @@ export function createMedia(
     if (known.uploadHttpStatus === 200) return say(201, { mediaId, uploadUrl: null })
     const upload = UPLOAD_PATH + randomUUID()
     uploads.set(upload, known)
-    return say(201, { mediaId, uploadUrl: `${base}${upload}?signature=secret-of-the-url` })
+    return say(201, {
+      mediaId,
+      uploadUrl: `${live.storage ?? base}${upload}?signature=secret-of-the-url`,
+    })
   }
 
   const put = (request: IncomingMessage, content: Buffer): Answer => {

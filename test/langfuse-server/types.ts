@@ -196,6 +196,8 @@ export interface LangfuseMedia {
   readonly requests: CapturedMediaRequest[]
   faults: MediaFaults | undefined
   reject: MediaOptions['reject'] | undefined
+  /** Scheme, host and port of upload URLs; undefined: of this server. */
+  storage: string | undefined
   /** What Langfuse would show: uploaded, and said to be so. */
   all(project?: string): StoredMedia[]
   /** Resolves with `all()` once it has `count` of them; rejects after `timeoutMs`. */

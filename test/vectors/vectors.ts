@@ -141,6 +141,30 @@ const json: PlainSegment = segment(
   { end: true },
 )
 
+const content = Buffer.from('GIF89a')
+const mediaOf = (data: unknown, content_type: string, source: string): object => ({
+  '$offpath:media': { content_type, data, source },
+})
+const media: PlainSegment = segment(
+  { blob: { id: 1, encoding: 'bytes', offset: 0, content, last: true } },
+  {
+    json: [
+      {
+        record: 'observation',
+        trace_id: TRACE,
+        span_id: '00000000000000b1',
+        name: 'media',
+        start_time: String(TIME),
+        end_time: String(TIME + 5n),
+        input: [mediaOf({ '$offpath:blob': 1 }, 'image/gif', 'file'), 'beside it'],
+        output: mediaOf({ '$offpath:string': 1 }, 'audio/pcm; rate=8000', 'base64_data_uri'),
+        metadata: { untyped: mediaOf('YQ==', 'gif', 'bytes') },
+      },
+    ],
+    parts: [{ number: 1, text: content.toString('base64') }],
+  },
+)
+
 const scores: PlainSegment = segment(
   {
     json: [
@@ -215,6 +239,7 @@ export const VECTORS: Readonly<Record<string, Buffer>> = {
   contexts: encodeSegment(contexts),
   blobs: encodeSegment(blobs),
   'json-records': encodeSegment(json),
+  media: encodeSegment(media),
   scores: encodeSegment(scores),
   'unknown-record': encodeSegment(unknownRecord),
   'flipped-byte': flipped(),
