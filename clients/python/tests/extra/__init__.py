@@ -1,0 +1,1 @@
+"""Tests against the real libraries: each file leaves itself out where its own is missing."""
