@@ -22,6 +22,7 @@ from ._api.observation import (
 from ._api.observe import observe
 from ._api.propagate import propagate_attributes
 from ._version import __version__
+from .media import LangfuseMedia
 
 Offpath = Langfuse
 
@@ -35,6 +36,7 @@ __all__ = [
     "LangfuseEvent",
     "LangfuseGeneration",
     "LangfuseGuardrail",
+    "LangfuseMedia",
     "LangfuseRetriever",
     "LangfuseSpan",
     "LangfuseTool",
