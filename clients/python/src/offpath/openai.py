@@ -12,6 +12,7 @@ ends when it is read to its end, left (a `break` is its end for the record), clo
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -130,7 +131,7 @@ class _Call:
 
     def failed(self, error: BaseException) -> None:
         if self.generation is not None:
-            self.generation.update(level="ERROR", status_message=_message(error), cost_details=_NO_COST).end()
+            self.generation.update(**_failure(error), cost_details=_NO_COST).end()
 
     def answered(self, response: Any) -> Any:
         """The response, followed to its end where it is a stream."""
@@ -248,7 +249,7 @@ class _Recording:
             fields = self._call.merged(self._assembly.fields())
             fields["completion_start_time"] = self._first_token
             if error is not None:
-                fields["level"], fields["status_message"] = "ERROR", _message(error)
+                fields.update(_failure(error))
             elif not is_whole and not self._assembly.is_finished:
                 fields["status_message"] = _LEFT
             generation.update(**fields)
@@ -732,11 +733,15 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _message(error: BaseException) -> str:
+def _failure(error: BaseException) -> _Fields:
+    """A call that was cancelled is its caller's doing."""
+    if isinstance(error, asyncio.CancelledError):
+        return {"level": "WARNING", "status_message": "cancelled"}
     try:
-        return str(error) or type(error).__name__
+        message = str(error) or type(error).__name__
     except Exception:
-        return type(error).__name__
+        message = type(error).__name__
+    return {"level": "ERROR", "status_message": message}
 
 
 _trace_all()
