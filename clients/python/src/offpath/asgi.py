@@ -103,6 +103,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._root_path = str(scope.get("root_path", ""))
+        self._path = str(scope["path"])
         self._has_name = name is not None
         self.method = str(scope.get("method", "WEBSOCKET"))
         attributes = {"url.path": scope["path"]}
@@ -150,7 +151,7 @@ class _Exchange:
         attributes: dict[str, Any],
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        template = _template(self._scope, self._root_path)
+        template = _template(self._scope, self._root_path, self._path)
         if template is not None:
             attributes["http.route"] = template
             if not self._has_name:
@@ -198,6 +199,7 @@ class _Http(_Exchange):
     def fail(self, error: BaseException) -> None:
         if self._ended or self._client_gone:
             return
+        error = _only(error)
         if isinstance(error, Exception):
             self.root._fail(error)
             self._error = _described(error)
@@ -287,6 +289,7 @@ class _WebSocket(_Exchange):
         # A handler that does not catch the end of its session has not failed.
         if self._client_gone and (isinstance(error, OSError) or "Disconnect" in type(error).__name__):
             return
+        error = _only(error)
         if isinstance(error, Exception):
             self.root._fail(error)
             self._level, self._status_message = "ERROR", _described(error)
@@ -312,6 +315,12 @@ def _judge(status: int) -> tuple[SpanLevel | None, str | None]:
     return ("ERROR" if status >= 500 else "WARNING"), text
 
 
+def _only(error: BaseException) -> BaseException:
+    """Of a group of one, as older Starlettes raise it out of a stream, that one."""
+    inner = getattr(error, "exceptions", None)
+    return _only(inner[0]) if isinstance(inner, tuple) and len(inner) == 1 else error
+
+
 def _described(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
@@ -319,13 +328,18 @@ def _described(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _template(scope: Scope, root_path: str) -> str | None:
+def _template(scope: Scope, root_path: str, path: str) -> str | None:
     """The route's path, as FastAPI and Starlette leave it in the scope, with that of the application it is mounted in."""
-    path = getattr(scope.get("route"), "path", None)
-    if not isinstance(path, str):
+    template = getattr(scope.get("route"), "path", None)
+    if isinstance(template, str):
+        mounted: str = scope.get("root_path", "")
+        return mounted.removeprefix(root_path) + template
+    if "endpoint" not in scope:
         return None
-    mounted: str = scope.get("root_path", "")
-    return mounted.removeprefix(root_path) + path
+    # Older Starlettes leave the parameters alone.
+    for name, value in scope.get("path_params", {}).items():
+        path = path.replace(f"/{value}", f"/{{{name}}}", 1)
+    return path
 
 
 def _remote_parent(scope: Scope) -> RemoteParent | None:
