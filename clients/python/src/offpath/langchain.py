@@ -5,11 +5,13 @@
     chain.invoke(input, config={"callbacks": [CallbackHandler()]})
 
 One handler may serve all calls of a process. `metadata` of the call may have `langfuse_session_id`, `langfuse_user_id`,
-`langfuse_tags`, `langfuse_trace_name` (of the trace) and `langfuse_prompt` (of the next generation).
+`langfuse_tags`, `langfuse_trace_name` (of the trace) and `langfuse_prompt` (of the next generation). What LangGraph resumes
+goes on in the trace that was interrupted, where the same handler serves both.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -28,8 +30,10 @@ from ._config import logger
 
 __all__ = ["CallbackHandler"]
 
-#: What ends a LangGraph run as agreed, an interrupt or a handoff, by the names of its classes.
+#: LangGraph's: what ends a run as agreed, an interrupt or a handoff; and the interrupt, which waits for an answer.
 _CONTROL_FLOW = "GraphBubbleUp"
+_INTERRUPT = "GraphInterrupt"
+_MAX_INTERRUPTED = 1024
 _HIDDEN = "langsmith:hidden"
 _TRACE_KEYS = ("langfuse_session_id", "langfuse_user_id", "langfuse_tags", "langfuse_trace_name")
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
@@ -83,12 +87,31 @@ class _RunActive(Active):
 
 
 class _Run:
-    __slots__ = ("active", "has_token", "observation", "parent_id", "prompt")
+    __slots__ = (
+        "active",
+        "has_token",
+        "is_interrupted",
+        "observation",
+        "parent_id",
+        "prompt",
+        "root",
+        "thread_id",
+    )
 
-    def __init__(self, observation: Any, parent_id: UUID | None, context: _RunActive) -> None:
+    def __init__(
+        self,
+        observation: Any,
+        parent_id: UUID | None,
+        root: _Run | None,
+        context: _RunActive,
+        thread_id: str | None,
+    ) -> None:
         self.observation = observation
         self.parent_id = parent_id
+        self.root = root
         self.active = context
+        self.thread_id = thread_id
+        self.is_interrupted = False
         #: For the next generation within it.
         self.prompt: Any = None
         self.has_token = False
@@ -108,6 +131,8 @@ class CallbackHandler(BaseCallbackHandler):  # type: ignore[misc]
         self._client = get_client(public_key=public_key)
         self._trace_context = trace_context
         self._runs: dict[UUID, _Run] = {}
+        #: Where LangGraph's threads were interrupted, the newest last.
+        self._interrupted: OrderedDict[str, TraceContext] = OrderedDict()
         self.last_trace_id: str | None = None
 
     # --- starts ---
@@ -218,19 +243,31 @@ class CallbackHandler(BaseCallbackHandler):  # type: ignore[misc]
             **attributes,
         }
         parent = self._runs.get(parent_id) if parent_id is not None else None
+        thread_id = str(metadata["thread_id"]) if is_root and "thread_id" in metadata else None
         # What begins has what is propagated.
         token = active.set(Active(outer.observation if outer is not None else None, propagated))
         try:
             if parent is not None:
                 observation = parent.observation.start_observation(**attributes)
             else:
-                observation = self._client.start_observation(trace_context=self._trace_context, **attributes)
+                trace_context = self._trace_context or self._resumed(value, thread_id)
+                observation = self._client.start_observation(trace_context=trace_context, **attributes)
         finally:
             active.reset(token)
         context = _RunActive(observation, propagated, outer)
         active.set(context)
-        self._runs[run_id] = _Run(observation, parent_id, context)
+        root = None if parent is None else parent.root or parent
+        self._runs[run_id] = _Run(observation, parent_id, root, context, thread_id)
         self.last_trace_id = observation.trace_id
+
+    def _resumed(self, value: Any, thread_id: str | None) -> TraceContext | None:
+        """Where the thread was interrupted that LangGraph's `Command(resume=…)` goes on with."""
+        context = active.get()
+        if thread_id is None or (context is not None and context.observation is not None):
+            return None
+        if type(value).__name__ != "Command" or getattr(value, "resume", None) is None:
+            return None
+        return self._interrupted.pop(thread_id, None)
 
     # --- in between ---
 
@@ -300,7 +337,11 @@ class CallbackHandler(BaseCallbackHandler):  # type: ignore[misc]
         self._fail(run_id, error)
 
     def _fail(self, run_id: UUID, error: BaseException, **attributes: Any) -> None:
-        is_control_flow = any(kind.__name__ == _CONTROL_FLOW for kind in type(error).__mro__)
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        is_control_flow = _CONTROL_FLOW in kinds
+        run = self._runs.get(run_id)
+        if run is not None and _INTERRUPT in kinds:
+            (run.root or run).is_interrupted = True
         self._end(
             run_id,
             level="DEFAULT" if is_control_flow else "ERROR",
@@ -312,6 +353,13 @@ class CallbackHandler(BaseCallbackHandler):  # type: ignore[misc]
         run = self._runs.pop(run_id, None)
         if run is None:
             return
+        if run.is_interrupted and run.thread_id is not None:
+            self._interrupted[run.thread_id] = {
+                "trace_id": run.observation.trace_id,
+                "parent_span_id": run.observation.id,
+            }
+            while len(self._interrupted) > _MAX_INTERRUPTED:
+                self._interrupted.popitem(last=False)
         if active.get() is run.active:
             active.set(run.active._outer)
         try:

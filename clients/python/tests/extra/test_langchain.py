@@ -291,6 +291,35 @@ class Sync(LangChainTest):
         self.assertEqual(self.by_type("generation")[0]["output"], "no LLMResult")
 
 
+@unittest.skipUnless(importlib.util.find_spec("langgraph"), "langgraph not installed")
+class LangGraph(LangChainTest):
+    def test_an_interrupted_graph_goes_on_in_its_trace(self) -> None:
+        from typing import TypedDict
+
+        from langgraph.checkpoint.memory import InMemorySaver
+        from langgraph.graph import END, START, StateGraph
+        from langgraph.types import Command, interrupt
+
+        State = TypedDict("State", {"answer": str})  # noqa: UP013
+        graph = StateGraph(State)
+        graph.add_node("ask", lambda state: {"answer": interrupt("really?")})
+        graph.add_edge(START, "ask")
+        graph.add_edge("ask", END)
+        app = graph.compile(checkpointer=InMemorySaver())
+        config = {**self.config, "configurable": {"thread_id": "t-1"}}
+        app.invoke({"answer": ""}, config)
+        self.assertEqual(app.invoke(Command(resume="yes"), config), {"answer": "yes"})
+        first, second = [each for each in self.by_type("chain") if each["name"] == "LangGraph"]
+        self.assertEqual(second["trace_id"], first["trace_id"])
+        self.assertEqual(second["parent_span_id"], first["span_id"])
+        asked = [each for each in self.by_type("chain") if each["name"] == "ask"]
+        self.assertEqual([each.get("level") for each in asked], ["DEFAULT", None])
+        self.assertEqual(self.handler._interrupted, {})
+        # Once alone: the next run of the thread has a trace of its own.
+        app.invoke({"answer": ""}, config)
+        self.assertNotEqual(self.handler.last_trace_id, first["trace_id"])
+
+
 @unittest.skipUnless(_HAS_LANGCHAIN, "langchain-core not installed")
 class Async(LangChainTest):
     def test_a_chain_runs_inline_and_leaves_no_context_behind(self) -> None:
