@@ -70,8 +70,8 @@ class LoopWatch:
         watched = _loops.get(loop)
         if watched is None:
             # A loop that was closed with a request under way stops no timer.
-            for closed in [each for each in _loops if each.is_closed()]:
-                del _loops[closed]
+            for closed in [each for each in list(_loops) if each.is_closed()]:
+                _loops.pop(closed, None)
             watched = _loops[loop] = _Loop(loop)
         watched.enter()
         self._loop = watched

@@ -252,6 +252,7 @@ class _WebSocket(_Exchange):
     def __init__(self, *arguments: Any) -> None:
         self._received = 0
         self._sent = 0
+        self._is_accepted = False
         self._code: int | None = None
         self._level: SpanLevel | None = None
         self._status_message: str | None = None
@@ -272,6 +273,10 @@ class _WebSocket(_Exchange):
         kind = message["type"]
         if kind == "websocket.send":
             self._sent += 1
+        elif kind == "websocket.accept":
+            self._is_accepted = True
+        elif kind == "websocket.close" and not self._is_accepted:
+            self._level, self._status_message = "WARNING", "the application refused the session"
         elif kind == "websocket.close":
             self._closed("the application", message.get("code") or 1000)
         elif kind == "websocket.http.response.start":
@@ -343,7 +348,7 @@ def _template(scope: Scope, root_path: str, path: str) -> str | None:
 
 
 def _remote_parent(scope: Scope) -> RemoteParent | None:
-    found = [value for key, value in scope["headers"] if key == b"traceparent"]
+    found = [value for key, value in scope.get("headers", ()) if key == b"traceparent"]
     if len(found) != 1:
         return None
     match = _TRACEPARENT.fullmatch(found[0].decode("latin-1").strip())

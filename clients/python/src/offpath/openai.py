@@ -87,13 +87,13 @@ class _Call:
         self.kind = kind
         own = {key: given[key] for key in _OWN if key in given}
         self.arguments = {key: value for key, value in given.items() if key not in own}
-        metadata = _plain(own.get("metadata"))
-        # OpenAI keeps the metadata of completions that it stores.
-        if _given(given, "store") and isinstance(metadata, Mapping):
-            self.arguments["metadata"] = metadata
         self.parameters: _Fields = {}
         self.generation: Any = None
         try:
+            metadata = _plain(own.get("metadata"))
+            # OpenAI keeps the metadata of completions that it stores.
+            if _given(given, "store") and isinstance(metadata, Mapping):
+                self.arguments["metadata"] = metadata
             if not _is_raw_stream(given):
                 self._begin(own, metadata)
         except Exception as error:

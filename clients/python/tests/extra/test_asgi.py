@@ -103,6 +103,10 @@ def _app() -> Any:
 
     app.include_router(router)
 
+    @app.websocket("/closed")
+    async def closed(socket: WebSocket) -> None:
+        await socket.close()
+
     @app.websocket("/talk/{room}")
     async def talk(socket: WebSocket, room: str) -> None:
         await socket.accept()
@@ -356,6 +360,17 @@ class Session(SpoolTest):
         session = self.talk("a", "close")
         self.assertEqual(session["level"], "WARNING")
         self.assertEqual(session["status_message"], "the application closed the session with code 4000")
+
+    def test_a_refusal(self) -> None:
+        from websockets.exceptions import InvalidStatus
+        from websockets.sync.client import connect
+
+        with serving(_app()) as url, self.assertRaises(InvalidStatus):
+            connect(url.replace("http", "ws") + "/closed")
+        session = self.session()
+        self.assertEqual(
+            (session["level"], session["status_message"]), ("WARNING", "the application refused the session")
+        )
 
     def test_a_failure(self) -> None:
         session = self.talk("fail")

@@ -114,6 +114,14 @@ class Whole(OpenAITest):
         self.assertEqual(answer.choices[0].message.content, "Hanoi")
         self.assertNotIn("parent_span_id", self.spool().named("7"))
 
+    def test_metadata_that_cannot_be_read_does_not_fail_the_call(self) -> None:
+        class Broken(pydantic.BaseModel):
+            def model_dump(self, **_: Any) -> Any:
+                raise ValueError
+
+        with self.assertLogs("offpath", "WARNING"):
+            self.assertEqual(self.chat(metadata=Broken()).choices[0].message.content, "Hanoi")
+
     def test_messages_that_can_be_read_once_reach_openai(self) -> None:
         self.openai.chat.completions.create(model="gpt-test", messages=(each for each in _MESSAGES))
         self.assertEqual(self.server.requests[0]["messages"], _MESSAGES)
@@ -418,6 +426,19 @@ class Async(OpenAITest):
             async with stream:
                 await stream.__anext__()
                 self.assertTrue(self.is_open())
+            self.assertFalse(self.is_open())
+
+        self.run_with(talk)
+
+    def test_let_go(self) -> None:
+        async def talk(client: Any) -> None:
+            stream = await client.chat.completions.create(
+                model="m", messages=_MESSAGES, stream=True, user="endless"
+            )
+            await stream.__anext__()
+            self.assertTrue(self.is_open())
+            del stream
+            gc.collect()
             self.assertFalse(self.is_open())
 
         self.run_with(talk)
