@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from ._api.client import Langfuse, get_client
 from ._api.context import Active, active, leave
-from ._api.observation import LangfuseObservationWrapper, RemoteParent, SpanLevel, begin
+from ._api.observation import LangfuseObservationWrapper, RemoteParent, SpanLevel, begin, fields_of
 from ._api.upstream import Upstream, current_upstream
 from ._config import logger
 from ._loop_stall import LoopWatch
@@ -152,13 +152,15 @@ class _Exchange:
         metadata: dict[str, Any] | None = None,
     ) -> None:
         template = _template(self._scope, self._root_path, self._path)
+        fields = fields_of(self.root._client, None, None, metadata, None, level, status_message)
         if template is not None:
             attributes["http.route"] = template
             if not self._has_name:
-                self.root.update(name=f"{self.method} {template}")
+                fields["name"] = f"{self.method} {template}"
         if attributes:
-            self.root._record({"attributes": attributes})
-        self.root.update(level=level, status_message=status_message, metadata=metadata).end()
+            fields["attributes"] = attributes
+        self.root._record(fields)
+        self.root.end()
 
 
 class _Http(_Exchange):

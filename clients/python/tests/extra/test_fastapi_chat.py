@@ -154,7 +154,8 @@ class FastAPIChat(SpoolTest):
                 body = {"messages": [{"role": "user", "content": "why?"}], "stream": True}
                 async with client.stream("POST", f"{url}/api/chat/completions", json=body) as response:
                     async for line in response.aiter_lines():
-                        if "content" in line:
+                        # The first chunk has the role alone.
+                        if '"content":"' in line and '"content":""' not in line:
                             return
 
             async with httpx.AsyncClient(timeout=60) as client:
