@@ -24,6 +24,7 @@ from ._api.propagate import propagate_attributes
 from ._node import RelayError
 from ._relay_process import RelayProcess, start_relay
 from ._version import __version__
+from .media import LangfuseMedia
 
 Offpath = Langfuse
 
@@ -37,6 +38,7 @@ __all__ = [
     "LangfuseEvent",
     "LangfuseGeneration",
     "LangfuseGuardrail",
+    "LangfuseMedia",
     "LangfuseRetriever",
     "LangfuseSpan",
     "LangfuseTool",
