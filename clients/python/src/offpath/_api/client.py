@@ -400,10 +400,10 @@ class Langfuse:
             )
 
     def update_current_generation(self, **attributes: Any) -> None:
-        """Updates the active observation, a generation."""
+        """Updates the active observation, which becomes a generation if it is none."""
         observation = self._current()
         if observation is not None:
-            observation.update(**attributes)
+            observation._update_as_generation(**attributes)
 
     def update_current_trace(self, **attributes: Any) -> None:
         """Langfuse 3's: trace attributes, recorded on the active observation."""
@@ -431,14 +431,14 @@ class Langfuse:
         return context.observation
 
     def get_current_trace_id(self) -> str | None:
-        """32 hex digits; None when no observation is active."""
-        context = active.get()
-        return None if context is None or context.observation is None else context.observation.trace_id
+        """32 hex digits; None when no observation is active, or the client is disabled."""
+        observation = self._current() if self._tracing_enabled else None
+        return None if observation is None else observation.trace_id
 
     def get_current_observation_id(self) -> str | None:
-        """16 hex digits; None when no observation is active."""
-        context = active.get()
-        return None if context is None or context.observation is None else context.observation.id
+        """16 hex digits; None when no observation is active, or the client is disabled."""
+        observation = self._current() if self._tracing_enabled else None
+        return None if observation is None else observation.id
 
     # --- ids ---
 
