@@ -117,7 +117,12 @@ class Session:
         """Once for each text."""
         if message not in self._warned and len(self._warned) < 100:
             self._warned.add(message)
-            warnings.warn(f"[{code}] {message}", OffpathWarning, stacklevel=2)
+            text = f"[{code}] {message}"
+            try:
+                warnings.warn(text, OffpathWarning, stacklevel=2)
+            except Exception:
+                # Where warnings are errors (`-W error`): still none of the application's.
+                logger.warning(text)
 
     def stats(self) -> dict[str, Any] | None:
         return None if self._recorder is None else self._recorder.stats()
