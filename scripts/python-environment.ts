@@ -22,6 +22,11 @@ export function findPythons(): Map<number, string> {
   return new Map([...found].sort(([a], [b]) => a - b))
 }
 
+/** The oldest of at least a minor version; undefined: there is none. */
+export function findPython(oldestMinor: number): string | undefined {
+  return [...findPythons()].find(([minor]) => minor >= oldestMinor)?.[1]
+}
+
 function candidates(): string[] {
   const names = ['python3']
   for (let minor = OLDEST; minor <= NEWEST; minor++) names.push(`python3.${minor}`)

@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { findPythons, pythonEnvironment } from '../../scripts/python-environment.ts'
+import { pythonEnvironment } from '../../scripts/python-environment.ts'
 import type { Answer, Program } from '../differential/program.ts'
 import { collect, type StartRunner } from '../differential/run.ts'
 
@@ -17,11 +17,6 @@ export type PythonProgram = Omit<Program, 'run'> & {
 
 const MAIN = join(import.meta.dirname, 'main.py')
 const CLIENT = join(import.meta.dirname, '..', '..', 'clients', 'python', 'src')
-
-/** Langfuse 5 needs Python 3.11. The one that a system has is the likeliest to build environments well. */
-export function findPython(): string | undefined {
-  return [...findPythons()].find(([minor]) => minor >= 11)?.[1]
-}
 
 /** The Python with a version of Langfuse's SDK, its environment made when it is not there. */
 export function pythonOf(command: string, version: Version): string {
