@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- python` (a quarter of an hour; --quick three minutes): what does tracing cost a Python application,
+ * `npm run bench -- python` (twenty minutes; --quick five): what does tracing cost a Python application,
  * recording alone and in a FastAPI service under load? It makes its own virtual environment from python/requirements.txt.
  *
  * Method. Recording (`small`, `generation`, `history`: python/record.py): each subject in a process of its own, fresh in
@@ -100,7 +100,10 @@ export async function benchPython(options: BenchOptions): Promise<Report> {
   options.progress('the virtual environment: made when it is not there')
   const python = pythonEnvironment(command, join(import.meta.dirname, 'python/requirements.txt'))
   const rounds = options.rounds ?? (options.quick ? 2 : 5)
-  const seconds = { record: (options.quick ? 1 : 2) * options.scale, serve: 10 * options.scale }
+  const seconds = {
+    record: (options.quick ? 1 : 2) * options.scale,
+    serve: (options.quick ? 5 : 10) * options.scale,
+  }
   const cases = chosenCases(options, CASES)
   const random = seededRandom(options.seed)
   const samples = new Map<string, Sample[]>()

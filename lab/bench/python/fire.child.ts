@@ -11,7 +11,7 @@ import { about, between, writeText } from '../text.ts'
 
 const { port, bytes, perSecond, seed } = JSON.parse(process.argv[2] as string) as FireRequest
 const random = seededRandom(seed)
-const agent = new Agent({ keepAlive: true, noDelay: true })
+const agent = new Agent({ keepAlive: true })
 process.once('disconnect', () => process.exit())
 
 // A stretch of prose from a long one: no two requests have the same text, and cutting costs nothing.
@@ -38,6 +38,8 @@ async function post(payload: Buffer): Promise<void> {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'content-length': payload.length },
   })
+  // Head and body are two writes: the second would wait for the first's acknowledgement.
+  sent.setNoDelay(true)
   sent.end(payload)
   const [response] = await once(sent, 'response')
   response.resume()
