@@ -95,6 +95,7 @@ interface Sample extends Partial<Omit<FireResult & ServeResult, 'requests'>> {
 type Lane = Subject | 'again'
 
 export async function benchPython(options: BenchOptions): Promise<Report> {
+  const cases = chosenCases(options, CASES)
   const command = findPython(OLDEST_PYTHON)
   if (command === undefined) throw new UsageError(`no Python from 3.${OLDEST_PYTHON} on is found`)
   options.progress('the virtual environment: made when it is not there')
@@ -104,7 +105,6 @@ export async function benchPython(options: BenchOptions): Promise<Report> {
     record: (options.quick ? 1 : 2) * options.scale,
     serve: (options.quick ? 5 : 10) * options.scale,
   }
-  const cases = chosenCases(options, CASES)
   const random = seededRandom(options.seed)
   const samples = new Map<string, Sample[]>()
 
