@@ -38,8 +38,6 @@ async function post(payload: Buffer): Promise<void> {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'content-length': payload.length },
   })
-  // Head and body are two writes: the second would wait for the first's acknowledgement.
-  sent.setNoDelay(true)
   sent.end(payload)
   const [response] = await once(sent, 'response')
   response.resume()

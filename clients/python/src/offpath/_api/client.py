@@ -431,7 +431,7 @@ class Langfuse:
     def _current(self) -> LangfuseObservationWrapper | None:
         context = active.get()
         if context is None or context.observation is None:
-            logger.debug("there is no active observation; nothing is updated")
+            logger.debug("there is no active observation")
             return None
         return context.observation
 
