@@ -47,6 +47,18 @@ class Spools(SpoolTest):
         self.assertEqual(found.of("loss")[-1]["totals"], {"spool_full": stats["lost"]["spool_full"]})
         self.assertTrue(found.named("after"))
 
+    def test_a_warning_is_no_error_of_the_application_where_warnings_are_errors(self) -> None:
+        os.chmod(self.memory, 0o777)
+        client = self.client()
+        with (
+            warnings.catch_warnings(),
+            self.assertLogs("offpath", "WARNING") as logs,
+        ):
+            warnings.simplefilter("error")
+            client.start_observation(name="on disk").end()
+        self.assertIn("OFFPATH_SPOOL_UNSAFE", logs.output[0])
+        self.assertIn("end_time", self.spool().named("on disk"))
+
     def test_an_end_that_was_lost_is_recorded_later(self) -> None:
         client = self.client()
         span = client.start_observation(name="begun")

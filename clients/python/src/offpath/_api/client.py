@@ -137,7 +137,12 @@ class Session:
         """Once for each text."""
         if message not in self._warned and len(self._warned) < 100:
             self._warned.add(message)
-            warnings.warn(f"[{code}] {message}", OffpathWarning, stacklevel=2)
+            text = f"[{code}] {message}"
+            try:
+                warnings.warn(text, OffpathWarning, stacklevel=2)
+            except Exception:
+                # Where warnings are errors (`-W error`): still none of the application's.
+                logger.warning(text)
 
     def stats(self) -> dict[str, Any] | None:
         return None if self._recorder is None else self._recorder.stats()
@@ -459,10 +464,10 @@ class Langfuse:
             )
 
     def update_current_generation(self, **attributes: Any) -> None:
-        """Updates the active observation, a generation."""
+        """Updates the active observation, which becomes a generation if it is none."""
         observation = self._current()
         if observation is not None:
-            observation.update(**attributes)
+            observation._update_as_generation(**attributes)
 
     def update_current_trace(self, **attributes: Any) -> None:
         """Langfuse 3's: trace attributes, recorded on the active observation."""
@@ -485,19 +490,19 @@ class Langfuse:
     def _current(self) -> LangfuseObservationWrapper | None:
         context = active.get()
         if context is None or context.observation is None:
-            logger.debug("there is no active observation; nothing is updated")
+            logger.debug("there is no active observation")
             return None
         return context.observation
 
     def get_current_trace_id(self) -> str | None:
-        """32 hex digits; None when no observation is active."""
-        context = active.get()
-        return None if context is None or context.observation is None else context.observation.trace_id
+        """32 hex digits; None when no observation is active, or the client is disabled."""
+        observation = self._current() if self._tracing_enabled else None
+        return None if observation is None else observation.trace_id
 
     def get_current_observation_id(self) -> str | None:
-        """16 hex digits; None when no observation is active."""
-        context = active.get()
-        return None if context is None or context.observation is None else context.observation.id
+        """16 hex digits; None when no observation is active, or the client is disabled."""
+        observation = self._current() if self._tracing_enabled else None
+        return None if observation is None else observation.id
 
     # --- ids ---
 

@@ -90,10 +90,11 @@ class LangfuseObservationWrapper:
         prompt: Any = None,
         **kwargs: Any,
     ) -> _O:
-        """Records what is given; None changes nothing. Further keywords are ignored, as by Langfuse."""
+        """Records what is given; None changes nothing. Further keywords are ignored, as by Langfuse, and so are the model
+        and what belongs to it on observations that are no generation or embedding."""
         if self._recorder is not None and not self._ended:
             fields = fields_of(self._client, input, output, metadata, version, level, status_message)
-            if name is not None:
+            if name:
                 fields["name"] = str(name)
             if (
                 model is not None
@@ -102,7 +103,7 @@ class LangfuseObservationWrapper:
                 or completion_start_time is not None
                 or cost_details is not None
                 or prompt is not None
-            ):
+            ) and self._type in GENERATION_LIKE:
                 add_generation_fields(
                     fields,
                     completion_start_time,
@@ -114,6 +115,34 @@ class LangfuseObservationWrapper:
                 )
             self._record(fields)
         return self
+
+    def _update_as_generation(
+        self,
+        *,
+        name: str | None = None,
+        input: Any = None,
+        output: Any = None,
+        metadata: Any = None,
+        version: str | None = None,
+        level: SpanLevel | None = None,
+        status_message: str | None = None,
+        completion_start_time: datetime.datetime | None = None,
+        model: str | None = None,
+        model_parameters: Mapping[str, Any] | None = None,
+        usage_details: Mapping[str, int] | None = None,
+        cost_details: Mapping[str, float] | None = None,
+        prompt: Any = None,
+    ) -> None:
+        """Records what is given, and that this is a generation, whatever it began as."""
+        fields = fields_of(self._client, input, output, metadata, version, level, status_message)
+        add_generation_fields(
+            fields, completion_start_time, model, model_parameters, usage_details, cost_details, prompt
+        )
+        if name:
+            fields["name"] = str(name)
+        if self._type != "generation":
+            fields["type"] = "generation"
+        self._record(fields)
 
     def end(self: _O, *, end_time: int | None = None) -> _O:
         """Ends the observation, now or at `end_time` (nanoseconds since 1970). Nothing changes it afterwards."""
@@ -602,9 +631,9 @@ def fields_of(
     if level is not None:
         fields["level"] = level
         if level == "ERROR":
-            fields["status"] = (
-                {"code": 2} if status_message is None else {"code": 2, "message": str(status_message)}
-            )
+            # Of an earlier status nothing stays.
+            message = "" if status_message is None else str(status_message)
+            fields["status"] = {"code": 2, "message": message}
     if status_message is not None:
         fields["status_message"] = status_message if type(status_message) is str else str(status_message)
     return fields

@@ -299,17 +299,25 @@ class Recorder:
         if writer.append(kind, first, pieces, size, self._started):
             return True
         for _ in self._tiers:
-            if not writer.renew(size, self._started):
+            if not writer.renew(size):
                 return False
             if writer.append(kind, first, pieces, size, self._started):
                 return True
         return False
 
     def _write_encoded(self, data: bytes, encoding: Encoding) -> bool:
-        writer = self._writer
+        if not self._write_with_parts(data, encoding):
+            return False
+        # After the record that names them: then the relay knows what for, and a process that is killed in between has
+        # left the record.
         for blob, content, kind in encoding.blobs:
             if not self._write_blob(blob, content, kind):
-                return False
+                self._lost_updates += 1
+                break
+        return True
+
+    def _write_with_parts(self, data: bytes, encoding: Encoding) -> bool:
+        writer = self._writer
         length = len(data)
         pieces = [data]
         for part in encoding.parts:

@@ -75,7 +75,7 @@ class Encoding:
         #: Strings that this record brings, and those that it refers to.
         self.parts: list[Part] = []
         self.refs: list[Part] = []
-        #: Byte strings and texts that leave before the record: (blob id, bytes, encoding).
+        #: Byte strings and texts that leave after the record: (blob id, bytes, encoding).
         self.blobs: list[tuple[int, bytes, int]] = []
         self._recent = recent
         self._limits = limits

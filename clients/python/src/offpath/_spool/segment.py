@@ -110,3 +110,13 @@ class FileSegment:
 
     def close(self) -> None:
         close_quietly(self._fd)
+
+
+def rewrite_losses(path: str, block: bytes) -> None:
+    """Writes the loss block of a segment that is no longer open. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.lseek(fd, HEADER_LOSSES, os.SEEK_SET)
+        os.write(fd, block)
+    finally:
+        close_quietly(fd)
