@@ -21,6 +21,7 @@ from ._api.observation import (
 )
 from ._api.observe import observe
 from ._api.propagate import propagate_attributes
+from ._prompts.server import PromptError
 from ._version import __version__
 
 Offpath = Langfuse
@@ -41,6 +42,7 @@ __all__ = [
     "ObservationTypeLiteral",
     "Offpath",
     "OffpathWarning",
+    "PromptError",
     "__version__",
     "get_client",
     "in_context",
