@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -373,6 +374,8 @@ class Refreshing(PromptTest):
             pid = os.fork()
         if pid == 0:
             code = 1
+            # A child that waits for a lock of its parent's would do so for ever.
+            signal.alarm(10)
             try:
                 # In memory, stale: served, and refreshed by the child itself. Being asked for: asked for by the child.
                 assert client.get_prompt("greeting").prompt == "one"
@@ -532,6 +535,13 @@ class Failing(PromptTest):
         self.server.add("greeting", "real", "production")
         until(lambda: client.get_prompt("greeting", fallback="f").prompt == "real")
         self.assertEqual(len(self.server.requests), 2)
+
+    def test_a_fallback_for_a_prompt_that_is_not_there_goes_when_it_is(self) -> None:
+        client = self.client()
+        with self.assertLogs("offpath", "WARNING"):
+            self.assertEqual(client.get_prompt("greeting", fallback="f").prompt, "f")
+        self.server.add("greeting", "real", "production")
+        self.assertEqual(client.get_prompt("greeting", fallback="f").prompt, "real")
 
     def test_a_chat_fallback(self) -> None:
         with self.assertLogs("offpath", "WARNING"):
