@@ -1,6 +1,7 @@
 import { globSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { UserConfig } from 'tsdown'
+import { standalone } from './scripts/standalone.ts'
 
 const shared: UserConfig = {
   format: 'esm',
@@ -22,6 +23,22 @@ const workers = globSync('packages/relay/src/**/*.worker.ts').map((file): [strin
   file.replace(/^.*?src/, 'src'),
 ])
 
+/** The relay in the Python package: one file for each of its threads, with all that npm would install. */
+const bundle = (entry: Record<string, string>): UserConfig => ({
+  ...shared,
+  cwd: 'packages/relay',
+  entry,
+  outDir: '../../clients/python/src/offpath/_relay',
+  // Each build would remove the other's file.
+  clean: false,
+  target: 'node24',
+  sourcemap: false,
+  dts: false,
+  deps: { alwaysBundle: /./, onlyBundle: false },
+  outputOptions: { codeSplitting: false },
+  plugins: [standalone('packages/relay')],
+})
+
 const configs: UserConfig[] = [
   {
     ...shared,
@@ -38,6 +55,8 @@ const configs: UserConfig[] = [
     cwd: 'packages/relay',
     entry: { cli: 'src/cli/main.ts', index: 'src/index.ts', ...Object.fromEntries(workers) },
   },
+  bundle({ offpath: 'src/cli/main.ts' }),
+  ...workers.map((worker) => bundle(Object.fromEntries([worker]))),
 ]
 
 export default configs

@@ -6,6 +6,8 @@ export type Captures = Pick<
 > & {
   /** Call once per request, when it is known what becomes of it. */
   add(request: CapturedRequest): void
+  /** Lets those who wait look again. */
+  wake(): void
 }
 
 /** Keeps what arrived, deduplicates spans as Langfuse does, and wakes those who wait. */
@@ -37,6 +39,10 @@ export function createCaptures(): Captures {
       look()
     })
 
+  const wakeAll = (): void => {
+    for (const look of [...wake]) look()
+  }
+
   const spans = (project?: string): CapturedSpan[] =>
     [...stored.values()].filter((span) => project === undefined || span.project === project)
 
@@ -57,8 +63,9 @@ export function createCaptures(): Captures {
           stored.set(key, span)
         }
       }
-      for (const look of [...wake]) look()
+      wakeAll()
     },
+    wake: wakeAll,
     spans,
     waitFor,
     async waitForSpans(count, timeoutMs) {

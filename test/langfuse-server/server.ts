@@ -5,8 +5,9 @@
  * plain OTLP endpoint); protobuf or JSON, gzip or not; GET /api/public/health. As with Langfuse, 200
  * means queued, one malformed span turns the whole request into a 400, wrong keys are a 401, and spans
  * are deduplicated by project, trace id, span id and start time, the newest version winning.
+ * POST /api/public/scores: see scores.ts.
  * Differences: text that is not UTF-8 is refused, as proto3 demands (Langfuse replaces it), and
- * nothing is shown: no traces API, no media, no scores.
+ * nothing is shown: no traces API, no media.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -16,7 +17,9 @@ import { gunzip } from 'node:zlib'
 import { createCaptures } from './captures.ts'
 import { countSpans } from './count-spans.ts'
 import { decodeSpans } from './decode.ts'
+import { projectOf, readBody } from './request.ts'
 import { type Answer, faultAnswer, misbehave, send } from './respond.ts'
+import { createScores, SCORES_PATH } from './scores.ts'
 import type { CapturedRequest, LangfuseServer, LangfuseServerOptions } from './types.ts'
 
 const langfusePath = '/api/public/otel/v1/traces'
@@ -28,6 +31,7 @@ export async function startLangfuseServer(
 ): Promise<LangfuseServer> {
   const captures = createCaptures()
   const { requests, duplicates, spans, waitForSpans, waitFor, stats } = captures
+  const scores = createScores(options, () => live.projects, captures)
   let faults = options.faults
   let faultsFrom = 1
   let lastNumber = 0
@@ -139,6 +143,10 @@ export async function startLangfuseServer(
       void takeTraces(request, response, path)
       return
     }
+    if (route === `POST ${SCORES_PATH}`) {
+      void scores.take(request, response)
+      return
+    }
     request.resume()
     if (route === 'GET /api/public/health') {
       send(response, { status: 200, body: '{"status":"OK","version":"4.16.0"}' })
@@ -179,11 +187,13 @@ export async function startLangfuseServer(
       faultsFrom = lastNumber + 1
     },
     spans,
+    scores: scores.live,
     waitForSpans,
     waitFor,
     stats,
     clear() {
       captures.clear()
+      scores.clear()
       lastNumber = 0
       faultsFrom = 1
     },
@@ -197,36 +207,3 @@ export async function startLangfuseServer(
 }
 
 const gunzipAsync = promisify(gunzip)
-
-/** Undefined when the client gave up; without bytes when there were more than the limit. */
-async function readBody(
-  request: IncomingMessage,
-  limit: number,
-): Promise<{ length: number; bytes: Buffer | undefined } | undefined> {
-  const chunks: Buffer[] = []
-  let length = 0
-  try {
-    // What is too long is read to its end, so that the client is there to see the 413.
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      length += chunk.length
-      if (length <= limit) chunks.push(chunk)
-      else chunks.length = 0
-    }
-  } catch {
-    return undefined
-  }
-  return { length, bytes: length <= limit ? Buffer.concat(chunks) : undefined }
-}
-
-/** The public key, if public and secret key belong together. */
-function projectOf(
-  authorization: string | undefined,
-  projects: Map<string, string>,
-): string | undefined {
-  const [scheme, credentials = ''] = (authorization ?? '').split(' ')
-  if (scheme?.toLowerCase() !== 'basic') return undefined
-  const [publicKey = '', ...secret] = Buffer.from(credentials, 'base64').toString().split(':')
-  return projects.has(publicKey) && projects.get(publicKey) === secret.join(':')
-    ? publicKey
-    : undefined
-}

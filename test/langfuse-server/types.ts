@@ -115,6 +115,45 @@ export type Fault =
 /** A fault for each of the next requests in turn, or a function of the request's number (from 1). */
 type Faults = readonly (Fault | undefined)[] | ((requestNumber: number) => Fault | undefined)
 
+/** A score as the API has it. */
+export type Score = Readonly<Record<string, unknown>>
+
+export interface CapturedScoreRequest {
+  headers: IncomingHttpHeaders
+  /** Public key; undefined when the keys were wrong or missing. */
+  project: string | undefined
+  /** What it brought, taken or not. */
+  scores: Score[]
+  isArray: boolean
+  /** Of the body as sent. */
+  bytes: number
+  /** The HTTP status sent, or what happened instead of an answer. */
+  answer: number | 'hang' | 'reset'
+}
+
+interface ScoreOptions {
+  /** False: an older server, which takes one score a request. Default true. */
+  arrays?: boolean
+  /** A reason makes the score one that is rejected. */
+  reject?: (score: Score) => string | undefined
+  /** As of traces, by the number of the request with scores. */
+  faults?: Faults
+}
+
+export interface LangfuseScores {
+  /** All POSTs of scores that were read to their end. */
+  readonly requests: CapturedScoreRequest[]
+  /** Scores taken, resends included. */
+  received: number
+  arrays: boolean
+  reject: ScoreOptions['reject'] | undefined
+  faults: Faults | undefined
+  /** What Langfuse would show: one score per project and id, the newest version of each. */
+  all(project?: string): Score[]
+  /** Resolves with `all()` once it has `count` of them; rejects after `timeoutMs`. */
+  waitFor(count: number, timeoutMs?: number): Promise<Score[]>
+}
+
 export interface LangfuseServerOptions {
   /** Default 0: a free one. */
   port?: number
@@ -129,6 +168,7 @@ export interface LangfuseServerOptions {
   rejectSpan?: (span: CapturedSpan) => string | undefined
   /** Count spans without decoding or keeping them, so that the server costs a benchmark little. */
   countOnly?: boolean
+  scores?: ScoreOptions
   /** GET /__stats answers with `stats()`, POST /__clear forgets. */
   control?: boolean
 }
@@ -165,6 +205,7 @@ export interface LangfuseServer {
   latencyMs: number
   maxBodyBytes: number
   rejectSpan: ((span: CapturedSpan) => string | undefined) | undefined
+  readonly scores: LangfuseScores
   /**
    * What Langfuse would show: one span per project, trace id, span id and start time, the newest
    * version of each, in the order of first arrival.

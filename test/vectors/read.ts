@@ -10,9 +10,11 @@ const FIELD_NAMES = new Map<number, string>(
   Object.entries(FIELD).map(([name, number]) => [number, name]),
 )
 
-/** What a segment holds: its spans as plain JSON, and the counters that are not zero. */
+/** What a segment holds: its spans and scores as plain JSON, and the counters that are not zero. */
 export interface Content {
   readonly spans: readonly object[]
+  /** As Langfuse's API has them, by project; left out where there are none. */
+  readonly scores?: Readonly<Record<string, readonly object[]>>
   readonly counters: Readonly<Record<string, number>>
 }
 
@@ -20,7 +22,7 @@ export interface Content {
 export function readSegment(bytes: Buffer): Content {
   const directory = mkdtempSync(join(tmpdir(), 'offpath-vector-'))
   const store = new Store(join(directory, 'store'))
-  store.exporters(['vectors'])
+  store.exporters(['vectors'], ['vectors'])
   const directories = [join(directory, 'spool'), join(directory, 'disk')]
   // Its writer's heartbeat is overdue at the second poll.
   let time = 0
@@ -40,12 +42,21 @@ export function readSegment(bytes: Buffer): Content {
     const spans = store
       .nextChunks('vectors', 0, Number.POSITIVE_INFINITY)
       .flatMap((chunk) => store.readSpans(chunk).map((span) => plain(store, span)))
-    return { spans, counters: store.counters() }
+    const projects = store.scores.projects('vectors')
+    const scores = projects.map((project) => [project, scoresOf(store, project)])
+    const content = { spans, counters: store.counters() }
+    return projects.length === 0 ? content : { ...content, scores: Object.fromEntries(scores) }
   } finally {
     receiver.stop()
     store.close()
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+function scoresOf(store: Store, project: string): object[] {
+  const all = { count: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY }
+  const held = store.scores.next('vectors', project, 0, new Set(), all)
+  return held.map(({ json }) => JSON.parse(json))
 }
 
 function plain(store: Store, span: StoredSpan): object {

@@ -141,6 +141,46 @@ const json: PlainSegment = segment(
   { end: true },
 )
 
+const scores: PlainSegment = segment(
+  {
+    json: [
+      {
+        record: 'score',
+        id: 'score-1',
+        trace_id: TRACE,
+        observation_id: '00000000000000b1',
+        name: 'quality',
+        value: 0.75,
+        timestamp: String(TIME),
+        data_type: 'NUMERIC',
+        comment: 'Tiếng Việt',
+        metadata: { judge: 'qwen3', '$offpath:string': 1 },
+        environment: 'prod',
+        project: 'search',
+      },
+      {
+        record: 'score',
+        id: 'score-2',
+        session_id: 'session-1',
+        name: 'mood',
+        value: 'good',
+        timestamp: String(TIME),
+        config_id: 'config-1',
+        comment: 5,
+      },
+      {
+        record: 'score',
+        id: 'score-3',
+        trace_id: TRACE,
+        name: 'no value',
+        timestamp: String(TIME),
+      },
+      { record: 'loss', totals: {}, scores: { spool_full: 2 } },
+    ],
+  },
+  { end: true },
+)
+
 const unknownRecord: PlainSegment = segment(
   records(
     start(1, []),
@@ -175,6 +215,7 @@ export const VECTORS: Readonly<Record<string, Buffer>> = {
   contexts: encodeSegment(contexts),
   blobs: encodeSegment(blobs),
   'json-records': encodeSegment(json),
+  scores: encodeSegment(scores),
   'unknown-record': encodeSegment(unknownRecord),
   'flipped-byte': flipped(),
   'torn-tail': torn(),

@@ -187,6 +187,10 @@ class Spools(SpoolTest):
         self.assertGreaterEqual(len(vitals), 2)
         self.assertEqual(sum(each["observations"] for each in vitals), 2)
         self.assertGreater(vitals[-1]["rss_bytes"], 1_000_000)
+        cost = sum(each["recorder_ms"] for each in vitals)
+        self.assertGreater(cost, 0)
+        # Two calls, of which the first opened the segment.
+        self.assertLess(cost, 2.5)
 
     def test_recording_in_the_middle_of_a_write(self) -> None:
         """A signal handler, or a finaliser, that records while a record is written."""

@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config/options.ts'
 import { systemClock } from './export/clock.ts'
 import { type Delivery, startDelivery } from './export/delivery.ts'
 import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
+import { startScoreDelivery } from './export/score-delivery.ts'
 import { createApp } from './http/app.ts'
 import { createMetrics } from './http/metrics.ts'
 import { queryWorker } from './http/query-worker.ts'
@@ -23,14 +25,20 @@ export interface Relay {
   readonly exporters: readonly { readonly name: string; readonly url: string }[]
   /** As /api/stats answers. */
   stats(): Promise<Stats>
+  /** Delivers what has been recorded, for at most so long. Resolves to true when nothing was left. */
+  drain(timeoutMs: number): Promise<boolean>
   /** Ends it; what is not delivered stays on disk. */
   close(): Promise<void>
 }
 
 /** A request waits so long to become full: fewer requests are most of what delivery costs less. */
 const LINGER_MS = 1000
+/** Of what may wait for an exporter, scores may take a tenth besides. */
+const SCORES_SHARE = 10
 /** Requests in flight at the end may take so long; then they are sent again at the next start. */
 const STOP_MS = 3000
+/** Between looks at whether all is delivered. The first comes after it: an application that was killed is soon seen dead. */
+const DRAIN_LOOK_MS = 50
 
 export const VERSION: string = createRequire(import.meta.url)('offpath/package.json').version
 
@@ -72,18 +80,22 @@ async function start(
   const store = new Store(storeDir)
   undo.push(() => store.close())
   const exporters = exportersOf(config)
-  store.exporters(exporters.map(({ name }) => name))
+  store.exporters(
+    exporters.map(({ name }) => name),
+    exporters.filter(({ scores }) => scores !== null).map(({ name }) => name),
+  )
 
   let full = (): boolean => false
   let receiving = false
   const deliveries: Delivery[] = []
+  const scoreDeliveries: Delivery[] = []
   const receiver = new SpoolReceiver({
     directories: [config['spool.dir'], config['spool.disk-dir']],
     store,
     paused: () => full(),
     log: (message, about) => log.warn(message, about as LogFields),
     onFlushRequest: () => {
-      for (const delivery of deliveries) delivery.hurry()
+      for (const delivery of [...deliveries, ...scoreDeliveries]) delivery.hurry()
     },
   })
   undo.push(() => {
@@ -118,7 +130,11 @@ async function start(
       startedAt,
       storeFull: full(),
     }
-    const live = { relay, deliveries: deliveries.map((delivery) => delivery.status()) }
+    const live = {
+      relay,
+      deliveries: deliveries.map((delivery) => delivery.status()),
+      scoreDeliveries: scoreDeliveries.map((delivery) => delivery.status()),
+    }
     return fullStats(JSON.parse(text) as StoreStats, config, live)
   }
   const app = createApp({
@@ -155,16 +171,43 @@ async function start(
     })
     deliveries.push(delivery)
     store.onCommit(() => delivery.wake())
+    if (exporter.scores === null) continue
+    const scores = startScoreDelivery({
+      exporter,
+      target: exporter.scores,
+      outbox: store.scores,
+      clock: systemClock,
+      random: Math.random,
+      concurrency: config['export.concurrency'],
+      lingerMs: LINGER_MS,
+      timeoutMs: config['export.timeout'],
+      backlogBytes: config['export.backlog-cap'] / SCORES_SHARE,
+      onAttempt: (attempt) => metrics.onScoreAttempt(exporter.name, attempt),
+      log,
+    })
+    scoreDeliveries.push(scores)
+    store.onCommit(() => scores.wake())
   }
   undo.push(async () => {
-    await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_MS)))
+    const all = [...deliveries, ...scoreDeliveries]
+    await Promise.all(all.map((delivery) => delivery.stop(STOP_MS)))
   })
   receiver.start()
   receiving = true
   writeRelayFile(storeDir, { pid: process.pid, url: server.url, startedAt })
   undo.push(() => removeRelayFile(storeDir))
+  const drain = async (timeoutMs: number): Promise<boolean> => {
+    const until = performance.now() + timeoutMs
+    while (performance.now() < until) {
+      await sleep(DRAIN_LOOK_MS)
+      const hadMore = receiver.pollAll()
+      if (!hadMore && exporters.every(({ name }) => store.backlog(name).chunks === 0)) return true
+      for (const delivery of deliveries) delivery.hurry()
+    }
+    return false
+  }
   const targets = exporters.map(({ name, url }) => ({ name, url: url.origin + url.pathname }))
-  return { url: server.url, exporters: targets, stats, close }
+  return { url: server.url, exporters: targets, stats, drain, close }
 }
 
 /** One relay writes to a store: the lock is of the kind that guards a spool. */

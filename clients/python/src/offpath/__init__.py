@@ -21,8 +21,11 @@ from ._api.observation import (
 )
 from ._api.observe import observe
 from ._api.propagate import propagate_attributes
+from ._node import RelayError
 from ._prompts.server import PromptError
+from ._relay_process import RelayProcess, start_relay
 from ._version import __version__
+from .media import LangfuseMedia
 
 Offpath = Langfuse
 
@@ -36,6 +39,7 @@ __all__ = [
     "LangfuseEvent",
     "LangfuseGeneration",
     "LangfuseGuardrail",
+    "LangfuseMedia",
     "LangfuseRetriever",
     "LangfuseSpan",
     "LangfuseTool",
@@ -43,10 +47,13 @@ __all__ = [
     "Offpath",
     "OffpathWarning",
     "PromptError",
+    "RelayError",
+    "RelayProcess",
     "__version__",
     "get_client",
     "in_context",
     "observe",
     "propagate_attributes",
     "run_in_executor",
+    "start_relay",
 ]

@@ -91,6 +91,11 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     )
 
 
+def skips_raw_responses() -> bool:
+    """Whether `with_raw_response` of OpenAI's SDK is left out, for libraries that are traced themselves."""
+    return os.environ.get("LANGFUSE_OPENAI_SKIP_RAW_RESPONSES", "").lower() in ("true", "1")
+
+
 def default_spool_dir() -> str:
     """In memory where there is a place for it."""
     uid = os.getuid() if hasattr(os, "getuid") else "user"

@@ -32,8 +32,8 @@ export class WriterState {
   started = 0
   lost = 0
   seen = 0
-  /** Losses by slot of LOSS_REASONS, as last told. */
-  readonly losses: number[] = LOSS_REASONS.map(() => 0)
+  /** Losses by slot of LOSS_REASONS, as last told: of observations, then of scores. */
+  readonly losses: number[] = [...LOSS_REASONS, ...LOSS_REASONS].map(() => 0)
   /** The latest time that any of its records bears. */
   lastSeconds = 0
   lastNanos = 0

@@ -304,13 +304,13 @@ describe('with traces', () => {
   test('a second relay on the spool, the store or the port is refused in one line', async () => {
     const spool = await box.offpath('up', '--store-dir', join(box.dir, 'other'))
     expect([spool.code, spool.stdout, spool.stderr]).toEqual([
-      1,
+      3,
       '',
       `offpath: another relay reads the spool ${box.env.OFFPATH_SPOOL_DIR}; one reads a spool\n`,
     ])
     const store = await box.offpath('up', '--spool-dir', join(box.dir, 's'))
     expect([store.code, store.stderr]).toEqual([
-      1,
+      3,
       `offpath: another relay writes to the store ${box.env.OFFPATH_STORE_DIR}; stop it, or name another store.dir\n`,
     ])
     const taken = createServer().listen(0, '127.0.0.1')

@@ -30,12 +30,16 @@ export const COMMANDS: readonly Command[] = [
     summary: 'run the relay until Ctrl-C',
     details: `Reads what applications record, stores it, and delivers it to the exporters that are configured
 (Langfuse: keys, OTLP: a URL). Log lines go to stderr. SIGTERM and Ctrl-C end it: what is not delivered stays
-on disk for the next start.
+on disk for the next start; with --export-drain it is first delivered, for so long at most.
 
 --json prints one line once it is ready:
   {"ready":true,"url":"http://127.0.0.1:7411","spool":"…","diskSpool":"…","store":"…","pid":1,
    "exporters":["langfuse"]}`,
-    flags: {},
+    flags: {
+      'until-stdin-closes': {
+        about: 'end as by SIGTERM when stdin does: a pipe tells of the end of whoever started it',
+      },
+    },
     options: ['all'],
     load: () => import('./up.ts'),
   },

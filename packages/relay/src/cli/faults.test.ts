@@ -60,9 +60,11 @@ test('a store that another program has locked is refused, after a while', async 
   mkdirSync(dir)
   const database = new DatabaseSync(join(dir, 'offpath.db'))
   database.exec('BEGIN EXCLUSIVE')
-  expect(await refusal('--store-dir', dir)).toBe(
-    `the store ${dir} is locked by another process (database is locked)`,
-  )
+  expect(await box.offpath('up', '--store-dir', dir)).toEqual({
+    code: 3,
+    stdout: '',
+    stderr: `offpath: the store ${dir} is locked by another process (database is locked)\n`,
+  })
   database.close()
 }, 20_000)
 

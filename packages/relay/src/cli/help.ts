@@ -17,13 +17,13 @@ Usage: offpath <command> [flags]
 ${table(rows)}
 Flags of every command
 ${table(flagRows(COMMON_FLAGS))}
-Start the relay with \`offpath up\`, run an application that uses @offpath/sdk, then \`offpath ls\` and
+Start the relay with \`offpath up\`, run an application that records, then \`offpath ls\` and
 \`offpath show <trace>\`. All but \`up\` and \`tail\` end at once; they read the store whether or not the relay runs.
 
 To deliver to Langfuse: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, or the same in offpath.yaml.
 Every option has a flag (--store-dir), a variable (OFFPATH_STORE_DIR) and a key in offpath.yaml (store.dir):
 \`offpath up --help\` lists them. Exit codes: 0 done, 1 failed, not found or (status) not well,
-2 wrong usage or configuration.
+2 wrong usage or configuration, 3 another relay has the spool or the store.
 `
 }
 

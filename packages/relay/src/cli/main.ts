@@ -8,7 +8,10 @@ import { processTerminal, type Terminal } from './terminal.ts'
 
 process.exitCode = await main(process.argv.slice(2), processTerminal())
 
-/** Runs a command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration */
+/**
+ * Runs a command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 another relay has the
+ * spool or the store
+ */
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   let args: Arguments
   try {
@@ -53,6 +56,6 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
     // are faults of ours, and the stack says where.
     const told = code?.startsWith('OFFPATH_') || syscall !== undefined
     terminal.complain(`offpath: ${told ? message : (stack ?? message)}`)
-    return 1
+    return code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED' ? 3 : 1
   }
 }

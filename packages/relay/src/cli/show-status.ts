@@ -15,6 +15,7 @@ export function renderStatus(stats: Stats, terminal: Terminal, runs: boolean): s
     relaySection(stats, terminal, runs),
     observationSection(stats, terminal),
     exporterSection(stats, terminal, runs),
+    scoreSection(stats, terminal, runs),
     writerSection(stats, terminal),
     vitalsSection(stats, terminal),
     deadLetterSection(stats, terminal),
@@ -52,12 +53,16 @@ function relaySection({ relay, spool, store }: Stats, terminal: Terminal, runs: 
 }
 
 function observationSection(stats: Stats, terminal: Terminal): string {
-  const { accepted, open, interrupted, lost, counters } = stats
+  const { accepted, open, interrupted, lost, lostScores, counters } = stats
   const lines = [
     `${plural(accepted, 'observation')} accepted, ${count(open)} open, ${count(interrupted)} interrupted`,
   ]
-  const losses = Object.entries(lost).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
-  if (losses.length > 0) lines.push(terminal.style('red', `lost: ${losses.join(', ')}`))
+  if (Object.keys(lost).length > 0) {
+    lines.push(terminal.style('red', `lost: ${byReason(lost)}`))
+  }
+  if (Object.keys(lostScores).length > 0) {
+    lines.push(terminal.style('red', `scores lost: ${byReason(lostScores)}`))
+  }
   const noted = NOTED.flatMap(([name, one, many]) => {
     const value = counters[name] ?? 0
     return value > 0 ? [`${count(value)} ${value === 1 ? one : many}`] : []
@@ -83,6 +88,7 @@ const NOTED: readonly (readonly [name: string, one: string, many: string])[] = [
     'interrupted observations that are waited for no longer',
   ],
   ['badSegments', 'file left alone', 'files left alone'],
+  ['scoresWithoutExporter', 'score that no exporter takes', 'scores that no exporter takes'],
 ]
 
 function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: boolean): string {
@@ -102,11 +108,9 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: 
   ] as const
   const rows = exporters.map((exporter): Cell[] => {
     const dropped = Object.values(exporter.dropped).reduce((sum, n) => sum + n, 0)
-    const state =
-      exporter.delivery?.state ?? (relay !== null ? 'not configured' : runs ? 'unknown' : 'stopped')
     return [
       { text: exporter.name, style: 'bold' },
-      { text: state, style: STATE_STYLES[state] ?? 'dim' },
+      stateCell(exporter.delivery, relay, runs),
       { text: count(exporter.accepted) },
       { text: count(exporter.delivered) },
       { text: count(exporter.deadLettered), ...(exporter.deadLettered > 0 && { style: 'red' }) },
@@ -117,22 +121,78 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: 
     ]
   })
   const notes = exporters.flatMap(({ name, delivery, dropped, notResent }) => {
-    const lines: string[] = []
-    const lanes = delivery?.lanes ?? []
-    for (const { project, state, since, message } of lanes) {
-      if (state === 'ok') continue
-      const other = lanes.length > 1 ? ', without project' : ''
-      const who = `${name}${project === '' ? other : `, project ${printable(project)}`}`
-      const time = clockTime(new Date(since))
-      lines.push(`${who}: ${state} since ${time}: ${printable(message ?? '')}`)
-    }
-    const reasons = Object.entries(dropped).map(([reason, n]) => `${count(n)} ${printable(reason)}`)
-    if (reasons.length > 0) lines.push(`${name}: dropped ${reasons.join(', ')}`)
+    const lines = [...laneNotes(name, delivery), ...droppedNotes(name, dropped)]
     if (notResent > 0) lines.push(`${name}: ${count(notResent)} changed later and did not arrive`)
     return lines
   })
   const text = notes.map((note) => `${terminal.style('yellow', note)}\n`).join('')
   return renderTable(columns, rows, terminal) + text
+}
+
+/** Of exporters that were ever given a score. */
+function scoreSection({ exporters, relay }: Stats, terminal: Terminal, runs: boolean): string {
+  const taking = exporters.flatMap(({ name, scores }) =>
+    scores === null || scores.accepted === 0 ? [] : [{ name, ...scores }],
+  )
+  if (taking.length === 0) return ''
+  const columns = [
+    { title: 'SCORES' },
+    { title: 'STATE' },
+    { title: 'ACCEPTED', align: 'end' },
+    { title: 'DELIVERED', align: 'end' },
+    { title: 'DEAD', align: 'end' },
+    { title: 'DROPPED', align: 'end' },
+    { title: 'HELD', align: 'end' },
+    { title: 'WAITING', align: 'end' },
+  ] as const
+  const rows = taking.map((scores): Cell[] => {
+    const dropped = Object.values(scores.dropped).reduce((sum, n) => sum + n, 0)
+    return [
+      { text: scores.name, style: 'bold' },
+      stateCell(scores.delivery, relay, runs),
+      { text: count(scores.accepted) },
+      { text: count(scores.delivered) },
+      { text: count(scores.deadLettered), ...(scores.deadLettered > 0 && { style: 'red' }) },
+      { text: count(dropped), ...(dropped > 0 && { style: 'red' }) },
+      { text: count(scores.held) },
+      { text: bytes(scores.heldBytes) },
+    ]
+  })
+  const notes = taking.flatMap(({ name, delivery, dropped }) => {
+    const who = `scores to ${name}`
+    return [...laneNotes(who, delivery), ...droppedNotes(who, dropped)]
+  })
+  const text = notes.map((note) => `${terminal.style('yellow', note)}\n`).join('')
+  return renderTable(columns, rows, terminal) + text
+}
+
+type DeliveryStats = Stats['exporters'][number]['delivery']
+
+function stateCell(delivery: DeliveryStats, relay: Stats['relay'], runs: boolean): Cell {
+  const state =
+    delivery?.state ?? (relay !== null ? 'not configured' : runs ? 'unknown' : 'stopped')
+  return { text: state, style: STATE_STYLES[state] ?? 'dim' }
+}
+
+function laneNotes(name: string, delivery: DeliveryStats): string[] {
+  const lanes = delivery?.lanes ?? []
+  return lanes.flatMap(({ project, state, since, message }) => {
+    if (state === 'ok') return []
+    const other = lanes.length > 1 ? ', without project' : ''
+    const who = `${name}${project === '' ? other : `, project ${printable(project)}`}`
+    const time = clockTime(new Date(since))
+    return [`${who}: ${state} since ${time}: ${printable(message ?? '')}`]
+  })
+}
+
+function droppedNotes(name: string, dropped: Readonly<Record<string, number>>): string[] {
+  return Object.keys(dropped).length === 0 ? [] : [`${name}: dropped ${byReason(dropped)}`]
+}
+
+function byReason(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([reason, n]) => `${count(n)} ${printable(reason)}`)
+    .join(', ')
 }
 
 const STATE_STYLES: Readonly<Record<string, Style>> = {
@@ -197,8 +257,14 @@ function vitalsSection({ vitals }: Stats, terminal: Terminal): string {
   return renderTable(columns, rows, terminal)
 }
 
-function deadLetterSection({ deadLetters }: Stats, terminal: Terminal): string {
-  if (deadLetters.length === 0) return ''
+function deadLetterSection({ deadLetters, deadScores }: Stats, terminal: Terminal): string {
+  const scores = deadScores.map((score) => ({
+    ...score,
+    traceId: score.traceId ?? '',
+    name: `score ${score.name}`,
+  }))
+  const letters = [...deadLetters, ...scores].sort((a, b) => b.time.localeCompare(a.time))
+  if (letters.length === 0) return ''
   const columns = [
     { title: 'DEAD LETTER' },
     { title: 'EXPORTER' },
@@ -206,12 +272,12 @@ function deadLetterSection({ deadLetters }: Stats, terminal: Terminal): string {
     { title: 'NAME', flexible: true },
     { title: 'REASON', flexible: true },
   ] as const
-  const rows = deadLetters
+  const rows = letters
     .slice(0, MAX_DEAD_LETTERS)
     .map((letter): Cell[] => [
       { text: clockTime(new Date(letter.time)) },
       { text: letter.exporter },
-      { text: letter.traceId.slice(0, 12), style: 'cyan' },
+      { text: printable(letter.traceId.slice(0, 12)), style: 'cyan' },
       { text: printable(letter.name) },
       { text: printable(letter.reason), style: 'red' },
     ])

@@ -26,7 +26,9 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
 /** Whether nothing waits for somebody to act. What was lost or rejected before is told, and stays so for ever. */
 function isWell({ relay, exporters }: Stats): boolean {
   if (relay === null || relay.storeFull) return false
-  return exporters.every(({ delivery }) => !STUCK.includes(delivery?.state ?? 'ok'))
+  return exporters
+    .flatMap(({ delivery, scores }) => [delivery, scores?.delivery])
+    .every((delivery) => !STUCK.includes(delivery?.state ?? 'ok'))
 }
 
 const STUCK: readonly string[] = ['unauthorized', 'misconfigured', 'no-keys']

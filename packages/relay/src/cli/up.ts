@@ -7,7 +7,7 @@ import { commandLine, nextSignal } from './npm.ts'
 import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
-  const { loaded, json, terminal } = call
+  const { loaded, flags, json, terminal } = call
   const { config } = loaded
   const log = createLog((line) => process.stderr.write(line), config['log.level'])
   for (const [name, value] of Object.entries(shownConfig(config))) {
@@ -18,7 +18,7 @@ export const run: Run = async (call) => {
       host: config['http.host'],
     })
   }
-  const stopped = toldToEnd()
+  const stopped = toldToEnd(flags.has('until-stdin-closes'))
   const relay = await startRelay(config, log)
   if (json) {
     const { url, exporters } = relay
@@ -36,16 +36,34 @@ export const run: Run = async (call) => {
   log.info('ready', { url: relay.url, pid: process.pid })
   const signal = await stopped
   log.info('stopping', { signal })
-  await relay.close()
+  try {
+    const drain = config['export.drain']
+    if (drain !== undefined && !(await relay.drain(drain))) {
+      log.warn('not all is delivered: the rest goes out at the next start')
+    }
+  } finally {
+    await relay.close()
+  }
   log.info('stopped')
   return 0
 }
 
 /** Until we are told to end. A second signal ends the process at once: nothing is lost by that. */
-async function toldToEnd(): Promise<string> {
-  const name = await nextSignal()
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
-  return name
+function toldToEnd(withStdin: boolean): Promise<string> {
+  const signalled = nextSignal().then((name) => {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+    return name
+  })
+  return withStdin ? Promise.race([signalled, stdinClosed()]) : signalled
+}
+
+async function stdinClosed(): Promise<string> {
+  const { stdin } = process
+  // It alone keeps no process running.
+  if ('unref' in stdin) stdin.unref()
+  // Whoever starts us may be killed in the middle of a write: how it closed does not matter.
+  await new Promise((resolve) => stdin.once('close', resolve).once('error', resolve).resume())
+  return 'stdin'
 }
 
 function greeting(call: Call, relay: Relay): string {
@@ -73,7 +91,7 @@ function greeting(call: Call, relay: Relay): string {
   return `${terminal.style('bold', `offpath ${VERSION} is up`)}
 ${lines.join('\n')}
 
-Next: run an application that uses @offpath/sdk, then, in another terminal: ${terminal.style('cyan', ls)}
+Next: run an application that records, then, in another terminal: ${terminal.style('cyan', ls)}
 Ctrl-C ends it.
 `
 }

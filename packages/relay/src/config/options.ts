@@ -119,7 +119,12 @@ const OPTIONS = {
     kind: 'size',
     default: '1GB',
     about:
-      'Most that may wait for one exporter; beyond it the oldest is dropped for that one, counted',
+      'Most that may wait for one exporter, and a tenth of it in scores; beyond it the oldest is dropped for that one, counted',
+  },
+  'export.drain': {
+    kind: 'duration',
+    default: undefined,
+    about: 'How long the relay goes on at its end to deliver what is left; unset: not at all',
   },
   'log.level': { kind: 'level', default: 'info', about: 'Least severe lines that are logged' },
 } as const

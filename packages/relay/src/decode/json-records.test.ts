@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -427,6 +427,7 @@ test('the JSON Schema of docs/json-records.md names every record that is read', 
     'loss',
     'lost_ends',
     'observation',
+    'score',
     'start',
     'update',
     'vitals',
@@ -480,5 +481,135 @@ describe('depth', () => {
     harness.drain(0)
     const [span] = harness.read((reader) => reader.spansAfter(0, 1).spans)
     expect(JSON.stringify(span?.resource.attributes)).toContain(CUT)
+  })
+})
+
+describe('scores', () => {
+  const score = { record: 'score', id: 's1', name: 'quality', value: 1, timestamp: String(TIME) }
+  beforeEach(() => harness.store.exporters(['test'], ['test']))
+
+  /** What the outbox has of them, with their projects. */
+  const scoresOf = (...json: readonly (object | string)[]): object[] => {
+    readFrames({ json: json as object[] })
+    const { scores } = harness.store
+    return scores
+      .projects('test')
+      .flatMap((project) =>
+        scores
+          .next('test', project, 0, new Set(), { count: 100, maxBytes: 1e9 })
+          .map(({ json }) => ({ project, ...JSON.parse(json) })),
+      )
+  }
+
+  test('are what the API calls them, with the environment of their writer', () => {
+    const all = {
+      trace_id: TRACE,
+      session_id: 'session',
+      observation_id: SPAN,
+      dataset_run_id: 'run',
+      data_type: 'CATEGORICAL',
+      comment: 'xin chào \ud83d',
+      config_id: 'config',
+      metadata: { a: [1, { '$offpath:string': 1 }] },
+      environment: 'prod',
+      project: 'search',
+      value: 'good',
+    }
+    const [first, second] = scoresOf({ ...score, ...all }, { ...score, id: 's2', comment: null })
+    expect(second).toEqual({
+      project: 'search',
+      id: 's1',
+      traceId: TRACE,
+      sessionId: 'session',
+      observationId: SPAN,
+      datasetRunId: 'run',
+      name: 'quality',
+      value: 'good',
+      dataType: 'CATEGORICAL',
+      comment: 'xin chào \ud83d',
+      configId: 'config',
+      timestamp: new Date(Number(TIME / 1_000_000n)).toISOString().replace('Z', '456Z'),
+      metadata: { a: [1, { '$offpath:string': 1 }] },
+      environment: 'prod',
+    })
+    expect(first).toMatchObject({ project: '', id: 's2', value: 1 })
+    expect(harness.counters()).toMatchObject({ records: 2, scores: 2, 'test.scores.accepted': 2 })
+    expect(harness.counters()).not.toHaveProperty('accepted')
+    expect(harness.law()).toMatchObject({ accepted: 0, held: 0 })
+  })
+
+  test('without an id, a name, a value or a time are malformed; other fields that are wrong are left out', () => {
+    const found = scoresOf(
+      { ...score, id: undefined },
+      { ...score, id: 7 },
+      { ...score, id: '' },
+      { ...score, name: null },
+      { ...score, value: true },
+      { ...score, value: undefined },
+      { ...score, value: [1] },
+      { ...score, timestamp: '2026-11-24T10:00:00Z' },
+      '{"record":"score","id":"s0"',
+      { ...score, trace_id: 5, comment: ['x'], project: 1 },
+      { ...score, id: 's2' },
+    )
+    expect(found).toMatchObject([
+      { id: 's1', project: '' },
+      { id: 's2', project: '' },
+    ])
+    expect(found[0]).not.toHaveProperty('traceId')
+    expect(found[0]).not.toHaveProperty('comment')
+    expect(harness.counters()).toMatchObject({ malformedRecords: 9, malformedFields: 3, scores: 2 })
+  })
+
+  test('of an integer beyond 2^53 are exact', () => {
+    scoresOf(JSON.stringify(score).replace('"value":1', '"value":12345678901234567890'))
+    const [row] = harness.store.scores.next('test', '', 0, new Set(), { count: 1, maxBytes: 1e9 })
+    expect(row?.json).toContain('"value":12345678901234567890')
+  })
+
+  test('are read once, whatever happens in between', () => {
+    const frames = [{ json: [start, score] }, { json: [{ ...score, id: 's2' }, end] }] as const
+    const path = harness.write({ frames: [frames[0]] })
+    harness.drain(0)
+    harness.restart()
+    harness.store.exporters(['test'], ['test'])
+    const whole = { frames: [...frames, { end: true } as const] }
+    harness.writePart(path, whole, Number.POSITIVE_INFINITY)
+    harness.drain(0)
+    expect(harness.counters()).toMatchObject({ scores: 2, 'test.scores.accepted': 2 })
+    expect(harness.names()).toEqual(['one'])
+  })
+
+  test('that their writer lost are counted once, by reason, apart from observations', () => {
+    const loss = (scores: object) => ({ record: 'loss', totals: { spool_full: 2 }, scores })
+    readFrames({
+      json: [loss({ spool_full: 3 }), loss({ spool_full: 4, invalid: 1, nonsense: 9 })],
+    })
+    const told = { 'lost.spool_full': 2, 'lostScores.spool_full': 4, 'lostScores.invalid': 1 }
+    expect(harness.counters()).toMatchObject(told)
+    const path = harness.write({ number: 1, frames: [{ json: [loss({ invalid: 5 })] }] })
+    harness.drain(0)
+    harness.restart()
+    const frames = [{ json: [loss({ invalid: 5 })] }, { json: [loss({ invalid: 7 })] }]
+    harness.writePart(path, { frames }, Number.POSITIVE_INFINITY)
+    harness.drain(0)
+    expect(harness.counters()).toMatchObject({
+      'lost.spool_full': 4,
+      'lostScores.spool_full': 4,
+      'lostScores.invalid': 8,
+    })
+  })
+
+  test('hold up the answer to a flush until they are settled', () => {
+    const frames = [{ json: [score] }]
+    harness.write({ frames })
+    const flush = join(harness.memory, `${'aa'.padStart(16, '0')}.flush`)
+    writeFileSync(flush, JSON.stringify({ segment: 1, offset: 1 }), { mode: 0o600 })
+    harness.drain(1)
+    expect(existsSync(flush)).toBe(true)
+    const [row] = harness.store.scores.next('test', '', 0, new Set(), { count: 1, maxBytes: 1e9 })
+    harness.store.scores.acknowledge('test', [row!.id], [])
+    harness.drain(1)
+    expect(existsSync(flush)).toBe(false)
   })
 })

@@ -3,6 +3,7 @@ import type { Assembler } from '../assemble/assembler.ts'
 import { OpenSpan, type SpanKey } from '../assemble/open-span.ts'
 import { isoTime } from '../iso-time.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
+import type { NewScore } from '../store/scores.ts'
 import { severityOf } from '../store/span.ts'
 import { cutDeep, MAX_DEPTH, mayBeDeep } from './depth.ts'
 import type { FieldWriter } from './field-writer.ts'
@@ -56,6 +57,18 @@ const TRACE_VALUES: readonly Field[] = [
 const PROMPT_VALUES: readonly Field[] = [
   ['name', 'text', FIELD.promptName],
   ['version', 'integer', FIELD.promptVersion],
+]
+
+/** Fields of a score, and what Langfuse's API calls them. */
+const SCORE_TEXTS: readonly (readonly [field: string, name: string])[] = [
+  ['trace_id', 'traceId'],
+  ['session_id', 'sessionId'],
+  ['observation_id', 'observationId'],
+  ['dataset_run_id', 'datasetRunId'],
+  ['data_type', 'dataType'],
+  ['comment', 'comment'],
+  ['config_id', 'configId'],
+  ['environment', 'environment'],
 ]
 
 class MalformedRecord extends Error {}
@@ -186,8 +199,16 @@ export class JsonDecoder {
         if (line.length > MAX_VITALS_CHARS) throw new MalformedRecord()
         if (wanted === null) this.#count.vitals.push(line)
         break
+      case 'score': {
+        const score = this.#score(record)
+        if (wanted === null) this.#count.scores.push(score)
+        break
+      }
       case 'loss':
-        if (wanted === null) this.#count.losses = lossesOf(record)
+        if (wanted === null) {
+          this.#count.losses = lossesOf(record.totals)
+          if (isGiven(record.scores)) this.#count.lostScores = lossesOf(record.scores)
+        }
         break
       default:
         if (typeof record.record !== 'string') throw new MalformedRecord()
@@ -309,6 +330,25 @@ export class JsonDecoder {
       else if (span !== null) this.#assembler.setStatusCode(span, number)
     }
     if (this.#check(message, 'text', false)) this.#put(FIELD.statusDescription, message)
+  }
+
+  /** It has its id and time from its writer, so that it replaces itself when it is delivered twice. */
+  #score(record: Json): NewScore {
+    const { id, name, value, metadata, timestamp, project } = record
+    if (!isName(id) || !isName(name) || !isScoreValue(value)) throw new MalformedRecord()
+    const [seconds, nanos] = timeOf(timestamp)
+    const { environment } = this.#assembler.writer.resource
+    const score: Json = { id, name, value, ...(environment !== null && { environment }) }
+    for (const [field, known] of SCORE_TEXTS) {
+      if (this.#check(record[field], 'text', false)) score[known] = record[field]
+    }
+    // Microseconds, as Langfuse's SDK sends.
+    score.timestamp = isoTime(seconds, nanos).replace(/...Z$/, 'Z')
+    if (isGiven(metadata)) score.metadata = metadata
+    return {
+      project: this.#check(project, 'text', false) ? (project as string) : '',
+      json: JSON.stringify(score),
+    }
   }
 
   #leaveOut(): void {
@@ -538,6 +578,14 @@ function exactIntegers(_key: string, value: unknown, context: { source?: string 
   return /^-?\d+$/.test(source) ? rawJSON(source) : value
 }
 
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
+}
+
+function isScoreValue(value: unknown): boolean {
+  return typeof value === 'number' || typeof value === 'string' || isLargeInteger(value)
+}
+
 /** Null and missing fields change nothing. */
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null
@@ -576,7 +624,7 @@ function lostEnds(record: Json): Json[] {
   return record.record === 'lost_ends' ? arrayOf(record.ends) : []
 }
 
-function lossesOf({ totals }: Json): number[] {
+function lossesOf(totals: unknown): number[] {
   const losses = new Array<number>(LOSS_SLOTS).fill(0)
   LOSS_REASONS.forEach((reason, slot) => {
     if (isObject(totals) && typeof totals[reason] === 'number') losses[slot] = totals[reason]

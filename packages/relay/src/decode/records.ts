@@ -2,6 +2,7 @@ import { BLOB_LAST, FIELD, LOSS_SLOTS, RECORD, START_WORDS, TAG } from '@offpath
 import type { Assembler } from '../assemble/assembler.ts'
 import { OpenSpan } from '../assemble/open-span.ts'
 import { HEAD, HEAD_BITS } from '../store/layout.ts'
+import type { NewScore } from '../store/scores.ts'
 import { type Place, SEVERITY, type Severity, severityOf } from '../store/span.ts'
 import { Words } from '../store/words.ts'
 import { MAX_DEPTH, TOO_DEEP } from './depth.ts'
@@ -27,8 +28,11 @@ export interface FrameCount {
   unknown: number
   /** JSON text of each. */
   vitals: string[]
+  scores: NewScore[]
   /** Totals by slot, of the newest loss record. */
   losses: number[] | null
+  /** The same of scores. */
+  lostScores: number[] | null
 }
 
 export function newFrameCount(): FrameCount {
@@ -40,7 +44,9 @@ export function newFrameCount(): FrameCount {
     malformedFields: 0,
     unknown: 0,
     vitals: [],
+    scores: [],
     losses: null,
+    lostScores: null,
   }
 }
 

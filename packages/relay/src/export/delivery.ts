@@ -25,7 +25,7 @@ import type { Clock } from './clock.ts'
 import type { Exporter } from './exporters.ts'
 import { gzip, isLoopback } from './gzip.ts'
 import { type Attempt, openEndpoint, type Request, type Result, type SendError } from './http.ts'
-import type { Lane, LaneState } from './lane.ts'
+import { enter, healthOf, type Lane, type LaneState, newHealth, stateAfter } from './lane.ts'
 import { createEncoder } from './otlp.ts'
 import { createPacker, type Pack } from './packer.ts'
 import { retry } from './retry.ts'
@@ -67,7 +67,7 @@ const IN_TROUBLE = 2
 const READY_REQUESTS = 2
 const FIRST_BUFFER_BYTES = 256 * 1024
 /** After an error of this machine's: a disk that cannot be read. */
-const LOCAL_ERROR_MS = 30_000
+export const LOCAL_ERROR_MS = 30_000
 /** Of a request or a span, whatever the configuration says: lengths have 28 bits on the wire. */
 const MAX_BYTES = 128 * 1024 * 1024
 /** Without giving others their turn. */
@@ -170,7 +170,6 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       onRetry: (error, waitMs) => failed(lane, error, waitMs),
     })
     const lane: Lane = {
-      key,
       headers: headers ?? {},
       send: bisect(compress ? gzip(sendAgain, GZIP_LEVEL) : sendAgain),
       packer: createPacker(encoder, requestBytes, takeBuffer),
@@ -179,9 +178,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       ripe: 0,
       rewind: null,
       accepting: headers !== null,
-      state: headers === null ? 'no-keys' : 'ok',
-      since: clock.now(),
-      message: headers === null ? noKeys(key) : null,
+      ...newHealth(key, headers !== null, clock.now(), 'observations'),
     }
     if (lane.message !== null) log.warn(lane.message, { exporter: name })
     lanes.set(key, lane)
@@ -192,17 +189,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     totals.retries++
     lastError = { at: clock.now(), message: error.message }
     log.warn(error.message, { exporter: name, project: lane.key || null, waitMs })
-    enter(lane, stateAfter(error), error.message)
+    enter(lane, stateAfter(error), error.message, clock.now())
   }
 
-  const enter = (lane: Lane, state: LaneState, message: string | null): void => {
-    if (lane.state !== state) {
-      lane.since = clock.now()
-      if (state === 'ok')
-        log.info('delivering again', { exporter: name, project: lane.key || null })
-    }
-    lane.state = state
-    lane.message = message
+  const getsOn = (lane: Lane): void => {
+    if (!enter(lane, 'ok', null, clock.now())) return
+    log.info('delivering again', { exporter: name, project: lane.key || null })
   }
 
   // --- reading: outbox → lanes ---
@@ -323,7 +315,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     const results = await send(lane, requestOf(lane, runs, buffer.subarray(0, length)))
     lane.inFlight--
     settleAll(lane, runs, results)
-    if (results.some((result) => result.type !== 'abandoned')) enter(lane, 'ok', null)
+    if (results.some((result) => result.type !== 'abandoned')) getsOn(lane)
     // An answer may come before the body has left entirely: only a good one frees the buffer. One that a
     // huge span made long is not kept.
     const good = results.every((result) => result.type === 'delivered')
@@ -478,29 +470,14 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     log.error(`delivery stopped for ${LOCAL_ERROR_MS / 1000} s: ${message}`, { exporter: name })
   }
 
-  const status = (): DeliveryStatus => {
-    const worst = [...lanes.values()].reduce<Lane | null>(
-      (found, lane) =>
-        found === null || SEVERITY[lane.state] > SEVERITY[found.state] ? lane : found,
-      null,
-    )
-    return {
-      name,
-      url: exporter.url.origin + exporter.url.pathname,
-      state: worst?.state ?? 'ok',
-      since: worst?.since ?? startedAt,
-      message: worst?.message ?? null,
-      inFlight: underWay.size,
-      ...totals,
-      lastError,
-      lanes: [...lanes.values()].map(({ key, state, since, message }) => ({
-        project: key,
-        state,
-        since,
-        message,
-      })),
-    }
-  }
+  const status = (): DeliveryStatus => ({
+    name,
+    url: exporter.url.origin + exporter.url.pathname,
+    ...healthOf(lanes.values(), startedAt),
+    inFlight: underWay.size,
+    ...totals,
+    lastError,
+  })
 
   const stop = async (timeoutMs: number): Promise<void> => {
     stopping.abort()
@@ -524,23 +501,4 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     status,
     stop,
   }
-}
-
-function noKeys(project: string): string {
-  return project === ''
-    ? 'no keys for observations that name no project'
-    : `no keys for the project ${JSON.stringify(project)}`
-}
-
-const SEVERITY: Readonly<Record<LaneState, number>> = {
-  ok: 0,
-  retrying: 1,
-  'no-keys': 2,
-  misconfigured: 3,
-  unauthorized: 4,
-}
-
-function stateAfter(error: SendError): LaneState {
-  if (error.code !== 'refused') return 'retrying'
-  return error.status === 401 || error.status === 403 ? 'unauthorized' : 'misconfigured'
 }

@@ -13,6 +13,13 @@ export interface Exporter {
   laneOf(project: string | null): string
   /** Headers of a lane's requests; null when the configuration has no keys for it. */
   headersOf(lane: string): Readonly<Record<string, string>> | null
+  /** Where scores go, in the same lanes; null: it takes none. */
+  readonly scores: ScoreTarget | null
+}
+
+export interface ScoreTarget {
+  readonly url: URL
+  headersOf(lane: string): Readonly<Record<string, string>> | null
 }
 
 /** Keys of a Langfuse project. */
@@ -26,7 +33,7 @@ const PROTOBUF = { 'content-type': 'application/x-protobuf' }
 const INGESTION_VERSION = '4'
 
 /**
- * Langfuse: POST {baseUrl}/api/public/otel/v1/traces. Spans that name a project go with its keys, all
+ * Langfuse: POST {baseUrl}/api/public/otel/v1/traces, scores to {baseUrl}/api/public/scores. Spans that name a project go with its keys, all
  * others with `keys`.
  */
 export function langfuseExporter(options: {
@@ -36,15 +43,17 @@ export function langfuseExporter(options: {
 }): Exporter {
   const dialect = javascript5
   const lanes = new Map<string, Readonly<Record<string, string>>>()
+  const scoreLanes = new Map<string, Readonly<Record<string, string>>>()
   const secrets: string[] = []
   const add = (lane: string, { publicKey, secretKey }: ProjectKeys): void => {
     const token = Buffer.from(`${publicKey}:${secretKey}`).toString('base64')
     secrets.push(secretKey, token)
+    const keys = { authorization: `Basic ${token}`, 'x-langfuse-public-key': publicKey }
+    scoreLanes.set(lane, { 'content-type': 'application/json', ...keys })
     lanes.set(lane, {
       ...PROTOBUF,
       ...dialect.headers,
-      authorization: `Basic ${token}`,
-      'x-langfuse-public-key': publicKey,
+      ...keys,
       'x-langfuse-ingestion-version': INGESTION_VERSION,
     })
   }
@@ -59,6 +68,10 @@ export function langfuseExporter(options: {
     several: lanes.size > 1,
     laneOf: (project) => project ?? '',
     headersOf: (lane) => lanes.get(lane) ?? null,
+    scores: {
+      url: new URL(`${base}/api/public/scores`),
+      headersOf: (lane) => scoreLanes.get(lane) ?? null,
+    },
   }
 }
 
@@ -78,6 +91,7 @@ export function otlpExporter(options: {
     several: false,
     laneOf: () => '',
     headersOf: () => headers,
+    scores: null,
   }
 }
 

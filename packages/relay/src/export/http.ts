@@ -1,11 +1,11 @@
 import { Pool } from 'undici'
 import { readPartialSuccess } from './otlp-response.ts'
 
-/** One request to an OTLP endpoint, as each layer hands it to the next. */
+/** One request, as each layer hands it to the next. */
 export interface Request {
   readonly body: Buffer
   readonly headers: Readonly<Record<string, string>>
-  /** Spans in the body. */
+  /** Spans in the body, or scores. */
   readonly spans: number
   /** The same spans in two requests. Asked for only when there are at least two. */
   split(): [Request, Request]
@@ -64,6 +64,8 @@ export interface Endpoint {
   /** Never shown in a message. */
   secrets: readonly string[]
   now(): number
+  /** What a good answer says against what the request brought; null: nothing. */
+  complaint?(body: Buffer): string | null
   onAttempt(attempt: Attempt): void
 }
 
@@ -129,6 +131,10 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
           `answered ${status} with an HTML page: is the URL right?`,
           status,
         )
+      }
+      const complaint = endpoint.complaint?.(body) ?? null
+      if (complaint !== null) {
+        throw new SendError('rejected', `answered ${status}: ${shown(complaint)}`, status)
       }
       const refused = readPartialSuccess(body, type)
       return { type: 'delivered', spans, refused: Math.min(refused, spans) }

@@ -1,4 +1,4 @@
-import type { Send } from './http.ts'
+import type { Send, SendError } from './http.ts'
 import type { Packer } from './packer.ts'
 
 /**
@@ -7,9 +7,17 @@ import type { Packer } from './packer.ts'
  */
 export type LaneState = 'ok' | 'retrying' | 'unauthorized' | 'misconfigured' | 'no-keys'
 
-/** Spans that may share requests: those of one set of keys. */
-export interface Lane {
+/** How those of one set of keys get on. */
+export interface LaneHealth {
   readonly key: string
+  state: LaneState
+  /** When the state began, ms since 1970. */
+  since: number
+  message: string | null
+}
+
+/** Spans that may share requests: those of one set of keys. */
+export interface Lane extends LaneHealth {
   readonly headers: Readonly<Record<string, string>>
   readonly send: Send
   readonly packer: Packer
@@ -21,8 +29,64 @@ export interface Lane {
   accepting: boolean
   /** The first chunk of which it let spans lie; it takes nothing until it is read again from there. */
   rewind: number | null
-  state: LaneState
-  /** When the state began, ms since 1970. */
-  since: number
-  message: string | null
+}
+
+/** How a lane is before its first request. `what`: what has keys, for the message. */
+export function newHealth(key: string, hasKeys: boolean, now: number, what: string): LaneHealth {
+  const who = key === '' ? `${what} that name no project` : `the project ${JSON.stringify(key)}`
+  return hasKeys
+    ? { key, state: 'ok', since: now, message: null }
+    : { key, state: 'no-keys', since: now, message: `no keys for ${who}` }
+}
+
+/** Returns whether the state is another one than before. */
+export function enter(
+  lane: LaneHealth,
+  state: LaneState,
+  message: string | null,
+  now: number,
+): boolean {
+  const changes = lane.state !== state
+  if (changes) lane.since = now
+  lane.state = state
+  lane.message = message
+  return changes
+}
+
+export function stateAfter(error: SendError): LaneState {
+  if (error.code !== 'refused') return 'retrying'
+  return error.status === 401 || error.status === 403 ? 'unauthorized' : 'misconfigured'
+}
+
+interface Health {
+  readonly state: LaneState
+  readonly since: number
+  readonly message: string | null
+}
+
+/** The worst of the lanes, and each of them. */
+export function healthOf(
+  lanes: Iterable<LaneHealth>,
+  startedAt: number,
+): Health & { readonly lanes: readonly (Health & { readonly project: string })[] } {
+  const all = [...lanes].map(({ key, state, since, message }) => ({
+    project: key,
+    state,
+    since,
+    message,
+  }))
+  let worst: Health = { state: 'ok', since: startedAt, message: null }
+  for (const lane of all) {
+    if (lane === all[0] || SEVERITY[lane.state] > SEVERITY[worst.state]) worst = lane
+  }
+  const { state, since, message } = worst
+  return { state, since, message, lanes: all }
+}
+
+const SEVERITY: Readonly<Record<LaneState, number>> = {
+  ok: 0,
+  retrying: 1,
+  'no-keys': 2,
+  misconfigured: 3,
+  unauthorized: 4,
 }

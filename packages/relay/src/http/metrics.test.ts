@@ -10,9 +10,11 @@ const stats: Stats = {
   open: 0,
   interrupted: 0,
   lost: {},
+  lostScores: {},
   exporters: [],
   writers: [],
   deadLetters: [],
+  deadScores: [],
   vitals: [
     {
       service: 'chat',
@@ -26,7 +28,14 @@ const stats: Stats = {
       lost: 0,
     },
   ],
-  counters: { records: 20, corruptFrames: 1, corruptBytes: 96, tornTails: 2, expiredChunks: 3 },
+  counters: {
+    scores: 4,
+    records: 20,
+    corruptFrames: 1,
+    corruptBytes: 96,
+    tornTails: 2,
+    expiredChunks: 3,
+  },
 }
 
 test('records are no faults, and bytes no events', async () => {

@@ -5,6 +5,8 @@ import type { Stats } from './stats.ts'
 export interface Metrics {
   /** A request to an exporter's server was answered, or failed. */
   onAttempt(exporter: string, attempt: Attempt): void
+  /** The same for a request with scores. */
+  onScoreAttempt(exporter: string, attempt: Attempt): void
   render(stats: Stats): Promise<{ readonly type: string; readonly text: string }>
 }
 
@@ -24,6 +26,12 @@ export function createMetrics(): Metrics {
     name: 'offpath_exporter_sent_bytes_total',
     help: 'Bytes of request bodies since the relay started, as sent',
     labelNames: ['exporter'],
+    registers,
+  })
+  const scoreRequests = new Counter({
+    name: 'offpath_exporter_score_requests_total',
+    help: 'Requests with scores since the relay started, by HTTP status (0: no answer)',
+    labelNames: ['exporter', 'status'],
     registers,
   })
   const seconds = new Histogram({
@@ -122,6 +130,38 @@ export function createMetrics(): Metrics {
     'exporter',
     'state',
   ])
+  const scoresRead = counter('offpath_scores_accepted_total', 'Scores read from the spool')
+  const scoresLost = counter(
+    'offpath_scores_lost_total',
+    'Scores that their writer could not record, by reason',
+    ['reason'],
+  )
+  const scoresUnclaimed = counter(
+    'offpath_scores_without_exporter_total',
+    'Scores that no exporter takes',
+  )
+  const scoresAccepted = counter(
+    'offpath_exporter_scores_accepted_total',
+    'Scores meant for the exporter: delivered + dead-lettered + dropped + held',
+    ['exporter'],
+  )
+  const scoresDelivered = counter('offpath_exporter_scores_delivered_total', 'Scores delivered', [
+    'exporter',
+  ])
+  const scoresDead = counter('offpath_exporter_scores_dead_lettered_total', 'Scores rejected', [
+    'exporter',
+  ])
+  const scoresDropped = counter(
+    'offpath_exporter_scores_dropped_total',
+    'Scores dropped, by reason',
+    ['exporter', 'reason'],
+  )
+  const scoresHeld = gauge('offpath_exporter_scores_held', 'Scores waiting', ['exporter'])
+  const scoresState = gauge(
+    'offpath_exporter_scores_state',
+    'The state that delivery of scores is in is 1',
+    ['exporter', 'state'],
+  )
   const spoolBytes = gauge('offpath_spool_bytes', 'Bytes of segments', ['tier'])
   const spoolSegments = gauge('offpath_spool_segments', 'Segments', ['tier'])
   const spoolUnread = gauge('offpath_spool_unread_bytes', 'Bytes not in the store yet', ['tier'])
@@ -144,6 +184,9 @@ export function createMetrics(): Metrics {
       requests.inc({ exporter, status: String(attempt.status) })
       sentBytes.inc({ exporter }, attempt.bytes)
       seconds.observe({ exporter }, attempt.seconds)
+    },
+    onScoreAttempt(exporter, attempt) {
+      scoreRequests.inc({ exporter, status: String(attempt.status) })
     },
     async render(stats) {
       const one = (value: number): Values => [[{}, value]]
@@ -184,6 +227,31 @@ export function createMetrics(): Metrics {
       retries(byExporter((exporter) => exporter.delivery?.retries ?? 0))
       state(
         stats.exporters.flatMap(({ name, delivery }): [Labels, number][] =>
+          delivery === null ? [] : [[{ exporter: name, state: delivery.state }, 1]],
+        ),
+      )
+      const takingScores = stats.exporters.flatMap(({ name, scores }) =>
+        scores === null ? [] : [{ name, ...scores }],
+      )
+      const ofScores = (value: (scores: (typeof takingScores)[number]) => number): Values =>
+        each(takingScores, ({ name }) => ({ exporter: name }), value)
+      scoresRead(one(stats.counters.scores ?? 0))
+      scoresLost(Object.entries(stats.lostScores).map(([reason, value]) => [{ reason }, value]))
+      scoresUnclaimed(one(stats.counters.scoresWithoutExporter ?? 0))
+      scoresAccepted(ofScores((scores) => scores.accepted))
+      scoresDelivered(ofScores((scores) => scores.delivered))
+      scoresDead(ofScores((scores) => scores.deadLettered))
+      scoresDropped(
+        takingScores.flatMap(({ name, dropped }) =>
+          Object.entries(dropped).map(([reason, value]): [Labels, number] => [
+            { exporter: name, reason },
+            value,
+          ]),
+        ),
+      )
+      scoresHeld(ofScores((scores) => scores.held))
+      scoresState(
+        takingScores.flatMap(({ name, delivery }): [Labels, number][] =>
           delivery === null ? [] : [[{ exporter: name, state: delivery.state }, 1]],
         ),
       )

@@ -11,6 +11,7 @@ function storeOf(...seconds: Readonly<Record<string, unknown>>[]): StoreReader {
     writers: () => [],
     open: () => 0,
     deadLetters: () => [],
+    deadScores: () => [],
     cursors: () => ({}),
     traces: () => ({ traces: [], next: null }),
     vitals: () =>

@@ -2,7 +2,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/delivery.ts'
-import type { StoreReader, VitalsRow } from '../store/read.ts'
+import type { ScoresRow, StoreReader, VitalsRow } from '../store/read.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
 
 /** What /api/stats answers and `offpath status --json` prints. */
@@ -16,7 +16,11 @@ export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'curso
     readonly alive: boolean | null
     readonly segments: number
   })[]
-  readonly exporters: readonly (ExporterStats & { readonly delivery: DeliveryStats | null })[]
+  readonly exporters: readonly (Omit<ExporterStats, 'scores'> & {
+    readonly delivery: DeliveryStats | null
+    /** Null: it takes none. */
+    readonly scores: (ScoreStats & { readonly delivery: DeliveryStats | null }) | null
+  })[]
 }
 
 export interface RelayStats {
@@ -59,10 +63,13 @@ export interface StoreStats {
   readonly interrupted: number
   /** Never read: by the reason that writers gave, and `corrupt` from damaged frames. */
   readonly lost: Readonly<Record<string, number>>
+  /** Scores that writers could not record, by reason. */
+  readonly lostScores: Readonly<Record<string, number>>
   readonly exporters: readonly ExporterStats[]
   readonly writers: readonly WriterStats[]
   /** The newest ones. */
   readonly deadLetters: readonly DeadLetterStats[]
+  readonly deadScores: readonly DeadScoreStats[]
   readonly vitals: readonly VitalsStats[]
   /** Further counters: damaged frames, torn tails, records without a start, … */
   readonly counters: Readonly<Record<string, number>>
@@ -85,6 +92,17 @@ interface ExporterStats {
   readonly resent: number
   /** Changed, and the new version was rejected or dropped: the first one stands. */
   readonly notResent: number
+  readonly scores: ScoreStats | null
+}
+
+/** accepted = delivered + deadLettered + dropped + held, in scores. */
+interface ScoreStats {
+  readonly accepted: number
+  readonly delivered: number
+  readonly deadLettered: number
+  readonly dropped: Readonly<Record<string, number>>
+  readonly held: number
+  readonly heldBytes: number
 }
 
 interface WriterStats {
@@ -99,6 +117,17 @@ interface DeadLetterStats {
   readonly exporter: string
   readonly traceId: string
   readonly observationId: string
+  readonly name: string
+  readonly reason: string
+  /** ISO 8601. */
+  readonly time: string
+}
+
+interface DeadScoreStats {
+  readonly exporter: string
+  readonly id: string
+  /** Null: it is a session's, or a dataset run's. */
+  readonly traceId: string | null
   readonly name: string
   readonly reason: string
   /** ISO 8601. */
@@ -141,7 +170,12 @@ function statsOf(reader: StoreReader): StoreStats {
   const add = (reason: string, count: number): void => {
     if (count > 0) lost[reason] = (lost[reason] ?? 0) + count
   }
+  const lostScores: Record<string, number> = {}
   for (const [name, count] of Object.entries(counters)) {
+    if (name.startsWith('lostScores.')) {
+      lostScores[name.slice('lostScores.'.length)] = count
+      delete counters[name]
+    }
     if (!name.startsWith('lost.')) continue
     add(name.slice('lost.'.length), count)
     delete counters[name]
@@ -155,7 +189,12 @@ function statsOf(reader: StoreReader): StoreStats {
     open,
     interrupted,
     lost,
-    exporters: exporters.map(({ dead, ...row }) => ({ ...row, deadLettered: dead })),
+    lostScores,
+    exporters: exporters.map(({ dead, scores, ...row }) => ({
+      ...row,
+      deadLettered: dead,
+      scores: scores === null ? null : scoreStats(scores),
+    })),
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }
     }),
@@ -167,17 +206,29 @@ function statsOf(reader: StoreReader): StoreStats {
       reason: letter.reason,
       time: new Date(letter.time).toISOString(),
     })),
+    deadScores: reader.deadScores(MAX_DEAD_LETTERS).map(({ exporter, score, reason, time }) => ({
+      exporter,
+      id: String(score.id),
+      traceId: typeof score.traceId === 'string' ? score.traceId : null,
+      name: String(score.name),
+      reason,
+      time: new Date(time).toISOString(),
+    })),
     vitals: vitalsStats(reader.vitals(VITALS_READ), observationsPerTrace(reader)),
     counters,
     cursors: reader.cursors(),
   }
 }
 
+function scoreStats({ dead, ...row }: ScoresRow): ScoreStats {
+  return { ...row, deadLettered: dead }
+}
+
 /** All of /api/stats: the store's part, what the spool's directories show, and the relay's part if one runs. */
 export function fullStats(
   { cursors, exporters, writers, ...stored }: StoreStats,
   config: Config,
-  live: { readonly relay: RelayStats; readonly deliveries: readonly DeliveryStatus[] } | null,
+  live: Live | null,
 ): Stats {
   const memory = segmentsIn(config['spool.dir'], 'memory')
   const disk = segmentsIn(config['spool.disk-dir'], 'disk')
@@ -195,10 +246,29 @@ export function fullStats(
       return { ...writer, alive: segments.at(-1)?.alive ?? null, segments: segments.length }
     }),
     exporters: exporters.map((exporter) => {
-      const status = live?.deliveries.find(({ name }) => name === exporter.name)
-      return { ...exporter, delivery: status === undefined ? null : deliveryStats(status) }
+      const { name, scores } = exporter
+      return {
+        ...exporter,
+        delivery: deliveryOf(name, live?.deliveries),
+        scores: scores && { ...scores, delivery: deliveryOf(name, live?.scoreDeliveries) },
+      }
     }),
   }
+}
+
+/** What a running relay adds. */
+interface Live {
+  readonly relay: RelayStats
+  readonly deliveries: readonly DeliveryStatus[]
+  readonly scoreDeliveries: readonly DeliveryStatus[]
+}
+
+function deliveryOf(
+  exporter: string,
+  deliveries: readonly DeliveryStatus[] = [],
+): DeliveryStats | null {
+  const status = deliveries.find(({ name }) => name === exporter)
+  return status === undefined ? null : deliveryStats(status)
 }
 
 function segmentsIn(directory: string, tier: Tier): Segment[] {

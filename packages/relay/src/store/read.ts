@@ -45,6 +45,27 @@ export interface ExporterRow {
   /** Further versions that were delivered, and that were not. */
   readonly resent: number
   readonly notResent: number
+  /** Null: it takes none. */
+  readonly scores: ScoresRow | null
+}
+
+/** Scores of an exporter: accepted = delivered + dead + dropped + held. */
+export interface ScoresRow {
+  readonly accepted: number
+  readonly delivered: number
+  readonly dead: number
+  readonly dropped: Readonly<Record<string, number>>
+  readonly held: number
+  readonly heldBytes: number
+}
+
+/** A score that the server rejected. */
+export interface DeadScoreRow {
+  readonly exporter: string
+  /** As Langfuse's API has it. */
+  readonly score: Readonly<Record<string, unknown>>
+  readonly reason: string
+  readonly time: number
 }
 
 export interface DeadLetterRow {
@@ -265,11 +286,6 @@ export class StoreReader {
     const open = this.open()
     return this.#sql.exporters.all().map((row) => {
       const name = String(row.name)
-      const prefix = `${name}.dropped.`
-      const dropped: Record<string, number> = {}
-      for (const [key, value] of Object.entries(counters)) {
-        if (key.startsWith(prefix)) dropped[key.slice(prefix.length)] = value
-      }
       const isNamed = row.active === 1
       const { accepted = 0, [`${name}.before`]: before = 0 } = counters
       const waiting = Number(row.waiting)
@@ -278,14 +294,37 @@ export class StoreReader {
         accepted: (isNamed ? accepted : Number(row.left)) - before,
         delivered: counters[`${name}.delivered`] ?? 0,
         dead: counters[`${name}.dead`] ?? 0,
-        dropped,
+        dropped: byReason(counters, `${name}.dropped.`),
         held: (isNamed ? open : 0) + waiting,
         waiting,
         waitingBytes: Number(row.bytes),
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
+        scores: row.scores === 1 ? this.#scores(Number(row.id), name, counters) : null,
       }
     })
+  }
+
+  #scores(id: number, name: string, counters: Readonly<Record<string, number>>): ScoresRow {
+    const { held, bytes } = this.#sql.heldScores.get(id) as Row
+    return {
+      accepted: counters[`${name}.scores.accepted`] ?? 0,
+      delivered: counters[`${name}.scores.delivered`] ?? 0,
+      dead: counters[`${name}.scores.dead`] ?? 0,
+      dropped: byReason(counters, `${name}.scores.dropped.`),
+      held: Number(held),
+      heldBytes: Number(bytes),
+    }
+  }
+
+  /** The newest ones. */
+  deadScores(limit: number): DeadScoreRow[] {
+    return this.#sql.deadScores.all(limit).map((row) => ({
+      exporter: String(row.exporter),
+      score: JSON.parse(String(row.json)),
+      reason: String(row.reason),
+      time: Number(row.committed),
+    }))
   }
 
   /** Observations that have started and are not finished, as of the last commit. */
@@ -344,6 +383,14 @@ export class StoreReader {
   }
 }
 
+function byReason(
+  counters: Readonly<Record<string, number>>,
+  prefix: string,
+): Record<string, number> {
+  const found = Object.entries(counters).filter(([key]) => key.startsWith(prefix))
+  return Object.fromEntries(found.map(([key, value]) => [key.slice(prefix.length), value]))
+}
+
 const NO_KEYS = Buffer.alloc(0)
 const MAX_ID = Number.MAX_SAFE_INTEGER
 
@@ -391,9 +438,13 @@ const SQL = {
   finished: "SELECT value FROM meta WHERE key = 'finished'",
   begin: 'BEGIN',
   commit: 'COMMIT',
-  exporters: `SELECT e.name, e.active, e.left, coalesce(sum(c.expanded), 0) AS bytes,
+  exporters: `SELECT e.id, e.name, e.active, e.left, e.scores, coalesce(sum(c.expanded), 0) AS bytes,
     coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
     LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
+  heldScores: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM score
+    WHERE exporter = ? AND reason IS NULL`,
+  deadScores: `SELECT e.name AS exporter, s.json, s.reason, s.committed FROM score s
+    JOIN exporter e ON e.id = s.exporter WHERE s.reason IS NOT NULL ORDER BY s.id DESC LIMIT ?`,
   writers: 'SELECT id, header, open, seen FROM writer',
   cursors: 'SELECT path, offset FROM cursor',
   deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d

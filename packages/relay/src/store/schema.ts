@@ -59,6 +59,18 @@ const MIGRATIONS: readonly string[] = [
       (length(hex(outbox.states)) - length(replace(hex(outbox.states), '02', ''))) / 2)
     FROM chunk c WHERE c.id = outbox.chunk), 0) WHERE states IS NOT NULL;
   `,
+  `
+  -- scores: it takes them.
+  ALTER TABLE exporter ADD COLUMN scores INTEGER NOT NULL DEFAULT 0;
+  -- A score for each exporter that takes it, until it is settled; json: as Langfuse's API has it; project: '' = none is
+  -- named; reason: why it was rejected, which makes it a dead letter. No id is given twice: delivery remembers them.
+  CREATE TABLE score (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, exporter INTEGER NOT NULL, project TEXT NOT NULL, writer TEXT NOT NULL,
+    json TEXT NOT NULL, bytes INTEGER NOT NULL, committed INTEGER NOT NULL, reason TEXT);
+  CREATE INDEX score_held ON score (exporter, project, id, bytes) WHERE reason IS NULL;
+  CREATE INDEX score_writer ON score (writer, id) WHERE reason IS NULL;
+  CREATE INDEX score_dead ON score (id) WHERE reason IS NOT NULL;
+  `,
 ]
 
 /** Written into the database; a relay refuses a store of a later one. */

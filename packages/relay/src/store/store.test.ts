@@ -332,13 +332,13 @@ describe('opening', () => {
     expect(error).toBeInstanceOf(StoreError)
     expect(error).toMatchObject({ code: 'OFFPATH_STORE_VERSION' })
     expect((error as Error).message).toMatch(
-      /^the store .* has version 99, this offpath knows 2: [^\n]*$/,
+      /^the store .* has version 99, this offpath knows 3: [^\n]*$/,
     )
     expect(caught(() => StoreReader.open(directory))).toMatchObject({
       code: 'OFFPATH_STORE_VERSION',
     })
     const again = new DatabaseSync(join(directory, 'offpath.db'))
-    again.exec('PRAGMA user_version = 2')
+    again.exec('PRAGMA user_version = 3')
     again.close()
     store = new Store(directory)
   })
@@ -352,6 +352,7 @@ describe('opening', () => {
     store.close()
     const database = new DatabaseSync(join(directory, 'offpath.db'))
     database.exec(`ALTER TABLE outbox DROP COLUMN settled; DROP TABLE given_up;
+      ALTER TABLE exporter DROP COLUMN scores; DROP TABLE score;
       PRAGMA user_version = 1`)
     database.close()
     expect(StoreReader.open(directory)).toBe(null)

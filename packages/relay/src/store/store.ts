@@ -6,6 +6,7 @@ import { ChunkBuilder, type PlacedChunk } from './chunk-builder.ts'
 import { DataWriter, dataBytes, dataFileBytes } from './data-files.ts'
 import { putSpan } from './put-span.ts'
 import { openDatabase } from './schema.ts'
+import { type NewScore, ScoreOutbox } from './scores.ts'
 import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
 
 // The embedded store: an index in SQLite, and the bytes it names in data files. Invariants:
@@ -90,6 +91,7 @@ export interface WriterChange {
   readonly openBlobs?: string | null
   /** JSON text of each. */
   readonly vitals: readonly string[]
+  readonly scores?: readonly NewScore[]
 }
 
 /** What one commit brings, beside the spans in `Store.chunks`. */
@@ -125,6 +127,7 @@ export class Store {
   readonly data: DataWriter
   /** Where finished spans are put; the next commit takes them. */
   readonly chunks: ChunkBuilder
+  readonly scores: ScoreOutbox
   readonly #directory: string
   readonly #database: DatabaseSync
   readonly #resources = new Map<string, { id: number; resource: Resource }>()
@@ -149,6 +152,10 @@ export class Store {
     this.#directory = directory
     this.#database = openDatabase(directory)
     this.#sql = prepare(this.#database)
+    this.scores = new ScoreOutbox(this.#database, {
+      transaction: (change) => this.#transaction(change),
+      count: (counters) => this.#count(counters),
+    })
     const file = this.#meta('data_file') ?? 1
     const length = this.#meta('data_length') ?? 0
     const firstFile = this.#meta('first_file') ?? 1
@@ -179,7 +186,7 @@ export class Store {
     }
   }
 
-  /** Called after each commit that brought spans. */
+  /** Called after each commit that brought spans or scores. */
   onCommit(listener: () => void): void {
     this.#listeners.push(listener)
   }
@@ -207,7 +214,8 @@ export class Store {
     } finally {
       if (batch.durable) this.#database.exec('PRAGMA synchronous = NORMAL')
     }
-    const brought = this.#placed.length > 0
+    const brought =
+      this.#placed.length > 0 || batch.writers.some(({ scores = [] }) => scores.length > 0)
     this.#nextChunk += this.#placed.length
     for (const backlog of this.#backlogs.values()) {
       for (const { spans, revisions, expanded } of this.#placed) {
@@ -318,6 +326,7 @@ export class Store {
     const service = writer.resource.service
     for (const vitals of writer.vitals) sql.addVitals.run(id, service, vitals)
     if (writer.vitals.length > 0) sql.trimVitals.run(KEPT_VITALS)
+    this.scores.add(id, writer.scores ?? [], now)
   }
 
   #count(counters: Readonly<Record<string, number>>): void {
@@ -359,9 +368,9 @@ export class Store {
 
   /**
    * Names the exporters. A new one gets what is finished from now on. One that is no longer named keeps its outbox, and
-   * gets what is finished from then on when it is named again.
+   * gets what is finished from then on when it is named again. `scores`: those of them that take scores.
    */
-  exporters(names: readonly string[]): void {
+  exporters(names: readonly string[], scores: readonly string[] = []): void {
     this.#transaction(() => {
       const finished = this.#meta('finished') ?? 0
       for (const row of this.#sql.exporters.all()) {
@@ -377,6 +386,7 @@ export class Store {
         this.#count({ [before]: missed - (known ? 0 : this.#counter(before)) })
         this.#sql.putExporter.run(name)
       }
+      for (const name of scores) this.#sql.takesScores.run(name)
     })
     this.#exporters.clear()
     this.#backlogs.clear()
@@ -387,6 +397,7 @@ export class Store {
       const { chunks, spans, bytes } = this.#sql.backlog.get(id) ?? {}
       this.#backlogs.set(id, { chunks: Number(chunks), spans: Number(spans), bytes: Number(bytes) })
     }
+    this.scores.exporters(new Map(scores.map((name) => [name, this.#exporter(name)])))
   }
 
   #counter(name: string): number {
@@ -610,6 +621,7 @@ export class Store {
         removed++
       }
       if (removed > 0) this.#sql.putMeta.run('next_chunk', this.#nextChunk)
+      this.scores.expire(before)
       this.#count({ expiredChunks: removed })
     })
     this.#removeFiles(oldestOpen)
@@ -720,6 +732,7 @@ const SQL = {
   exporterOf: 'SELECT active, left FROM exporter WHERE name = ?',
   putExporter: `INSERT INTO exporter (name, active, left) VALUES (?, 1, 0)
     ON CONFLICT (name) DO UPDATE SET active = 1`,
+  takesScores: 'UPDATE exporter SET scores = 1 WHERE name = ?',
   leaveExporter: 'UPDATE exporter SET active = 0, left = ? WHERE id = ?',
   addOutbox: 'INSERT INTO outbox (exporter, chunk) VALUES (?, ?)',
   removeOutbox: 'DELETE FROM outbox WHERE exporter = ? AND chunk = ?',

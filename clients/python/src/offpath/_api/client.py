@@ -10,10 +10,11 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from json.encoder import encode_basestring as escape
-from time import monotonic, sleep
+from math import isfinite
+from time import monotonic, sleep, time_ns
 from typing import Any, Literal, TypeAlias, overload
 from urllib.request import Request, urlopen
 
@@ -26,6 +27,7 @@ from .._spool.tiers import Tier
 from .._version import __version__
 from .context import active
 from .ids import (
+    is_sampled,
     is_span_id,
     is_trace_id,
     new_span_id,
@@ -63,6 +65,7 @@ TraceContext: TypeAlias = Mapping[str, Any]
 _DEFAULT_BASE_URL = "https://cloud.langfuse.com"
 _FAILED_MASK = "<fully masked due to failed mask function>"
 _POLL_S = 0.02
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 #: What Langfuse's client does beside tracing. It is done by an installed `langfuse`.
 _ELSEWHERE = frozenset(
@@ -91,6 +94,8 @@ class Session:
         self._recorder: Recorder | None = None
         self._warned: set[str] = set()
         self._describe: dict[str, Any] = {}
+        #: Reads what a relay that this process started has said.
+        self.each_second: Callable[[], None] | None = None
 
     def recorder(self, config: Config) -> Recorder:
         with self._lock:
@@ -108,9 +113,24 @@ class Session:
                     Tier(config.disk_dir, config.disk_cap, True),
                 ]
                 limits = Limits(config.max_value_bytes, config.max_depth, config.max_nodes)
-                self._recorder = Recorder(tiers, lambda: self._describe, self._warn, limits)
+                self._recorder = Recorder(
+                    tiers, lambda: self._describe, self._warn, limits, self._each_second
+                )
                 atexit.register(self._recorder.close)
             return self._recorder
+
+    def _each_second(self) -> None:
+        if self.each_second is not None:
+            self.each_second()
+
+    def at_exit(self, then: Callable[[], object]) -> None:
+        """Calls it at the process's exit, when all is recorded."""
+        with self._lock:
+            atexit.register(then)
+            if self._recorder is not None:
+                # The last that is registered is the first that is called.
+                atexit.unregister(self._recorder.close)
+                atexit.register(self._recorder.close)
 
     def _warn(self, message: str, code: str) -> None:
         """Once for each text."""
@@ -215,7 +235,7 @@ class Langfuse(PromptMethods):
         members = ""
         if self._environment is not None and self._environment != session._describe.get("environment"):
             members += f',"environment":{escape(self._environment)}'
-        name = project or config.project
+        name = self._project_name = project or config.project
         if name is not None:
             members += f',"project":{escape(name)}'
         self._members = members
@@ -318,6 +338,43 @@ class Langfuse(PromptMethods):
         context = active.get()
         return begin(self, as_type, name, context.observation if context is not None else None, fields)
 
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> CurrentObservation[LangfuseSpan]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEmbedding]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> CurrentObservation[LangfuseAgent]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> CurrentObservation[LangfuseTool]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> CurrentObservation[LangfuseChain]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> CurrentObservation[LangfuseRetriever]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEvaluator]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGuardrail]: ...
+
     def start_as_current_observation(
         self,
         *,
@@ -326,7 +383,7 @@ class Langfuse(PromptMethods):
         as_type: ObservationTypeLiteralNoEvent = "span",
         end_on_exit: bool | None = None,
         **attributes: Any,
-    ) -> CurrentObservation:
+    ) -> CurrentObservation[Any]:
         """A context manager, or a decorator, in which a new observation is active; it ends with it."""
         parent = self._parent_of(trace_context) if trace_context else None
         return CurrentObservation(self, as_type, name, parent, end_on_exit is not False, attributes)
@@ -339,11 +396,13 @@ class Langfuse(PromptMethods):
         """Langfuse 3's `start_observation(as_type="generation")`."""
         return self.start_observation(name=name, as_type="generation", **attributes)
 
-    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
         """Langfuse 3's `start_as_current_observation(as_type="span")`."""
         return self.start_as_current_observation(name=name, as_type="span", **attributes)
 
-    def start_as_current_generation(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_generation(
+        self, *, name: str, **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]:
         """Langfuse 3's `start_as_current_observation(as_type="generation")`."""
         return self.start_as_current_observation(name=name, as_type="generation", **attributes)
 
@@ -482,10 +541,13 @@ class Langfuse(PromptMethods):
         timestamp: datetime.datetime | None = None,
         environment: str | None = None,
     ) -> None:
-        """Not part of this release: says so once, and goes to an installed `langfuse`."""
-        if not self._tracing_enabled:
-            return
-        self._langfuse("create_score").create_score(
+        """Records a score of a trace, an observation, a session or a dataset run; the relay delivers it to Langfuse.
+
+        `value`: a number, for BOOLEAN 0 or 1, or a text. `score_id`: a score of the same id and `timestamp` replaces this
+        one. A `timestamp` without a time zone is UTC. Nothing is recorded of a trace that is not sampled.
+        """
+        self._score(
+            False,
             name=name,
             value=value,
             session_id=session_id,
@@ -498,8 +560,48 @@ class Langfuse(PromptMethods):
             config_id=config_id,
             metadata=metadata,
             timestamp=timestamp,
-            environment=environment or self._environment,
+            environment=environment,
         )
+
+    def _score(
+        self,
+        is_recorded: bool,
+        *,
+        name: str,
+        value: float | str,
+        trace_id: str | None,
+        score_id: str | None,
+        timestamp: datetime.datetime | None,
+        environment: str | None,
+        **fields: Any,
+    ) -> None:
+        """`is_recorded`: that its trace is, is known; else its id tells."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        if not is_recorded and is_trace_id(trace_id) and not is_sampled(str(trace_id), self._sample_rate):
+            return
+        try:
+            if not isinstance(value, str):
+                # True is 1.0, as in Langfuse's SDK.
+                value = float(value)
+                if not isfinite(value):
+                    raise ValueError(f"{value} is no score")
+            record = {
+                "id": score_id or new_span_id(),
+                "name": str(name),
+                "value": value,
+                "timestamp": str(_nanoseconds(timestamp)),
+                "trace_id": trace_id,
+                **fields,
+                "environment": environment or self._environment,
+                "project": self._project_name,
+            }
+        except Exception as error:
+            logger.error("a score can't be recorded: %s: %s", type(error).__name__, error)
+            recorder.lose_score("invalid")
+            return
+        recorder.score(record)
 
     def score_current_span(self, *, name: str, value: float | str, **attributes: Any) -> None:
         """Scores the active observation."""
@@ -623,6 +725,15 @@ def get_client(*, public_key: str | None = None) -> Langfuse:
 
 def _disabled() -> Langfuse:
     return Langfuse(tracing_enabled=False)
+
+
+def _nanoseconds(time: datetime.datetime | None) -> int:
+    """Since 1970; now when none is given."""
+    if time is None:
+        return time_ns()
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.timezone.utc)
+    return max(0, (time - _EPOCH) // datetime.timedelta(microseconds=1) * 1000)
 
 
 def _write_private(path: str, text: str) -> None:

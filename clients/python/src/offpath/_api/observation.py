@@ -7,7 +7,7 @@ import traceback as tracebacks
 from collections.abc import Mapping
 from contextvars import Token
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from .._config import logger
 from .._recorder.values import iso_time
@@ -15,6 +15,7 @@ from .agnostic import AgnosticContextManager
 from .context import Active, active, leave
 from .ids import ZERO_SPAN_ID, ZERO_TRACE_ID, is_sampled, new_span_id, new_trace_id
 from .propagate import prompt_link
+from .upstream import Call, current_upstream
 
 if TYPE_CHECKING:
     from .._recorder.recorder import Recorder
@@ -39,6 +40,8 @@ SpanLevel: TypeAlias = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
 ScoreDataType: TypeAlias = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
 
 _O = TypeVar("_O", bound="LangfuseObservationWrapper")
+_C = TypeVar("_C", bound="LangfuseObservationWrapper", covariant=True)
+_M = TypeVar("_M", bound="_ModelCall")
 _APP_ROOT = ',"app_root":true'
 _FAILED_MASK = "<fully masked due to failed mask function>"
 
@@ -120,7 +123,48 @@ class LangfuseObservationWrapper:
             recorder.end(self.id, monotonic_ns() + self._offset if end_time is None else int(end_time))
         return self
 
+    @overload
     def start_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> LangfuseSpan: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> LangfuseGeneration: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> LangfuseEmbedding: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> LangfuseAgent: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> LangfuseTool: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> LangfuseChain: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> LangfuseRetriever: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> LangfuseEvaluator: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> LangfuseGuardrail: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["event"], **attributes: Any
+    ) -> LangfuseEvent: ...
+
+    def start_observation(  # type: ignore[misc]
         self,
         *,
         name: str,
@@ -146,6 +190,43 @@ class LangfuseObservationWrapper:
             )
         return begin(self._client, as_type, name, self, fields)
 
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> CurrentObservation[LangfuseSpan]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEmbedding]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> CurrentObservation[LangfuseAgent]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> CurrentObservation[LangfuseTool]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> CurrentObservation[LangfuseChain]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> CurrentObservation[LangfuseRetriever]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEvaluator]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGuardrail]: ...
+
     def start_as_current_observation(
         self,
         *,
@@ -153,24 +234,24 @@ class LangfuseObservationWrapper:
         as_type: ObservationTypeLiteralNoEvent = "span",
         end_on_exit: bool | None = None,
         **attributes: Any,
-    ) -> CurrentObservation:
+    ) -> CurrentObservation[Any]:
         """A context manager, or a decorator, in which a child is active; it ends with it."""
         return CurrentObservation(self._client, as_type, name, self, end_on_exit is not False, attributes)
 
     # --- starters of Langfuse 3 ---
 
     def start_span(self, name: str, **attributes: Any) -> LangfuseSpan:
-        span: LangfuseSpan = self.start_observation(name=name, as_type="span", **attributes)
-        return span
+        return self.start_observation(name=name, as_type="span", **attributes)
 
     def start_generation(self, *, name: str, **attributes: Any) -> LangfuseGeneration:
-        generation: LangfuseGeneration = self.start_observation(name=name, as_type="generation", **attributes)
-        return generation
+        return self.start_observation(name=name, as_type="generation", **attributes)
 
-    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
         return self.start_as_current_observation(name=name, as_type="span", **attributes)
 
-    def start_as_current_generation(self, *, name: str, **attributes: Any) -> CurrentObservation:
+    def start_as_current_generation(
+        self, *, name: str, **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]:
         return self.start_as_current_observation(name=name, as_type="generation", **attributes)
 
     def create_event(
@@ -243,7 +324,8 @@ class LangfuseObservationWrapper:
         metadata: Any = None,
     ) -> None:
         """Scores this observation."""
-        self._client.create_score(
+        self._client._score(
+            self._recorder is not None,
             name=name,
             value=value,
             trace_id=self.trace_id,
@@ -270,7 +352,8 @@ class LangfuseObservationWrapper:
         metadata: Any = None,
     ) -> None:
         """Scores the trace."""
-        self._client.create_score(
+        self._client._score(
+            self._recorder is not None,
             name=name,
             value=value,
             trace_id=self.trace_id,
@@ -313,12 +396,25 @@ class LangfuseSpan(LangfuseObservationWrapper):
     __slots__ = ()
 
 
-class LangfuseGeneration(LangfuseObservationWrapper):
+class _ModelCall(LangfuseObservationWrapper):
+    """A generation or an embedding: its time counts as its request's upstream time."""
+
+    __slots__ = ("_call",)
+    #: None: it began in no request that is measured.
+    _call: Call | None
+
+    def end(self: _M, *, end_time: int | None = None) -> _M:
+        if self._call is not None:
+            self._call.end()
+        return super().end(end_time=end_time)
+
+
+class LangfuseGeneration(_ModelCall):
     __slots__ = ()
     _type = "generation"
 
 
-class LangfuseEmbedding(LangfuseObservationWrapper):
+class LangfuseEmbedding(_ModelCall):
     __slots__ = ()
     _type = "embedding"
 
@@ -385,11 +481,21 @@ GENERATION_LIKE = ("generation", "embedding")
 class RemoteParent:
     """A parent that lives elsewhere, by its ids."""
 
-    __slots__ = ("id", "trace_id")
+    __slots__ = ("flags", "id", "is_sampled", "trace_id")
 
-    def __init__(self, trace_id: str, span_id: str) -> None:
+    def __init__(
+        self,
+        trace_id: str,
+        span_id: str,
+        *,
+        flags: str = ',"app_root":true,"as_root":true',
+        is_sampled: bool = True,
+    ) -> None:
+        """`flags`: JSON members of its child's record. What is not sampled there is not recorded here."""
         self.trace_id = trace_id
         self.id = span_id
+        self.flags = flags
+        self.is_sampled = is_sampled
 
 
 def begin(
@@ -399,8 +505,9 @@ def begin(
     parent: LangfuseObservationWrapper | RemoteParent | None,
     fields: dict[str, Any],
     time: int | None = None,
+    members: str = "",
 ) -> Any:
-    """Starts an observation under `parent`, or a trace."""
+    """Starts an observation under `parent`, or a trace. `members`: more of its record, JSON with a comma before each."""
     kind = CLASSES.get(as_type)
     if kind is None:
         logger.warning("unknown observation type %r; it becomes a span", as_type)
@@ -410,6 +517,9 @@ def begin(
     observation._client = client
     observation._ended = False
     observation._environment = None
+    if as_type in GENERATION_LIKE:
+        upstream = current_upstream.get()
+        observation._call = None if upstream is None else upstream.begin()  # type: ignore[attr-defined]
     recorder = client._recorder
     if recorder is None:
         observation._recorder = None
@@ -435,7 +545,10 @@ def begin(
         trace_id = observation.trace_id = parent.trace_id
         parent_id = parent.id
         if type(parent) is RemoteParent:
-            flags = ',"app_root":true,"as_root":true'
+            if not parent.is_sampled:
+                observation._recorder = None
+                return observation
+            flags = parent.flags
         else:
             if parent._recorder is None:  # type: ignore[union-attr]
                 observation._recorder = None
@@ -458,7 +571,7 @@ def begin(
         as_type,
         flags,
         fields,
-        client._members + inherited,
+        client._members + members + inherited,
     )
     if as_type == "event":
         observation._ended = True
@@ -538,7 +651,7 @@ def _message(error: BaseException) -> str:
         return f"<unreadable: {type(second).__name__}>"
 
 
-class CurrentObservation(AgnosticContextManager[Any]):
+class CurrentObservation(AgnosticContextManager[_C]):
     """The context in which an observation is active. It begins when the context is entered."""
 
     __slots__ = ("_arguments", "_observation", "_token")
@@ -556,15 +669,15 @@ class CurrentObservation(AgnosticContextManager[Any]):
         self._observation: Any = None
         self._token: Token[Active | None] | None = None
 
-    def _again(self) -> CurrentObservation:
+    def _again(self) -> CurrentObservation[_C]:
         return CurrentObservation(*self._arguments)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> _C:
         client, as_type, name, parent, _, attributes = self._arguments
         outer = active.get()
         if parent is None and outer is not None:
             parent = outer.observation
-        observation = begin(client, as_type, name, parent, attributes_of(client, as_type, attributes))
+        observation: _C = begin(client, as_type, name, parent, attributes_of(client, as_type, attributes))
         self._observation = observation
         self._token = active.set(Active(observation, outer.propagated if outer is not None else None))
         return observation

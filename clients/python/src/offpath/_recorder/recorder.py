@@ -32,14 +32,17 @@ from .._spool.tiers import Tier
 from .._spool.writer import SpoolWriter
 from .clock import Clock
 from .strings import LARGE_CHARS, RecentStrings, encode_part
-from .values import Encoding, Limits, to_utf8
-from .vitals import SAMPLE, Vitals
+from .values import Encoding, Limits, PlainEncoding, to_utf8
+from .vitals import ALL_TIMED, SAMPLE, Vitals
 
 _VITALS_EVERY_NS = 1_000_000_000
 _NO_READER_S = 60.0
 _MAX_LOST_ENDS = 10_000
 #: Of one slice of a blob.
 _SLICE_BYTES = 128 * 1024
+#: Langfuse takes about a megabyte a request; a character may be three bytes.
+_SCORE_LIMITS = Limits(chars=128 * 1024)
+_SCORE = '{"record":"score"'
 _PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
 _SPACES = (b"", b"   ", b"  ", b" ")
 
@@ -82,11 +85,14 @@ class Recorder:
         describe: Callable[[], Mapping[str, Any]],
         warn: Callable[[str, str], None],
         limits: Limits | None = None,
+        each_second: Callable[[], None] = lambda: None,
     ) -> None:
+        """`each_second` is called once a second, while anything is recorded; it must neither raise nor block."""
         self._tiers = tiers
         self._describe = describe
         self._warn = warn
         self._limits = limits or Limits()
+        self._also_each_second = each_second
         self.clock = Clock()
         self._begin()
         if hasattr(os, "register_at_fork"):
@@ -105,11 +111,13 @@ class Recorder:
         self._pending: deque[Item] = deque()
         self._recent = RecentStrings()
         self.vitals = Vitals()
-        self._until_timed = 1
+        self._until_timed = 0
         self._started = 0
         self._records = 0
         self._lost_ends: list[tuple[str, int]] = []
         self._lost_updates = 0
+        self._lost_scores: dict[str, int] = {}
+        self._untold_scores = False
         self._losses_recorded = 0
         self._is_loss_untold = False
         self._written_before = 0
@@ -165,9 +173,25 @@ class Recorder:
     def end(self, span_id: str, time: int) -> None:
         self._put_text(f'{{"record":"end","span_id":"{span_id}","end_time":"{time}"}}', 0, (span_id, time))
 
+    def score(self, fields: Mapping[str, Any]) -> None:
+        """Records a score: fields of docs/json-records.md, those that are None left out."""
+        encoding = PlainEncoding(self._recent, self._writer.generation, _SCORE_LIMITS)
+        text = _SCORE
+        for name, value in fields.items():
+            if value is not None:
+                text += f',"{name}":{encoding.value(value)}'
+        self._put((text + "}", 0, None, None))
+
+    def lose_score(self, reason: str) -> None:
+        """Counts one that is not recorded."""
+        self._lost_scores[reason] = self._lost_scores.get(reason, 0) + 1
+        self._untold_scores = True
+        self._is_loss_untold = True
+
     def _timed(self, began: int) -> None:
-        self._until_timed = SAMPLE
-        self.vitals.timed(began)
+        calls = SAMPLE if self._records > ALL_TIMED else 1
+        self._until_timed = calls - 1
+        self.vitals.timed(began, calls)
 
     def _record(self, text: str, started: int, fields: dict[str, Any]) -> None:
         encoding: Encoding | None = None
@@ -214,7 +238,7 @@ class Recorder:
         except BaseException:
             # A signal's handler that raises, in the middle of it.
             if not written:
-                self._lose(started, ended, "write_failed")
+                self._lose((text, started, ended, None), "write_failed")
             raise
         finally:
             writing.release()
@@ -237,7 +261,7 @@ class Recorder:
         if monotonic_ns() >= self._due_at:
             self._due_at = monotonic_ns() + _VITALS_EVERY_NS
             self._each_second()
-        text, started, ended, encoding = item
+        text, started, _, encoding = item
         writer = self._writer
         self._records += 1
         self._started += started
@@ -258,15 +282,15 @@ class Recorder:
             self._warn(
                 f"a record could not be written: {type(error).__name__}: {error}", "OFFPATH_SPOOL_UNUSABLE"
             )
-            self._lose(started, ended, "write_failed")
+            self._lose(item, "write_failed")
             return
         except BaseException:
             # A signal's handler that raises, in the middle of it.
-            self._lose(started, ended, "write_failed")
+            self._lose(item, "write_failed")
             raise
         if not written:
-            self._lose(started, ended, writer.last_loss)
-        elif self._lost_ends or writer.lost != self._losses_recorded:
+            self._lose(item, writer.last_loss)
+        elif writer.lost != self._losses_recorded or self._lost_ends or self._untold_scores:
             self._record_losses()
 
     def _append(self, first: int, pieces: Sequence[bytes], size: int, kind: int = KIND_JSON) -> bool:
@@ -325,9 +349,12 @@ class Recorder:
 
     # --- losses ---
 
-    def _lose(self, started: int, ended: tuple[str, int] | None, reason: str) -> None:
+    def _lose(self, item: Item, reason: str) -> None:
+        text, started, ended, _ = item
         writer = self._writer
-        if started:
+        if text.startswith(_SCORE):
+            self.lose_score(reason)
+        elif started:
             writer.count_lost(reason, started)
         elif ended is None:
             self._lost_updates += 1
@@ -346,12 +373,19 @@ class Recorder:
             ends = [{"span_id": span_id, "end_time": str(time)} for span_id, time in self._lost_ends]
             lines.append(json.dumps({"record": "lost_ends", "ends": ends}))
         totals = {reason: count for reason, count in writer.losses.items() if count}
-        lines.append(json.dumps({"record": "loss", "totals": totals}))
+        loss: dict[str, Any] = {"record": "loss", "totals": totals}
+        # Before the counts are read: one that another thread adds now is told with the next record.
+        untold, self._untold_scores = self._untold_scores, False
+        if untold:
+            loss["scores"] = dict(self._lost_scores)
+        lines.append(json.dumps(loss))
         lost = writer.lost
         if self._append_lines(lines):
             self._lost_ends = []
             self._losses_recorded = lost
             self._is_loss_untold = False
+        elif untold:
+            self._untold_scores = True
 
     def _append_lines(self, lines: Sequence[str]) -> bool:
         data = "\n".join(lines).encode()
@@ -371,6 +405,7 @@ class Recorder:
         if self._started > 0:
             self._write_vitals()
         self._look_for_reader()
+        self._also_each_second()
 
     def _write_vitals(self) -> None:
         writer = self._writer
@@ -413,6 +448,7 @@ class Recorder:
             "bytes": self._writer.bytes_written,
             "lost": dict(self._writer.losses),
             "lost_updates": self._lost_updates,
+            "lost_scores": dict(self._lost_scores),
         }
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ so only the last few megabytes are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from struct import Struct
 
@@ -35,33 +36,24 @@ class Part:
 
 
 class RecentStrings:
-    __slots__ = ("_blobs", "_chars", "_numbers", "_old", "_young")
+    """A new string is known to others only after `remember`, which comes when its record is on its way: who refers to it is
+    behind it."""
+
+    __slots__ = ("_chars", "_old", "_young", "next_blob", "next_number")
 
     def __init__(self) -> None:
-        self._numbers = count(1)
-        self._blobs = count(1)
+        #: Numbers that were never given before; safe to call from several threads.
+        self.next_number: Callable[[], int] = count(1).__next__
+        self.next_blob: Callable[[], int] = count(1).__next__
         self._young: dict[int, Part] = {}
         self._old: dict[int, Part] = {}
         self._chars = 0
 
-    def next_blob(self) -> int:
-        return next(self._blobs)
-
-    def part_of(self, text: str, generation: int) -> tuple[Part | None, bool]:
-        """The string's part, and whether it must be written; None: it is too long for one.
-
-        A new one is known to others only after `remember`, which comes when its record is on its way: who refers to
-        it is behind it.
-        """
-        if len(text) > MAX_PART_CHARS:
-            return None, True
+    def find(self, text: str) -> Part | None:
+        """The part that brought the very same object, if it is remembered."""
         identity = id(text)
-        known = self._young.get(identity)
-        if known is None:
-            known = self._old.get(identity)
-        if known is not None and known.text is text and known.generation == generation:
-            return known, False
-        return Part(text, next(self._numbers), generation), True
+        part = self._young.get(identity) or self._old.get(identity)
+        return part if part is not None and part.text is text else None
 
     def remember(self, parts: list[Part], used: list[Part]) -> None:
         """Notes what a record brought and referred to."""

@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from .strings import LARGE_CHARS, Part, RecentStrings, encode_text
+from .strings import LARGE_CHARS, MAX_PART_CHARS, Part, RecentStrings, encode_text
 
 _MAX_SAFE_INT = 2**53 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,8 +29,8 @@ _MARKERS = ("$offpath:string", "$offpath:blob", "$offpath:object")
 _MAX_KEYS = 4096
 _MAX_KEY_CHARS = 256
 
-#: Keys come again and again: `"key":` by key.
-_keys: dict[str, str] = {}
+#: Keys come again and again: `,"key":` by key.
+_keys: dict[Any, str] = {}
 
 
 class Limits:
@@ -66,6 +66,9 @@ class Encoding:
         "parts",
         "refs",
     )
+
+    #: Whether objects may stand for long strings.
+    _refers = True
 
     def __init__(self, recent: RecentStrings, generation: int, limits: Limits) -> None:
         self.generation = generation
@@ -128,13 +131,16 @@ class Encoding:
 
     def large(self, text: str) -> str:
         """A reference to a long string, which leaves beside the text."""
-        part, is_new = self._recent.part_of(text, self.generation)
-        if part is None:
+        if len(text) > MAX_PART_CHARS:
             blob = self._recent.next_blob()
-            data, encoding = encode_text(text)
-            self.blobs.append((blob, data, encoding))
+            self.blobs.append((blob, *encode_text(text)))
             return f'{{"$offpath:blob":{blob}}}'
-        (self.parts if is_new else self.refs).append(part)
+        part = self._recent.find(text)
+        if part is not None and part.generation == self.generation:
+            self.refs.append(part)
+        else:
+            part = Part(text, self._recent.next_number(), self.generation)
+            self.parts.append(part)
         return f'{{"$offpath:string":{part.number}}}'
 
     def _bytes(self, data: bytes) -> None:
@@ -171,25 +177,18 @@ class Encoding:
         try:
             for key, value in items:
                 if self._nodes <= 0:
-                    out.append(',"…":' if count else '"…":')
-                    out.append(f'"[truncated: the first {count} of {_length(identity)} fields]"')
+                    out.append(f',"…":"[truncated: the first {count} of {_length(identity)} fields]"')
                     break
                 self._nodes -= 1
-                text = known.get(key) if type(key) is str else None
+                text = known.get(key)
                 if text is None:
-                    if type(key) is not str:
-                        key = _key(key)
-                    text = _remember(key)
-                    marked = marked or key in _MARKERS
-                elif text[1] == "$":
-                    marked = marked or key in _MARKERS
-                if count:
-                    out.append(",")
+                    name = _name(key)
+                    text = _remember(name)
+                    marked = marked or name in _MARKERS
                 out.append(text)
-                kind = type(value)
-                if kind is str and len(value) < LARGE_CHARS and len(value) <= self._chars:
+                if type(value) is str and len(value) <= self._chars:
                     self._chars -= len(value)
-                    out.append(escape(value))
+                    out.append(escape(value) if len(value) < LARGE_CHARS else self.large(value))
                 else:
                     self._any(value, depth)
                 count += 1
@@ -197,13 +196,15 @@ class Encoding:
             # It was changed while it was read, or its code raised.
             if isinstance(error, RecursionError):
                 raise
-            out.append(',"…":' if count else '"…":')
-            out.append(escape(_unreadable(error)))
+            out.append(f',"…":{escape(_unreadable(error))}')
         self._ancestors.pop()
-        if marked and count == 1:
+        if len(out) > start + 1:
+            # The first field has no comma before it.
+            out[start + 1] = out[start + 1][1:]
+        out.append("}")
+        if marked and count == 1 and self._refers:
             out.insert(start, '{"$offpath:object":')
             out.append("}")
-        out.append("}")
 
     def _sequence(self, identity: Any, values: Any, depth: int) -> None:
         if not self._enter(identity, depth):
@@ -219,13 +220,19 @@ class Encoding:
                 out.append(f'"[truncated: the first {count} of {_length(identity)} items]"')
                 break
             self._nodes -= 1
-            self._any(value, depth)
+            if type(value) is dict:
+                self._mapping(value, value.items(), depth)
+            else:
+                self._any(value, depth)
             count += 1
         out.append("]")
         self._ancestors.pop()
 
     def _unusual(self, value: Any, depth: int) -> None:
         """What is no exact JSON type, in the order in which Langfuse's serializer asks."""
+        if type(value) is _Bytes:
+            self._bytes(value.data)
+            return
         try:
             plain = _stand_in(value)
         except RecursionError:
@@ -248,6 +255,19 @@ class Encoding:
             self._ancestors.pop()
 
 
+class PlainEncoding(Encoding):
+    """All in the text itself: for records that are read by themselves."""
+
+    __slots__ = ()
+    _refers = False
+
+    def large(self, text: str) -> str:
+        return escape(text)
+
+    def _bytes(self, data: bytes) -> None:
+        self._out.append('"<not serializable bytes>"')
+
+
 class _Items:
     __slots__ = ("values",)
 
@@ -260,6 +280,15 @@ class _Fields:
 
     def __init__(self, items: Any) -> None:
         self.items = items
+
+
+class _Bytes:
+    """Bytes that stay bytes although they may be text."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -303,6 +332,9 @@ def _stand_in(value: Any) -> Any:
 def _object(value: Any) -> Any:
     """Objects of libraries, known by what they offer: none of them is imported here."""
     kind = type(value)
+    if isinstance(value, type):
+        # Its methods are there, and want an instance.
+        return f"<{_type_name(value)}>"
     if kind.__module__.partition(".")[0] == "numpy":
         # Scalars and arrays.
         numpy = sys.modules.get("numpy")
@@ -310,11 +342,17 @@ def _object(value: Any) -> Any:
             return value.item()
         if numpy is not None and isinstance(value, numpy.ndarray):
             return _array(value)
+    if kind.__name__ == "LangfuseMedia":
+        # Offpath's or Langfuse's: known by its shape.
+        content = getattr(value, "_content_bytes", None)
+        if content is None:
+            return None
+        return _Fields([("contentType", value._content_type), ("content", _Bytes(bytes(content)))])
     if kind.__name__ in ("SecretStr", "SecretBytes"):
         return "<secret>"
     if "Streaming" in kind.__name__:
         return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value):
         return _Fields([(field.name, getattr(value, field.name, None)) for field in dataclass_fields(value)])
     dump = getattr(value, "model_dump", None)
     if callable(dump) and hasattr(kind, "model_fields"):
@@ -328,7 +366,7 @@ def _object(value: Any) -> Any:
         return _Items(value)
     if hasattr(kind, "__attrs_attrs__"):
         return _Fields([(field.name, getattr(value, field.name, None)) for field in kind.__attrs_attrs__])
-    if isinstance(value, type) or callable(value):
+    if callable(value):
         return f"<{_type_name(value)}>"
     slots = getattr(kind, "__slots__", None)
     if slots is not None:
@@ -355,7 +393,7 @@ def _text_or_bytes(data: bytes) -> Any:
         return data
 
 
-def _key(key: Any) -> str:
+def _name(key: Any) -> str:
     """An object's key as JSON has it."""
     if isinstance(key, str):
         return str.__str__(key)
@@ -364,17 +402,17 @@ def _key(key: Any) -> str:
     if isinstance(key, (int, float)):
         return repr(key)
     if isinstance(key, enum.Enum):
-        return _key(key.value)
+        return _name(key.value)
     try:
         return str(key)
     except Exception as error:
         return _unreadable(error)
 
 
-def _remember(key: str) -> str:
-    text = f"{escape(key)}:"
-    if len(_keys) < _MAX_KEYS and len(key) <= _MAX_KEY_CHARS:
-        _keys[key] = text
+def _remember(name: str) -> str:
+    text = f",{escape(name)}:"
+    if len(_keys) < _MAX_KEYS and len(name) <= _MAX_KEY_CHARS and name not in _MARKERS:
+        _keys[name] = text
     return text
 
 

@@ -10,6 +10,8 @@ interface Request {
   readonly offset: number
   /** Chunks that some exporter had not settled when the place was reached; null: it is not reached yet. */
   waiting: number[] | null
+  /** The newest score that some exporter had not settled then; 0: none. */
+  score: number
 }
 
 /** How far a writer is read and committed; null: there is no such writer. */
@@ -41,7 +43,7 @@ export class FlushRequests {
       const known = this.#requests.get(path)
       if (place === null) continue
       if (known?.segment === place.segment && known.offset === place.offset) continue
-      this.#requests.set(path, { writer, ...place, waiting: null })
+      this.#requests.set(path, { writer, ...place, waiting: null, score: 0 })
     }
   }
 
@@ -68,11 +70,12 @@ export class FlushRequests {
         if (!reached || !at.complete) return false
       }
       request.waiting = this.#store.unsettledChunks(request.writer)
-      if (request.waiting.length > 0) this.#onRequest()
+      request.score = this.#store.scores.newestOf(request.writer)
+      if (request.waiting.length > 0 || request.score > 0) this.#onRequest()
     }
     const { waiting } = request
     while (waiting.length > 0 && this.#store.isSettled(waiting[0] as number)) waiting.shift()
-    return waiting.length === 0
+    return waiting.length === 0 && this.#store.scores.isSettled(request.writer, request.score)
   }
 }
 

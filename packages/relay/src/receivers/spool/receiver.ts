@@ -274,6 +274,13 @@ export class SpoolReceiver {
     return bytes > 0
   }
 
+  /** As `poll`, and looks for new segments and for dead writers whether or not it is time to. */
+  pollAll(): boolean {
+    this.#listedAt = Number.NEGATIVE_INFINITY
+    this.#lifeAt = Number.NEGATIVE_INFINITY
+    return this.poll()
+  }
+
   /**
    * What is open is copied out of old files when twice as much was written since the last time: where more is open than the
    * newest files hold, each copy would make the next one due.

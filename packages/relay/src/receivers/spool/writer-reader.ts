@@ -13,6 +13,7 @@ import {
   type RecordDecoder,
 } from '../../decode/records.ts'
 import { newTables, type Tables } from '../../decode/tables.ts'
+import type { NewScore } from '../../store/scores.ts'
 import type { Resource } from '../../store/span.ts'
 import type { OpenRow, WriterChange } from '../../store/store.ts'
 import type { SegmentFile } from './directory.ts'
@@ -108,6 +109,7 @@ export class WriterReader {
   /** Open observations of which nothing is left. */
   abandoned = 0
   vitals: string[] = []
+  #scores: NewScore[] = []
   readonly #context: ReaderContext
   #files: readonly SegmentFile[] = []
   #open: OpenSegment | null = null
@@ -461,7 +463,9 @@ export class WriterReader {
     add('malformedFields', count.malformedFields)
     add('unknownRecords', count.unknown)
     if (count.losses !== null) this.#losses(count.losses)
+    if (count.lostScores !== null) this.#losses(count.lostScores, 'lostScores')
     this.vitals.push(...count.vitals)
+    this.#scores.push(...count.scores)
   }
 
   #decode(
@@ -493,13 +497,15 @@ export class WriterReader {
   }
 
   /** Takes in a writer's totals of what it lost. */
-  #losses(totals: readonly number[]): void {
+  #losses(totals: readonly number[], what: 'lost' | 'lostScores' = 'lost'): void {
     const { losses } = this.state
-    LOSS_REASONS.forEach((reason, slot) => {
-      const total = totals[slot] ?? 0
+    const first = what === 'lost' ? 0 : LOSS_REASONS.length
+    LOSS_REASONS.forEach((reason, index) => {
+      const slot = first + index
+      const total = totals[index] ?? 0
       const before = losses[slot] as number
       if (total <= before || !isCount(total)) return
-      this.#context.count(`lost.${reason}`, total - before)
+      this.#context.count(`${what}.${reason}`, total - before)
       losses[slot] = total
       this.changed = true
     })
@@ -722,6 +728,7 @@ export class WriterReader {
       ...((put.length > 0 || remove.length > 0) && { openSpans: { put, remove } }),
       ...(leaving && { openBlobs: state.blobs.size > 0 ? state.blobs.save() : null }),
       vitals,
+      ...(this.#scores.length > 0 && { scores: this.#scores }),
     }
   }
 
@@ -771,6 +778,7 @@ export class WriterReader {
     }
     state.gone = []
     this.vitals = []
+    this.#scores = []
     this.abandoned = 0
     this.changed = false
     this.done = []
