@@ -154,7 +154,7 @@ class ChatPromptClient(BasePromptClient):
         """
         messages: list[Any] = []
         for message in self.compile(**variables):
-            if message.get("type") == "placeholder":
+            if "role" not in message:
                 messages.append(_langchain_placeholder(message["name"]))
             else:
                 content = message["content"]
