@@ -22,6 +22,7 @@ from ._api.observation import (
 from ._api.observe import observe
 from ._api.propagate import propagate_attributes
 from ._node import RelayError
+from ._prompts.server import PromptError
 from ._relay_process import RelayProcess, start_relay
 from ._version import __version__
 from .media import LangfuseMedia
@@ -45,6 +46,7 @@ __all__ = [
     "ObservationTypeLiteral",
     "Offpath",
     "OffpathWarning",
+    "PromptError",
     "RelayError",
     "RelayProcess",
     "__version__",
