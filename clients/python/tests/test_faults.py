@@ -173,6 +173,30 @@ class Spools(SpoolTest):
         self.assertEqual([each["name"] for each in spool.observations().values()], ["new"])
         self.assertEqual(len(os.listdir(self.memory)), 1)
 
+    @unittest.skipUnless(os.path.isdir("/dev/shm"), "needs a tmpfs")
+    def test_files_that_come_back_are_written_through_the_mapping_that_was_kept(self) -> None:
+        client = self.client()
+        for i in range(300):
+            client.start_observation(name=str(i), input=f"{i} " * 10_000).end()
+            if i == 299:
+                break
+            names = sorted(name for name in os.listdir(self.memory) if name.endswith(".seg"))
+            for name in names[:-1]:
+                os.rename(os.path.join(self.memory, name), os.path.join(self.memory, f"{i:016x}.free"))
+        recorder = session._recorder
+        assert recorder is not None
+        self.assertGreater(recorder._writer._number, 5)
+        # Two files, taken in turns.
+        self.assertEqual(len(os.listdir(self.memory)), 2)
+        self.assertEqual(len(recorder._writer._mappings._kept), 1)
+        self.assertEqual(self.spool().named("299")["input"], "299 " * 10_000)
+        # One that was deleted is let go.
+        for name in os.listdir(self.memory):
+            if name.endswith(".free"):
+                os.unlink(os.path.join(self.memory, name))
+        client.shutdown()
+        self.assertEqual(len(recorder._writer._mappings._kept), 1)
+
     def test_one_warning_when_nobody_reads(self) -> None:
         client = self.client()
         client.start_observation(name="first").end()

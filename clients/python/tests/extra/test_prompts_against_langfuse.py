@@ -11,9 +11,8 @@ import unittest
 from typing import Any
 
 from offpath.model import ChatPromptClient, TextPromptClient
-
-from ..langfuse_server import PUBLIC_KEY, SECRET_KEY
-from ..test_prompts import PromptTest
+from tests.langfuse_server import PUBLIC_KEY, SECRET_KEY
+from tests.test_prompts import PromptTest
 
 try:
     from langfuse import Langfuse

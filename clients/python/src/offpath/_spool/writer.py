@@ -32,7 +32,7 @@ from .format import (
     WORD,
 )
 from .header import encode_header, process_identity
-from .segment import FileSegment, MappedSegment, Segment, rewrite_losses
+from .segment import FileSegment, MappedSegment, Mappings, Segment, rewrite_losses
 from .tiers import SegmentFile, SpoolFullError, SpoolUnsafeError, Tier, create_segment_file
 
 #: A write to disk that took longer opens the breaker.
@@ -71,6 +71,7 @@ class SpoolWriter:
         self._describe = describe
         self._warn = warn
         self._segment: Segment | None = None
+        self._mappings = Mappings()
         self._nonce = b""
         self._nonce_word = 0
         self._flags = 0
@@ -208,7 +209,7 @@ class SpoolWriter:
             if self._identity is None:
                 self._identity = process_identity()
             file = create_segment_file(tier, f"{self.id}-{number:08d}.seg", least_bytes)
-            segment: Segment = MappedSegment(file) if tier.is_memory else FileSegment(file)
+            segment: Segment = MappedSegment(file, self._mappings) if tier.is_memory else FileSegment(file)
             facts = {
                 "writer": self.id,
                 "segment": number,
@@ -323,3 +324,4 @@ class SpoolWriter:
         self._segment = None
         if segment is not None:
             segment.close()
+        self._mappings.close()
