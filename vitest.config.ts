@@ -5,6 +5,9 @@ const condition = 'offpath-source'
 
 // x.kill.test.ts is a kill loop: minutes of SIGKILLs, which the Node matrix leaves out.
 const killLoops = '**/*.kill.test.ts'
+
+// x.python.test.ts needs packages from PyPI: `npm run test:python` makes their environments.
+const pythonTests = '**/*.python.test.ts'
 const never = ['**/node_modules/**', '**/dist/**']
 
 // Units first, sharing the cores; then whole systems (e2e) and kill loops, one file at a time.
@@ -47,8 +50,20 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'e2e',
           include: ['{test,lab,examples}/**/*.test.ts'],
-          exclude: [...never, killLoops],
+          exclude: [...never, killLoops, pythonTests],
           testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'python',
+          include: [pythonTests],
+          exclude: never,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
         },

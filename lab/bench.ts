@@ -10,9 +10,10 @@ const BENCHES: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   recorder: async () => (await import('./bench/recorder.ts')).benchRecorder,
   load: async () => (await import('./bench/load.ts')).benchLoad,
   relay: async () => (await import('./bench/relay.ts')).benchRelay,
+  python: async () => (await import('./bench/python.ts')).benchPython,
 }
 
-const USAGE = `Usage: npm run bench -- recorder|load|relay [flags]
+const USAGE = `Usage: npm run bench -- recorder|load|relay|python [flags]
 
 Measures Offpath beside Langfuse's SDK and OpenTelemetry's, and compares with what was promised.
 

@@ -1,15 +1,16 @@
-import { killApplications } from './chaos/applications.ts'
+import { killApplications, killPythonApplications } from './chaos/applications.ts'
 import { killRelays } from './chaos/relays.ts'
 import { readCommandLine, runProgram } from './command-line.ts'
 
 const RUNS: Record<string, typeof killApplications | typeof killRelays> = {
   app: killApplications,
+  python: killPythonApplications,
   relay: killRelays,
 }
 
-const USAGE = `Usage: npm run chaos -- app|relay [--times <n>] [--seed <n>] [--json]
+const USAGE = `Usage: npm run chaos -- app|python|relay [--times <n>] [--seed <n>] [--json]
 
-Kills the application, or the relay, with SIGKILL under load (default 100 times), and counts what became of every
+Kills the application, one in Python, or the relay, with SIGKILL under load (default 100 times), and counts what became of every
 observation that was in the spool before a kill. Exit code 1 when one was lost or stands twice in the store.`
 
 await runProgram(USAGE, async () => {

@@ -5,8 +5,8 @@ import { expect, test } from 'vitest'
 const node = ['--conditions=offpath-source', '--no-warnings']
 
 test.each<[program: string, args: string, says: string]>([
-  ['bench', '', 'which one? There are recorder, load, relay'],
-  ['bench', 'loda', 'no loda; there are recorder, load, relay'],
+  ['bench', '', 'which one? There are recorder, load, relay, python'],
+  ['bench', 'loda', 'no loda; there are recorder, load, relay, python'],
   ['bench', 'load relay', 'one at a time: load, not relay as well'],
   [
     'bench',
@@ -21,13 +21,18 @@ test.each<[program: string, args: string, says: string]>([
   ['bench', 'load --scale 0', '--scale 0: it takes a number above 0'],
   ['bench', 'load --cases vi,foo', '--cases foo: there are chat, rag, longctx, agent, vi, history'],
   ['bench', 'relay --cases foo', '--cases foo: there are small-store, small-export, 4kb-export'],
+  [
+    'bench',
+    'python --cases foo',
+    '--cases foo: there are small, generation, history, fastapi-64kb, fastapi-256kb',
+  ],
   ['bench', 'relay --subjects none', '--subjects: relay measures Offpath alone'],
   [
     'bench',
     'load --subjects foo',
     '--subjects foo: there are none, offpath, langfuse, langfuse-tuned, otel',
   ],
-  ['chaos', '', 'which one? There are app, relay'],
+  ['chaos', '', 'which one? There are app, python, relay'],
   ['chaos', 'app -n 3', 'no option -n; there are --json, --times, --seed'],
   ['chaos', 'relay --times -3', '--times -3: it takes a whole number from 1 up'],
 ])('%s %s: %s', (program, args, says) => {

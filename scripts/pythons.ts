@@ -9,14 +9,19 @@ const NEWEST = 14
 /** The folder of the Python client. */
 export const CLIENT: string = join(import.meta.dirname, '..', 'clients', 'python')
 
-/** Commands of the Pythons of this machine that are 3.10 or newer, by minor version; `python3` is the first. */
+/** Commands of the Pythons of this machine that are 3.10 or newer, by minor version, oldest first. */
 export function findPythons(): Map<number, string> {
   const found = new Map<number, string>()
   for (const command of candidates()) {
     const minor = minorOf(command)
     if (minor !== undefined && minor >= OLDEST && !found.has(minor)) found.set(minor, command)
   }
-  return found
+  return new Map([...found].sort(([a], [b]) => a - b))
+}
+
+/** The oldest of at least a minor version; undefined: there is none. */
+export function findPython(oldestMinor: number): string | undefined {
+  return [...findPythons()].find(([minor]) => minor >= oldestMinor)?.[1]
 }
 
 function candidates(): string[] {
@@ -30,7 +35,7 @@ function candidates(): string[] {
 }
 
 /** The minor version of a Python 3 that can be started. */
-function minorOf(command: string): number | undefined {
+export function minorOf(command: string): number | undefined {
   const code = 'import sys; print(sys.version_info[0], sys.version_info[1])'
   const { status, stdout } = spawnSync(command, ['-c', code], { encoding: 'utf8' })
   const [major, minor] = status === 0 ? stdout.trim().split(' ').map(Number) : []

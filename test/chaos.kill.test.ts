@@ -1,14 +1,25 @@
 // The promise of the project: what was flushed before a SIGKILL is neither lost nor doubled.
 import { expect, test } from 'vitest'
-import { killApplications } from '../lab/chaos/applications.ts'
+import { killApplications, killPythonApplications } from '../lab/chaos/applications.ts'
 import { crashRelayAt } from '../lab/chaos/crash-points.ts'
 import { killRelays } from '../lab/chaos/relays.ts'
+
+import { findPythons } from '../scripts/pythons.ts'
 
 const quiet = () => {}
 
 test('the application is killed 100 times under load', async () => {
   const result = await killApplications({ times: 100, seed: 1, onKill: quiet })
   expect(result).toMatchObject({ kills: 100, lost: 0, duplicatesInStore: 0 })
+  expect(result.recorded).toBeGreaterThan(1000)
+})
+
+const hasPython = findPythons().size > 0
+if (!hasPython) console.warn('no Python from 3.10 on: no application in Python is killed')
+
+test.runIf(hasPython)('an application in Python is killed 20 times under load', async () => {
+  const result = await killPythonApplications({ times: 20, seed: 1, onKill: quiet })
+  expect(result).toMatchObject({ kills: 20, lost: 0, duplicatesInStore: 0 })
   expect(result.recorded).toBeGreaterThan(1000)
 })
 

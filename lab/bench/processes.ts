@@ -37,6 +37,8 @@ export interface Child {
   send(message: Serializable): void
   /** Resolves when it has ended. */
   ended(): Promise<void>
+  /** Ends it. */
+  stop(): Promise<void>
 }
 
 /** Starts a file of this folder with `argument` as JSON. */
@@ -69,6 +71,42 @@ export function startChild(file: string, argument: unknown, env: NodeJS.ProcessE
       return messages.shift() as T
     },
     send: (message) => child.send(message),
+    ended: async () => void (await exited),
+    stop: () => stop(child),
+  }
+}
+
+/** A measuring process in Python: a line of JSON is a message of it, and a line of text one to it. */
+export interface PythonChild {
+  /** The next message; rejects when the process ends before. */
+  receive<T>(): Promise<T>
+  send(line: string): void
+  /** Resolves when it has ended. */
+  ended(): Promise<void>
+}
+
+/** Starts a Python file of this folder with `argument` as JSON. */
+export function startPython(
+  python: string,
+  file: string,
+  argument: unknown,
+  env: NodeJS.ProcessEnv,
+): PythonChild {
+  const child = spawn(python, ['-B', join(import.meta.dirname, file), JSON.stringify(argument)], {
+    env: environment({ ...env, PYTHONPATH: join(root, 'clients/python/src') }),
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  tracked(child)
+  const exited = once(child, 'exit')
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  return {
+    receive: async <T>() => {
+      const { value, done } = await lines.next()
+      if (!done) return JSON.parse(value) as T
+      await exited
+      throw new Error(`${file} ${JSON.stringify(argument)} ended with ${child.exitCode}`)
+    },
+    send: (line) => void child.stdin.write(`${line}\n`),
     ended: async () => void (await exited),
   }
 }

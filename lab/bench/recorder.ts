@@ -111,7 +111,7 @@ async function measureInChild(request: RecorderRequest): Promise<Sample[]> {
 }
 
 /** What a relay does that has read all segments but the newest: hands up to four files back, deletes the others. */
-function sweep(spool: string): void {
+export function sweep(spool: string): void {
   const names = readdirSync(spool)
   const segments = names.filter((name) => name.endsWith('.seg')).sort()
   let free = names.filter((name) => name.endsWith('.free')).length

@@ -1,7 +1,9 @@
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import { findPythons } from '../../scripts/pythons.ts'
 import { startLangfuseServer } from '../../test/langfuse-server/server.ts'
+import { UsageError } from '../command-line.ts'
 import { account, type ChaosResult, storedTraces } from './account.ts'
-import { makePlace, startRelay, startWriter } from './processes.ts'
+import { makePlace, startPythonWriter, startRelay, startWriter, type Writer } from './processes.ts'
 
 export interface ChaosOptions {
   readonly times: number
@@ -13,7 +15,21 @@ export interface ChaosOptions {
 const PATIENCE_MS = 60_000
 
 /** Kills `times` applications, each between two flushes or in one, while a relay reads. */
-export async function killApplications(options: ChaosOptions): Promise<ChaosResult> {
+export function killApplications(options: ChaosOptions): Promise<ChaosResult> {
+  return killWriters(options, startWriter)
+}
+
+/** Kills `times` applications in Python, each between two records or in one, while a relay reads. */
+export function killPythonApplications(options: ChaosOptions): Promise<ChaosResult> {
+  const [python] = findPythons().values()
+  if (python === undefined) throw new UsageError('no Python from 3.10 on is found')
+  return killWriters(options, (run, pauseMs, env) => startPythonWriter(python, run, pauseMs, env))
+}
+
+async function killWriters(
+  options: ChaosOptions,
+  start: (run: string, pauseMs: number, env: NodeJS.ProcessEnv) => Writer,
+): Promise<ChaosResult> {
   const random = seededRandom(options.seed)
   const target = await startLangfuseServer({})
   const place = makePlace(target.otlpUrl)
@@ -22,7 +38,7 @@ export async function killApplications(options: ChaosOptions): Promise<ChaosResu
   try {
     for (let kills = 1; kills <= options.times; kills++) {
       const run = `app${kills}`
-      const writer = startWriter(run, 1, place.env)
+      const writer = start(run, 1, place.env)
       await writer.started
       await new Promise((resolve) => setTimeout(resolve, random() * 80))
       await writer.kill()

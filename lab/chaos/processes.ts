@@ -89,7 +89,24 @@ export function startWriter(
   env: NodeJS.ProcessEnv,
   total: number = Number.POSITIVE_INFINITY,
 ): Writer {
-  const child = node('lab/chaos/writer.child.ts', [run, String(pauseMs), String(total)], env)
+  return writerOf(node('lab/chaos/writer.child.ts', [run, String(pauseMs), String(total)], env))
+}
+
+/** The same in Python, without an end. */
+export function startPythonWriter(
+  python: string,
+  run: string,
+  pauseMs: number,
+  env: NodeJS.ProcessEnv,
+): Writer {
+  const child = spawn(python, ['-B', join(root, 'lab/chaos/writer.py'), run, String(pauseMs)], {
+    env: { ...process.env, ...env, PYTHONPATH: join(root, 'clients/python/src') },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return writerOf(child)
+}
+
+function writerOf(child: ChildProcess): Writer {
   let acknowledged = 0
   const started = new Promise<void>((resolve) => {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {

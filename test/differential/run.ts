@@ -30,11 +30,29 @@ export interface Offpath {
   close(): Promise<void>
 }
 
+/** A process that runs programs, one after the other, and delivers what each has ended. */
+interface Runner {
+  readonly pid: number | undefined
+  /** Rejects when the process ends before it has answered. */
+  run(program: string): Promise<Answer>
+  /** Lets it end; rejects when it fails. */
+  end(): Promise<void>
+  /** What it has printed. */
+  output(): string
+}
+
+/** Starts a process that has a library loaded, in an environment. */
+export type StartRunner = (library: 'langfuse' | 'offpath', env: NodeJS.ProcessEnv) => Runner
+
+/** What is to be known of a program to run it. */
+type Runnable = Omit<Program, 'run'>
+
 /** Where the spans of a process arrive. */
 interface Destination {
   library: 'langfuse' | 'offpath'
   server: LangfuseServer
   env: Record<string, string>
+  start: StartRunner
   ended?: Promise<never>
 }
 
@@ -44,27 +62,32 @@ const PATIENCE_MS = 50_000
 const keys = { LANGFUSE_PUBLIC_KEY: 'pk-lf-test', LANGFUSE_SECRET_KEY: 'sk-lf-test' }
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 
-/** Runs programs with @langfuse/tracing and @langfuse/otel, in so many processes at a time. */
-export function runWithLangfuse(programs: readonly Program[], processes: number): Runs {
+/** Runs programs with Langfuse's SDK, in so many processes at a time. */
+export function runWithLangfuse(
+  programs: readonly Runnable[],
+  processes: number,
+  start: StartRunner = startNode,
+): Runs {
   return runAll(programs, processes, async (batch, settle) => {
     const server = await startLangfuseServer()
     const env = { ...keys, LANGFUSE_BASE_URL: server.url }
     try {
-      await runBatch(batch, { library: 'langfuse', server, env }, settle)
+      await runBatch(batch, { library: 'langfuse', server, env, start }, settle)
     } finally {
       await server.close()
     }
   })
 }
 
-/** Runs programs with @offpath/sdk, in so many processes at a time: mostly they wait for delivery. */
+/** Runs programs with Offpath, in so many processes at a time: mostly they wait for delivery. */
 export function runWithOffpath(
-  programs: readonly Program[],
+  programs: readonly Runnable[],
   processes: number,
   offpath: Offpath,
+  start: StartRunner = startNode,
 ): Runs {
   return runAll(programs, processes, (batch, settle) =>
-    runBatch(batch, { library: 'offpath', ...offpath }, settle),
+    runBatch(batch, { library: 'offpath', ...offpath, start }, settle),
   )
 }
 
@@ -112,12 +135,12 @@ export async function startOffpath(): Promise<Offpath> {
   return { server, env, ended, close }
 }
 
-type Settle = (program: Program, result: Promise<Run>) => void
+type Settle = (program: Runnable, result: Promise<Run>) => void
 
 function runAll(
-  programs: readonly Program[],
+  programs: readonly Runnable[],
   processes: number,
-  run: (batch: readonly Program[], settle: Settle) => Promise<void>,
+  run: (batch: readonly Runnable[], settle: Settle) => Promise<void>,
 ): Runs {
   const waiting = new Map(programs.map((program) => [program, Promise.withResolvers<Run>()]))
   // Tests look at them in turn: until then a failure is not unhandled.
@@ -136,8 +159,8 @@ function runAll(
 }
 
 /** Programs of one environment together, those that need none spread over the processes. */
-function batchesOf(programs: readonly Program[], processes: number): Program[][] {
-  const batches = new Map<string, Program[]>()
+function batchesOf(programs: readonly Runnable[], processes: number): Runnable[][] {
+  const batches = new Map<string, Runnable[]>()
   let spread = 0
   for (const program of programs) {
     const own = program.leavesOpen ? program.name : ''
@@ -151,35 +174,22 @@ function batchesOf(programs: readonly Program[], processes: number): Program[][]
 
 /** Runs programs one after the other in one process; what arrives until the next begins is the program's. */
 async function runBatch(
-  batch: readonly Program[],
+  batch: readonly Runnable[],
   destination: Destination,
   settle: Settle,
 ): Promise<void> {
-  const { library, server } = destination
+  const { library, server, env, start } = destination
   const from = nanoseconds()
-  const child = startChild(destination, batch[0]?.env)
-  const output = collect(child)
-  const exit = once(child, 'exit')
-  const died = exit.then(([code, signal]): never => {
-    throw new Error(`ended with ${code ?? signal}`)
-  })
-  died.catch(() => {})
+  const runner = start(library, cleanEnvironment({ ...env, ...batch[0]?.env }))
   const taken = new Set<CapturedSpan>()
   const isOwn = (span: CapturedSpan): boolean =>
-    library === 'langfuse' || span.resource.attributes['process.pid'] === BigInt(child.pid!)
+    library === 'langfuse' || span.resource.attributes['process.pid'] === BigInt(runner.pid!)
   const newSpans = (): CapturedSpan[] =>
     server.spans().filter((span) => !taken.has(span) && isOwn(span))
 
-  const one = async (program: Program): Promise<Run> => {
-    if (!child.connected) await died
-    const answered = once(child, 'message') as Promise<[Answer]>
-    child.send(program.name)
-    const [{ reports, error }] = await Promise.race([answered, died])
-    if (program === batch.at(-1)) {
-      child.disconnect()
-      const [code, signal] = await exit
-      if (code !== 0) throw new Error(`ended with ${code ?? signal}`)
-    }
+  const one = async (program: Runnable): Promise<Run> => {
+    const { reports, error } = await runner.run(program.name)
+    if (program === batch.at(-1)) await runner.end()
     if (error !== undefined) throw new Error(error)
     if (program.leavesOpen && library === 'offpath') {
       const open = program.leavesOpen
@@ -196,26 +206,46 @@ async function runBatch(
 
   for (const program of batch) {
     const run = one(program).catch((error: Error) => {
-      throw new Error(`${program.name} with ${library}: ${error.message}\n${output()}`)
+      throw new Error(`${program.name} with ${library}: ${error.message}\n${runner.output()}`)
     })
     settle(program, run)
     await run.catch(() => {})
   }
 }
 
-function startChild(
-  { library, env }: Destination,
-  programEnv: Record<string, string> | undefined,
-): ChildProcess {
+/** The programs of this folder. */
+function startNode(library: 'langfuse' | 'offpath', env: NodeJS.ProcessEnv): Runner {
   const conditions = library === 'offpath' ? ['offpath-source', 'offpath-tracing'] : []
-  return fork(path('program.child.ts'), [library], {
+  const child = fork(path('program.child.ts'), [library], {
     execArgv: conditions.map((condition) => `--conditions=${condition}`),
-    env: cleanEnvironment({ ...env, ...programEnv }),
+    env,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
+  const exit = once(child, 'exit')
+  const died = exit.then(([code, signal]): never => {
+    throw new Error(`ended with ${code ?? signal}`)
+  })
+  died.catch(() => {})
+  return {
+    pid: child.pid,
+    run: async (program) => {
+      if (!child.connected) await died
+      const answered = once(child, 'message') as Promise<[Answer]>
+      child.send(program)
+      const [answer] = await Promise.race([answered, died])
+      return answer
+    },
+    end: async () => {
+      child.disconnect()
+      const [code, signal] = await exit
+      if (code !== 0) throw new Error(`ended with ${code ?? signal}`)
+    },
+    output: collect(child),
+  }
 }
 
-function collect(child: ChildProcess): () => string {
+/** All that a process prints, so far. */
+export function collect(child: ChildProcess): () => string {
   let text = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {

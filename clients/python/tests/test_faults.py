@@ -47,6 +47,18 @@ class Spools(SpoolTest):
         self.assertEqual(found.of("loss")[-1]["totals"], {"spool_full": stats["lost"]["spool_full"]})
         self.assertTrue(found.named("after"))
 
+    def test_a_warning_is_no_error_of_the_application_where_warnings_are_errors(self) -> None:
+        os.chmod(self.memory, 0o777)
+        client = self.client()
+        with (
+            warnings.catch_warnings(),
+            self.assertLogs("offpath", "WARNING") as logs,
+        ):
+            warnings.simplefilter("error")
+            client.start_observation(name="on disk").end()
+        self.assertIn("OFFPATH_SPOOL_UNSAFE", logs.output[0])
+        self.assertIn("end_time", self.spool().named("on disk"))
+
     def test_an_end_that_was_lost_is_recorded_later(self) -> None:
         client = self.client()
         span = client.start_observation(name="begun")
@@ -161,6 +173,30 @@ class Spools(SpoolTest):
         self.assertEqual([each["name"] for each in spool.observations().values()], ["new"])
         self.assertEqual(len(os.listdir(self.memory)), 1)
 
+    @unittest.skipUnless(os.path.isdir("/dev/shm"), "needs a tmpfs")
+    def test_files_that_come_back_are_written_through_the_mapping_that_was_kept(self) -> None:
+        client = self.client()
+        for i in range(300):
+            client.start_observation(name=str(i), input=f"{i} " * 10_000).end()
+            if i == 299:
+                break
+            names = sorted(name for name in os.listdir(self.memory) if name.endswith(".seg"))
+            for name in names[:-1]:
+                os.rename(os.path.join(self.memory, name), os.path.join(self.memory, f"{i:016x}.free"))
+        recorder = session._recorder
+        assert recorder is not None
+        self.assertGreater(recorder._writer._number, 5)
+        # Two files, taken in turns.
+        self.assertEqual(len(os.listdir(self.memory)), 2)
+        self.assertEqual(len(recorder._writer._mappings._kept), 1)
+        self.assertEqual(self.spool().named("299")["input"], "299 " * 10_000)
+        # One that was deleted is let go.
+        for name in os.listdir(self.memory):
+            if name.endswith(".free"):
+                os.unlink(os.path.join(self.memory, name))
+        client.shutdown()
+        self.assertEqual(len(recorder._writer._mappings._kept), 1)
+
     def test_one_warning_when_nobody_reads(self) -> None:
         client = self.client()
         client.start_observation(name="first").end()
@@ -187,6 +223,10 @@ class Spools(SpoolTest):
         self.assertGreaterEqual(len(vitals), 2)
         self.assertEqual(sum(each["observations"] for each in vitals), 2)
         self.assertGreater(vitals[-1]["rss_bytes"], 1_000_000)
+        cost = sum(each["recorder_ms"] for each in vitals)
+        self.assertGreater(cost, 0)
+        # Two calls, of which the first opened the segment.
+        self.assertLess(cost, 2.5)
 
     def test_recording_in_the_middle_of_a_write(self) -> None:
         """A signal handler, or a finaliser, that records while a record is written."""

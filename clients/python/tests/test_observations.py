@@ -76,6 +76,21 @@ class Observations(SpoolTest):
         self.client().start_observation(name="given").end(end_time=1_700_000_000_000_000_001)
         self.assertEqual(self.spool().named("given")["end_time"], "1700000000000000001")
 
+    def test_a_model_belongs_to_generations(self) -> None:
+        client = self.client()
+        client.start_observation(name="tool", as_type="tool").update(model="m", output=1).end()
+        with client.start_as_current_observation(name="span"):
+            client.update_current_generation(name="", model="m", usage_details={"input": 1})
+        self.assertNotIn("model", self.spool().named("tool"))
+        found = self.spool().named("span")
+        self.assertEqual((found["type"], found["model"]), ("generation", "m"))
+
+    def test_of_an_earlier_error_no_message_stays(self) -> None:
+        client = self.client()
+        again = client.start_observation(name="again", level="ERROR", status_message="first")
+        again.update(level="ERROR").end()
+        self.assertEqual(self.spool().named("again")["status"], {"code": 2, "message": ""})
+
     def test_children_of_what_is_active_and_of_an_observation(self) -> None:
         client = self.client()
         with client.start_as_current_observation(name="root") as root:

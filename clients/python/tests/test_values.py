@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
 import enum
@@ -211,6 +212,32 @@ class Values(SpoolTest):
         once = sum(len(message["content"]) for message in history)
         self.assertLess(spool.part_bytes, once * 1.1)
         self.assertEqual(spool.named("step 19")["input"], history)
+
+    def test_a_message_that_comes_again_and_one_that_was_changed(self) -> None:
+        client = self.client()
+        history: list[Any] = []
+        expected: list[Any] = []
+        for step in range(12):
+            history.append({"role": "tool", "content": f"{step} " * 1_000})
+            if step == 6:
+                history[2]["content"] = "short now"
+                history[3]["cost"] = 5
+                history[4] = {"$offpath:string": "x" * 600}
+            client.start_observation(name=str(step), input=history).end()
+            expected.append(copy.deepcopy(history))
+        spool = self.spool()
+        for step in range(12):
+            self.assertEqual(spool.named(str(step))["input"], expected[step])
+
+    def test_messages_of_an_earlier_segment_are_carried(self) -> None:
+        client = self.client()
+        message = {"role": "system", "content": "s" * 10_000}
+        for i in range(400):
+            client.start_observation(name=str(i), input=[message, {"content": f"{i} " * 2_000}]).end()
+        spool = self.spool()
+        self.assertGreater(len(spool.headers), 1)
+        for i in range(400):
+            self.assertEqual(spool.named(str(i))["input"], [message, {"content": f"{i} " * 2_000}])
 
     def test_strings_of_an_earlier_segment_are_carried(self) -> None:
         client = self.client()

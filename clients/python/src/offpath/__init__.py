@@ -22,8 +22,10 @@ from ._api.observation import (
 from ._api.observe import observe
 from ._api.propagate import propagate_attributes
 from ._node import RelayError
+from ._prompts.server import PromptError
 from ._relay_process import RelayProcess, start_relay
 from ._version import __version__
+from .media import LangfuseMedia
 
 Offpath = Langfuse
 
@@ -37,12 +39,14 @@ __all__ = [
     "LangfuseEvent",
     "LangfuseGeneration",
     "LangfuseGuardrail",
+    "LangfuseMedia",
     "LangfuseRetriever",
     "LangfuseSpan",
     "LangfuseTool",
     "ObservationTypeLiteral",
     "Offpath",
     "OffpathWarning",
+    "PromptError",
     "RelayError",
     "RelayProcess",
     "__version__",

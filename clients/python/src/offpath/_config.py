@@ -49,6 +49,11 @@ class Config:
     max_value_bytes: int = 32 * 1024**2
     max_depth: int = 64
     max_nodes: int = 20_000
+    #: Where the prompts that were had last are kept.
+    prompt_dir: str = ""
+    prompt_ttl_seconds: float = 60.0
+    #: For a request to Langfuse.
+    timeout_seconds: float = 5.0
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
@@ -74,7 +79,21 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         max_value_bytes=_read(env, _size, _SIZE, 32 * 1024**2, "OFFPATH_MAX_VALUE_BYTES"),
         max_depth=_read(env, _count, _COUNT, 64, "OFFPATH_MAX_DEPTH"),
         max_nodes=_read(env, _count, _COUNT, 20_000, "OFFPATH_MAX_NODES"),
+        prompt_dir=_first(env, "OFFPATH_PROMPT_DIR") or os.path.join(_state_dir(env), "prompts"),
+        prompt_ttl_seconds=_read(
+            env,
+            _seconds,
+            "seconds, a number from 0",
+            60.0,
+            "LANGFUSE_PROMPT_CACHE_DEFAULT_TTL_SECONDS",
+        ),
+        timeout_seconds=_read(env, _seconds, "seconds, a number from 0", 5.0, "LANGFUSE_TIMEOUT") or 5.0,
     )
+
+
+def skips_raw_responses() -> bool:
+    """Whether `with_raw_response` of OpenAI's SDK is left out, for libraries that are traced themselves."""
+    return os.environ.get("LANGFUSE_OPENAI_SKIP_RAW_RESPONSES", "").lower() in ("true", "1")
 
 
 def default_spool_dir() -> str:
@@ -86,8 +105,12 @@ def default_spool_dir() -> str:
 
 
 def default_disk_dir(env: Mapping[str, str]) -> str:
+    return os.path.join(_state_dir(env), "spool")
+
+
+def _state_dir(env: Mapping[str, str]) -> str:
     state = env.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(state, "offpath", "spool")
+    return os.path.join(state, "offpath")
 
 
 def _enabled(env: Mapping[str, str]) -> bool:
@@ -147,6 +170,13 @@ def _size(text: str) -> int:
     if size < 1:
         raise ValueError
     return size
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError
+    return seconds
 
 
 def _count(text: str) -> int:

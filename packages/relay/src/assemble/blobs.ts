@@ -171,7 +171,10 @@ export class Blobs {
       return
     }
     const utf16 = blob.encoding === BLOB_ENCODING.utf16
-    if (blob.asJson) slice.json = storeText(data, bytes, at, end, utf16, true)
+    // What a text alone can't hold, JSON can: before a record says which of them it is, both are kept.
+    const isEither =
+      !blob.asText && !blob.asJson && utf16 && !bytes.toString('utf16le', at, end).isWellFormed()
+    if (blob.asJson || isEither) slice.json = storeText(data, bytes, at, end, utf16, true)
     if (blob.asText || !blob.asJson) slice.text = storeText(data, bytes, at, end, utf16, false)
   }
 

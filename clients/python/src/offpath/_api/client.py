@@ -19,6 +19,8 @@ from typing import Any, Literal, TypeAlias, overload
 from urllib.request import Request, urlopen
 
 from .._config import Config, load, logger
+from .._prompts.cache import cache_of, reset_caches
+from .._prompts.server import PromptServer
 from .._recorder.recorder import Recorder
 from .._recorder.values import Limits
 from .._spool.tiers import Tier
@@ -56,6 +58,7 @@ from .observation import (
     begin,
     fields_of,
 )
+from .prompts import PromptMethods
 
 TraceContext: TypeAlias = Mapping[str, Any]
 
@@ -75,10 +78,6 @@ _ELSEWHERE = frozenset(
         "run_experiment",
         "run_batched_evaluation",
         "resolve_media_references",
-        "create_prompt",
-        "update_prompt",
-        "get_prompt",
-        "clear_prompt_cache",
     )
 )
 
@@ -137,7 +136,12 @@ class Session:
         """Once for each text."""
         if message not in self._warned and len(self._warned) < 100:
             self._warned.add(message)
-            warnings.warn(f"[{code}] {message}", OffpathWarning, stacklevel=2)
+            text = f"[{code}] {message}"
+            try:
+                warnings.warn(text, OffpathWarning, stacklevel=2)
+            except Exception:
+                # Where warnings are errors (`-W error`): still none of the application's.
+                logger.warning(text)
 
     def stats(self) -> dict[str, Any] | None:
         return None if self._recorder is None else self._recorder.stats()
@@ -159,11 +163,12 @@ _clients_lock = threading.Lock()
 current_public_key: ContextVar[str | None] = ContextVar("offpath_public_key", default=None)
 
 
-class Langfuse:
+class Langfuse(PromptMethods):
     """Langfuse's client, recording into the spool. Its arguments are Langfuse's.
 
-    Keys are used by the relay, not here, and are never written to the spool. What has to do with sending (`flush_at`,
-    `flush_interval`, `timeout`, headers, exporters, compression …) is accepted and belongs to the relay's configuration.
+    For tracing, keys are used by the relay, not here, and are never written to the spool; prompts are asked for with them.
+    `timeout` (seconds) and `additional_headers` hold for prompts. What has to do with sending (`flush_at`,
+    `flush_interval`, exporters, compression …) is accepted and belongs to the relay's configuration.
     `project`: a name under which the relay knows further keys.
     """
 
@@ -204,6 +209,17 @@ class Langfuse:
         self._base_url = (
             base_url or env.get("LANGFUSE_BASE_URL") or host or env.get("LANGFUSE_HOST") or _DEFAULT_BASE_URL
         )
+        self._prompt_server = PromptServer(
+            self._base_url,
+            self._public_key,
+            self._secret_key,
+            timeout or config.timeout_seconds,
+            additional_headers,
+        )
+        self._prompt_cache = cache_of(
+            config.prompt_dir, self._prompt_server.url, self._public_key, session._warn
+        )
+        self._prompt_ttl = config.prompt_ttl_seconds
         self._environment = environment or config.environment
         self._sample_rate = config.sample_rate if sample_rate is None else sample_rate
         self._mask = mask
@@ -459,10 +475,10 @@ class Langfuse:
             )
 
     def update_current_generation(self, **attributes: Any) -> None:
-        """Updates the active observation, a generation."""
+        """Updates the active observation, which becomes a generation if it is none."""
         observation = self._current()
         if observation is not None:
-            observation.update(**attributes)
+            observation._update_as_generation(**attributes)
 
     def update_current_trace(self, **attributes: Any) -> None:
         """Langfuse 3's: trace attributes, recorded on the active observation."""
@@ -485,19 +501,19 @@ class Langfuse:
     def _current(self) -> LangfuseObservationWrapper | None:
         context = active.get()
         if context is None or context.observation is None:
-            logger.debug("there is no active observation; nothing is updated")
+            logger.debug("there is no active observation")
             return None
         return context.observation
 
     def get_current_trace_id(self) -> str | None:
-        """32 hex digits; None when no observation is active."""
-        context = active.get()
-        return None if context is None or context.observation is None else context.observation.trace_id
+        """32 hex digits; None when no observation is active, or the client is disabled."""
+        observation = self._current() if self._tracing_enabled else None
+        return None if observation is None else observation.trace_id
 
     def get_current_observation_id(self) -> str | None:
-        """16 hex digits; None when no observation is active."""
-        context = active.get()
-        return None if context is None or context.observation is None else context.observation.id
+        """16 hex digits; None when no observation is active, or the client is disabled."""
+        observation = self._current() if self._tracing_enabled else None
+        return None if observation is None else observation.id
 
     # --- ids ---
 
@@ -743,5 +759,6 @@ def _write_private(path: str, text: str) -> None:
 def reset() -> None:
     """For tests: forgets all clients and ends the segment."""
     session.close()
+    reset_caches()
     with _clients_lock:
         _clients.clear()

@@ -15,6 +15,7 @@ from .agnostic import AgnosticContextManager
 from .context import Active, active, leave
 from .ids import ZERO_SPAN_ID, ZERO_TRACE_ID, is_sampled, new_span_id, new_trace_id
 from .propagate import prompt_link
+from .upstream import Call, current_upstream
 
 if TYPE_CHECKING:
     from .._recorder.recorder import Recorder
@@ -40,6 +41,7 @@ ScoreDataType: TypeAlias = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", 
 
 _O = TypeVar("_O", bound="LangfuseObservationWrapper")
 _C = TypeVar("_C", bound="LangfuseObservationWrapper", covariant=True)
+_M = TypeVar("_M", bound="_ModelCall")
 _APP_ROOT = ',"app_root":true'
 _FAILED_MASK = "<fully masked due to failed mask function>"
 
@@ -88,10 +90,11 @@ class LangfuseObservationWrapper:
         prompt: Any = None,
         **kwargs: Any,
     ) -> _O:
-        """Records what is given; None changes nothing. Further keywords are ignored, as by Langfuse."""
+        """Records what is given; None changes nothing. Further keywords are ignored, as by Langfuse, and so are the model
+        and what belongs to it on observations that are no generation or embedding."""
         if self._recorder is not None and not self._ended:
             fields = fields_of(self._client, input, output, metadata, version, level, status_message)
-            if name is not None:
+            if name:
                 fields["name"] = str(name)
             if (
                 model is not None
@@ -100,7 +103,7 @@ class LangfuseObservationWrapper:
                 or completion_start_time is not None
                 or cost_details is not None
                 or prompt is not None
-            ):
+            ) and self._type in GENERATION_LIKE:
                 add_generation_fields(
                     fields,
                     completion_start_time,
@@ -112,6 +115,34 @@ class LangfuseObservationWrapper:
                 )
             self._record(fields)
         return self
+
+    def _update_as_generation(
+        self,
+        *,
+        name: str | None = None,
+        input: Any = None,
+        output: Any = None,
+        metadata: Any = None,
+        version: str | None = None,
+        level: SpanLevel | None = None,
+        status_message: str | None = None,
+        completion_start_time: datetime.datetime | None = None,
+        model: str | None = None,
+        model_parameters: Mapping[str, Any] | None = None,
+        usage_details: Mapping[str, int] | None = None,
+        cost_details: Mapping[str, float] | None = None,
+        prompt: Any = None,
+    ) -> None:
+        """Records what is given, and that this is a generation, whatever it began as."""
+        fields = fields_of(self._client, input, output, metadata, version, level, status_message)
+        add_generation_fields(
+            fields, completion_start_time, model, model_parameters, usage_details, cost_details, prompt
+        )
+        if name:
+            fields["name"] = str(name)
+        if self._type != "generation":
+            fields["type"] = "generation"
+        self._record(fields)
 
     def end(self: _O, *, end_time: int | None = None) -> _O:
         """Ends the observation, now or at `end_time` (nanoseconds since 1970). Nothing changes it afterwards."""
@@ -394,12 +425,25 @@ class LangfuseSpan(LangfuseObservationWrapper):
     __slots__ = ()
 
 
-class LangfuseGeneration(LangfuseObservationWrapper):
+class _ModelCall(LangfuseObservationWrapper):
+    """A generation or an embedding: its time counts as its request's upstream time."""
+
+    __slots__ = ("_call",)
+    #: None: it began in no request that is measured.
+    _call: Call | None
+
+    def end(self: _M, *, end_time: int | None = None) -> _M:
+        if self._call is not None:
+            self._call.end()
+        return super().end(end_time=end_time)
+
+
+class LangfuseGeneration(_ModelCall):
     __slots__ = ()
     _type = "generation"
 
 
-class LangfuseEmbedding(LangfuseObservationWrapper):
+class LangfuseEmbedding(_ModelCall):
     __slots__ = ()
     _type = "embedding"
 
@@ -466,11 +510,21 @@ GENERATION_LIKE = ("generation", "embedding")
 class RemoteParent:
     """A parent that lives elsewhere, by its ids."""
 
-    __slots__ = ("id", "trace_id")
+    __slots__ = ("flags", "id", "is_sampled", "trace_id")
 
-    def __init__(self, trace_id: str, span_id: str) -> None:
+    def __init__(
+        self,
+        trace_id: str,
+        span_id: str,
+        *,
+        flags: str = ',"app_root":true,"as_root":true',
+        is_sampled: bool = True,
+    ) -> None:
+        """`flags`: JSON members of its child's record. What is not sampled there is not recorded here."""
         self.trace_id = trace_id
         self.id = span_id
+        self.flags = flags
+        self.is_sampled = is_sampled
 
 
 def begin(
@@ -480,8 +534,9 @@ def begin(
     parent: LangfuseObservationWrapper | RemoteParent | None,
     fields: dict[str, Any],
     time: int | None = None,
+    members: str = "",
 ) -> Any:
-    """Starts an observation under `parent`, or a trace."""
+    """Starts an observation under `parent`, or a trace. `members`: more of its record, JSON with a comma before each."""
     kind = CLASSES.get(as_type)
     if kind is None:
         logger.warning("unknown observation type %r; it becomes a span", as_type)
@@ -491,6 +546,9 @@ def begin(
     observation._client = client
     observation._ended = False
     observation._environment = None
+    if as_type in GENERATION_LIKE:
+        upstream = current_upstream.get()
+        observation._call = None if upstream is None else upstream.begin()  # type: ignore[attr-defined]
     recorder = client._recorder
     if recorder is None:
         observation._recorder = None
@@ -516,7 +574,10 @@ def begin(
         trace_id = observation.trace_id = parent.trace_id
         parent_id = parent.id
         if type(parent) is RemoteParent:
-            flags = ',"app_root":true,"as_root":true'
+            if not parent.is_sampled:
+                observation._recorder = None
+                return observation
+            flags = parent.flags
         else:
             if parent._recorder is None:  # type: ignore[union-attr]
                 observation._recorder = None
@@ -539,7 +600,7 @@ def begin(
         as_type,
         flags,
         fields,
-        client._members + inherited,
+        client._members + members + inherited,
     )
     if as_type == "event":
         observation._ended = True
@@ -570,9 +631,9 @@ def fields_of(
     if level is not None:
         fields["level"] = level
         if level == "ERROR":
-            fields["status"] = (
-                {"code": 2} if status_message is None else {"code": 2, "message": str(status_message)}
-            )
+            # Of an earlier status nothing stays.
+            message = "" if status_message is None else str(status_message)
+            fields["status"] = {"code": 2, "message": message}
     if status_message is not None:
         fields["status_message"] = status_message if type(status_message) is str else str(status_message)
     return fields

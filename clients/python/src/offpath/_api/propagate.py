@@ -95,7 +95,7 @@ class _Propagation(AgnosticContextManager[Any]):
         return _Propagation(*self._arguments)
 
     def __enter__(self) -> None:
-        added = _checked(*self._arguments[:8])
+        added = checked(*self._arguments[:8])
         outer = active.get()
         before = outer.propagated if outer is not None else None
         propagated = added if before is None else before.merged(added)
@@ -110,7 +110,7 @@ class _Propagation(AgnosticContextManager[Any]):
             self._token = None
 
 
-def _checked(
+def checked(
     user_id: Any,
     session_id: Any,
     metadata: Any,

@@ -33,7 +33,7 @@ from .._spool.writer import SpoolWriter
 from .clock import Clock
 from .strings import LARGE_CHARS, RecentStrings, encode_part
 from .values import Encoding, Limits, PlainEncoding, to_utf8
-from .vitals import SAMPLE, Vitals
+from .vitals import ALL_TIMED, SAMPLE, Vitals
 
 _VITALS_EVERY_NS = 1_000_000_000
 _NO_READER_S = 60.0
@@ -111,7 +111,7 @@ class Recorder:
         self._pending: deque[Item] = deque()
         self._recent = RecentStrings()
         self.vitals = Vitals()
-        self._until_timed = 1
+        self._until_timed = 0
         self._started = 0
         self._records = 0
         self._lost_ends: list[tuple[str, int]] = []
@@ -189,8 +189,9 @@ class Recorder:
         self._is_loss_untold = True
 
     def _timed(self, began: int) -> None:
-        self._until_timed = SAMPLE
-        self.vitals.timed(began)
+        calls = SAMPLE if self._records > ALL_TIMED else 1
+        self._until_timed = calls - 1
+        self.vitals.timed(began, calls)
 
     def _record(self, text: str, started: int, fields: dict[str, Any]) -> None:
         encoding: Encoding | None = None
@@ -298,17 +299,25 @@ class Recorder:
         if writer.append(kind, first, pieces, size, self._started):
             return True
         for _ in self._tiers:
-            if not writer.renew(size, self._started):
+            if not writer.renew(size):
                 return False
             if writer.append(kind, first, pieces, size, self._started):
                 return True
         return False
 
     def _write_encoded(self, data: bytes, encoding: Encoding) -> bool:
-        writer = self._writer
+        if not self._write_with_parts(data, encoding):
+            return False
+        # After the record that names them: then the relay knows what for, and a process that is killed in between has
+        # left the record.
         for blob, content, kind in encoding.blobs:
             if not self._write_blob(blob, content, kind):
-                return False
+                self._lost_updates += 1
+                break
+        return True
+
+    def _write_with_parts(self, data: bytes, encoding: Encoding) -> bool:
+        writer = self._writer
         length = len(data)
         pieces = [data]
         for part in encoding.parts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from struct import Struct
+from typing import Any
 
 from .._spool.format import ENCODING_UTF8, ENCODING_UTF16
 
@@ -35,16 +36,35 @@ class Part:
         self.generation = generation
 
 
+class Message:
+    """A message of a conversation, all strings, that was recorded before, and its text: agents repeat their history at each
+    step. It is known by identity and by what it holds, for a message may be changed."""
+
+    __slots__ = ("chars", "content", "generation", "parts", "text", "value")
+
+    def __init__(
+        self, value: dict[Any, Any], text: str, parts: list[Part], chars: int, generation: int
+    ) -> None:
+        self.value = value
+        self.content = value.copy()
+        self.text = text
+        self.parts = parts
+        self.chars = chars
+        self.generation = generation
+
+
 class RecentStrings:
     """A new string is known to others only after `remember`, which comes when its record is on its way: who refers to it is
     behind it."""
 
-    __slots__ = ("_chars", "_old", "_young", "next_blob", "next_number")
+    __slots__ = ("_chars", "_old", "_young", "messages", "next_blob", "next_number")
 
     def __init__(self) -> None:
         #: Numbers that were never given before; safe to call from several threads.
         self.next_number: Callable[[], int] = count(1).__next__
         self.next_blob: Callable[[], int] = count(1).__next__
+        #: By identity. What they keep alive is bounded as that of the strings.
+        self.messages: dict[int, Message] = {}
         self._young: dict[int, Part] = {}
         self._old: dict[int, Part] = {}
         self._chars = 0
@@ -69,6 +89,7 @@ class RecentStrings:
             self._old = young
             self._young = {}
             self._chars = 0
+            self.messages = {}
 
 
 def encode_text(text: str) -> tuple[bytes, int]:

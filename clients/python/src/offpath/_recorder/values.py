@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from .strings import LARGE_CHARS, MAX_PART_CHARS, Part, RecentStrings, encode_text
+from .strings import LARGE_CHARS, MAX_PART_CHARS, Message, Part, RecentStrings, encode_text
 
 _MAX_SAFE_INT = 2**53 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -75,7 +75,7 @@ class Encoding:
         #: Strings that this record brings, and those that it refers to.
         self.parts: list[Part] = []
         self.refs: list[Part] = []
-        #: Byte strings and texts that leave before the record: (blob id, bytes, encoding).
+        #: Byte strings and texts that leave after the record: (blob id, bytes, encoding).
         self.blobs: list[tuple[int, bytes, int]] = []
         self._recent = recent
         self._limits = limits
@@ -214,6 +214,36 @@ class Encoding:
             out.insert(start, '{"$offpath:object":')
             out.append("}")
 
+    def _message(self, value: dict[Any, Any], depth: int) -> None:
+        """An object in a list: one that was recorded before, and holds the same strings, has its text already."""
+        known = self._recent.messages.get(id(value))
+        if (
+            known is not None
+            and known.value is value
+            and known.generation == self.generation
+            and known.content == value
+            and known.chars <= self._chars
+            and len(value) <= self._nodes
+            and depth < self._limits.depth
+        ):
+            self._out.append(known.text)
+            self.refs += known.parts
+            self._chars -= known.chars
+            self._nodes -= len(value)
+            return
+        out, start, new, old, chars = self._out, len(self._out), len(self.parts), len(self.refs), self._chars
+        self._mapping(value, value.items(), depth)
+        # Its long strings were known, so it is likely to come again.
+        if len(self.refs) == old or len(self.parts) > new:
+            return
+        for content in value.values():
+            if type(content) is not str:
+                return
+        text = "".join(out[start:])
+        self._recent.messages[id(value)] = Message(
+            value, text, self.refs[old:], chars - self._chars, self.generation
+        )
+
     def _sequence(self, identity: Any, values: Any, depth: int) -> None:
         if not self._enter(identity, depth):
             return
@@ -229,7 +259,7 @@ class Encoding:
                 break
             self._nodes -= 1
             if type(value) is dict:
-                self._mapping(value, value.items(), depth)
+                self._message(value, depth)
             else:
                 self._any(value, depth)
             count += 1

@@ -14,6 +14,8 @@ _TICK_S = 0.05
 _IDLE_S = 10.0
 #: One call in so many is timed.
 SAMPLE = 64
+#: The first calls are all timed: a short run would be judged by one or two of them.
+ALL_TIMED = 1024
 #: One that took longer counts as this: another thread or process had the processor.
 _MAX_CALL_NS = 1_000_000
 
@@ -77,9 +79,9 @@ class Vitals:
         self._observations = 0
         self._bytes = 0
 
-    def timed(self, began_ns: int) -> None:
-        """The sampled call that began then stands for all since the last."""
-        self.recorder_ns += min(perf_counter_ns() - began_ns, _MAX_CALL_NS) * SAMPLE
+    def timed(self, began_ns: int, calls: int) -> None:
+        """The sampled call that began then stands for so many."""
+        self.recorder_ns += min(perf_counter_ns() - began_ns, _MAX_CALL_NS) * calls
 
     def take(
         self, records: int, observations: int, written: int, lost: int, lost_updates: int

@@ -19,6 +19,8 @@ from .format import FRAME_HEAD, HEADER_LOSSES, WORD
 from .tiers import SegmentFile, close_quietly
 
 _HEAD_BYTES = FRAME_HEAD.size
+#: As many files as a relay hands back.
+_MAX_KEPT = 4
 
 
 class Segment(Protocol):
@@ -43,16 +45,60 @@ class Segment(Protocol):
     def close(self) -> None: ...
 
 
-class MappedSegment:
-    __slots__ = ("_fd", "capacity", "length", "memory")
+class Mappings:
+    """Maps files, and keeps the mappings of the last few that were left.
 
-    def __init__(self, file: SegmentFile) -> None:
+    A relay hands a file back when it has read it. To map its pages again, and to unmap them, costs as much as what is written
+    into them; kept, they cost nothing.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        #: By the file's identity, the oldest first.
+        self._kept: dict[tuple[int, int], tuple[mmap.mmap, int]] = {}
+
+    def map(self, fd: int, length: int) -> mmap.mmap:
+        status = os.fstat(fd)
+        if status.st_blocks * 512 < length or status.st_size < length:
+            # No page is missing afterwards: a full file system says so here.
+            os.posix_fallocate(fd, 0, length)
+        kept = self._kept.pop((status.st_dev, status.st_ino), None)
+        if kept is not None:
+            memory, own = kept
+            close_quietly(own)
+            if len(memory) == length:
+                return memory
+            memory.close()
+        return mmap.mmap(fd, length, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
+
+    def keep(self, memory: mmap.mmap, fd: int) -> None:
+        status = os.fstat(fd)
+        self._kept[status.st_dev, status.st_ino] = (memory, fd)
+        # What was deleted goes first: kept, its memory would not be free.
+        for key, (_, other) in list(self._kept.items()):
+            if os.fstat(other).st_nlink == 0 or len(self._kept) > _MAX_KEPT:
+                self._close(*self._kept.pop(key))
+
+    def close(self) -> None:
+        while self._kept:
+            self._close(*self._kept.popitem()[1])
+
+    @staticmethod
+    def _close(memory: mmap.mmap, fd: int) -> None:
+        with contextlib.suppress(BufferError, ValueError):
+            memory.close()
+        close_quietly(fd)
+
+
+class MappedSegment:
+    __slots__ = ("_fd", "_mappings", "capacity", "length", "memory")
+
+    def __init__(self, file: SegmentFile, mappings: Mappings) -> None:
         self._fd = file.fd
+        self._mappings = mappings
         self.capacity = file.rotate_at
-        # No page is missing afterwards: a full file system says so here.
-        os.posix_fallocate(file.fd, 0, file.rotate_at)
-        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-        self.memory = mmap.mmap(file.fd, file.rotate_at, flags=flags)
+        self.memory = mappings.map(file.fd, file.rotate_at)
         self.length = 0
 
     def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
@@ -80,9 +126,7 @@ class MappedSegment:
         return os.fstat(self._fd).st_nlink > 0
 
     def close(self) -> None:
-        with contextlib.suppress(BufferError, ValueError):
-            self.memory.close()
-        close_quietly(self._fd)
+        self._mappings.keep(self.memory, self._fd)
 
 
 class FileSegment:
@@ -110,3 +154,13 @@ class FileSegment:
 
     def close(self) -> None:
         close_quietly(self._fd)
+
+
+def rewrite_losses(path: str, block: bytes) -> None:
+    """Writes the loss block of a segment that is no longer open. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.lseek(fd, HEADER_LOSSES, os.SEEK_SET)
+        os.write(fd, block)
+    finally:
+        close_quietly(fd)

@@ -124,8 +124,11 @@ def _uid(otherwise: int) -> int:
     return os.getuid() if hasattr(os, "getuid") else otherwise
 
 
-def private_directory(directory: str) -> None:
-    """Makes the directory, or checks that the one there is ours and that nobody else can write to it."""
+def private_directory(directory: str, what: str = "spool", others: int = 0o002) -> None:
+    """Makes the directory, or checks that the one there is ours and that nobody else can write to it.
+
+    `others`: the bits of its mode that must not be set. Raises SpoolUnsafeError, which calls it the `what` directory.
+    """
     path = os.path.abspath(directory)
     try:
         status = os.lstat(path)
@@ -133,16 +136,16 @@ def private_directory(directory: str) -> None:
         _make_directory(path)
         status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
-        raise SpoolUnsafeError(f"spool directory {directory} is not a directory (a link?)")
+        raise SpoolUnsafeError(f"{what} directory {directory} is not a directory (a link?)")
     if status.st_uid != _uid(status.st_uid):
         raise SpoolUnsafeError(
-            f"spool directory {directory} belongs to user {status.st_uid}, not to {_uid(0)}"
+            f"{what} directory {directory} belongs to user {status.st_uid}, not to {_uid(0)}"
         )
-    if status.st_mode & 0o002 and hasattr(os, "getuid"):
+    if status.st_mode & others and hasattr(os, "getuid"):
         mode = oct(stat.S_IMODE(status.st_mode))[2:]
         inner = os.path.join(path, "offpath")
         raise SpoolUnsafeError(
-            f"spool directory {directory} can be written to by all users (mode {mode}): "
+            f"{what} directory {directory} can be written to by {'all users' if status.st_mode & 0o002 else 'its group'} (mode {mode}): "
             f"name a directory in it, such as {inner}, or chmod 0700 it"
         )
 

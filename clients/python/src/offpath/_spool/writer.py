@@ -32,7 +32,7 @@ from .format import (
     WORD,
 )
 from .header import encode_header, process_identity
-from .segment import FileSegment, MappedSegment, Segment
+from .segment import FileSegment, MappedSegment, Mappings, Segment, rewrite_losses
 from .tiers import SegmentFile, SpoolFullError, SpoolUnsafeError, Tier, create_segment_file
 
 #: A write to disk that took longer opens the breaker.
@@ -71,6 +71,7 @@ class SpoolWriter:
         self._describe = describe
         self._warn = warn
         self._segment: Segment | None = None
+        self._mappings = Mappings()
         self._nonce = b""
         self._nonce_word = 0
         self._flags = 0
@@ -78,6 +79,9 @@ class SpoolWriter:
         self._number = 0
         self._directory = ""
         self._previous: dict[str, int] | None = None
+        self._path = ""
+        #: Observations started up to the end of the last frame.
+        self._started = 0
         self._identity: dict[str, Any] | None = None
         self._slow_until = 0.0
         self._reopen_at = 0.0
@@ -131,6 +135,7 @@ class SpoolWriter:
         # After the rest: a reader that sees it takes the frame for complete.
         _pack_word(memory, end, size ^ self._nonce_word)
         segment.length = end + 4
+        self._started = started
         self._sequence += 1
         self.bytes_written += size + FRAME_BYTES
         return True
@@ -154,6 +159,7 @@ class SpoolWriter:
         except (OSError, ValueError) as error:
             self._failed(error)
             return False
+        self._started = started
         self._sequence += 1
         self.bytes_written += size + FRAME_BYTES
         return True
@@ -176,7 +182,7 @@ class SpoolWriter:
             self._slow_until = after + _BREAKER_S
         return True
 
-    def renew(self, payload_bytes: int, started: int) -> bool:
+    def renew(self, payload_bytes: int) -> bool:
         """Opens the next segment, with room for a frame. False: none can be opened; `last_loss` says why."""
         now = monotonic()
         if now < self._slow_until and self._segment is not None:
@@ -187,7 +193,8 @@ class SpoolWriter:
         if payload_bytes > MAX_PAYLOAD_BYTES:
             self.last_loss = "too_large"
             return False
-        self.close(started)
+        # The observation that this frame may start is not in the segment that ends.
+        self.close(self._started)
         for tier in self._tiers:
             if self._open(tier, payload_bytes + FRAME_BYTES + _RESERVED_BYTES):
                 return True
@@ -202,7 +209,7 @@ class SpoolWriter:
             if self._identity is None:
                 self._identity = process_identity()
             file = create_segment_file(tier, f"{self.id}-{number:08d}.seg", least_bytes)
-            segment: Segment = MappedSegment(file) if tier.is_memory else FileSegment(file)
+            segment: Segment = MappedSegment(file, self._mappings) if tier.is_memory else FileSegment(file)
             facts = {
                 "writer": self.id,
                 "segment": number,
@@ -231,6 +238,7 @@ class SpoolWriter:
         self._sequence = 0
         self._number = number
         self._directory = tier.directory
+        self._path = file.target
         self._ever_opened = True
         self.generation += 1
         return True
@@ -266,12 +274,14 @@ class SpoolWriter:
 
     def save_losses(self) -> None:
         """Losses since the last frame, where a reader finds them even if no frame follows."""
-        if self._segment is not None:
-            try:
+        try:
+            if self._segment is not None:
                 self._segment.put_losses(self._loss_block())
-            except (OSError, ValueError):
-                # The counts go into the next segment.
-                pass
+            elif self._path:
+                rewrite_losses(self._path, self._loss_block())
+        except (OSError, ValueError):
+            # The relay has deleted it, or it can't be written to: the counts go into the next segment.
+            pass
 
     def is_named(self) -> bool:
         """False when the open segment has lost its name; it is left, and what follows opens a new one."""
@@ -314,3 +324,4 @@ class SpoolWriter:
         self._segment = None
         if segment is not None:
             segment.close()
+        self._mappings.close()

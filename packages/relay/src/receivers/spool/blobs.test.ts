@@ -88,6 +88,20 @@ test('a blob is waited for that comes long before the record that names it', () 
   expect(kept()).toEqual([])
 })
 
+test('a lone surrogate of a blob that comes before its name is kept where JSON can hold it', () => {
+  const content = `a\ud800${'b'.repeat(100)}`
+  next(
+    slice(1, { encoding: 'utf16', content }),
+    frame(start(1), { type: 'update', serial: 1, fields: [[FIELD.input, [textBlob(1)]]] }, end(1)),
+    slice(2, { encoding: 'utf16', content }),
+    frame(...whole(2, 2)),
+  )
+  expect(harness.spans().map(({ fields }) => fields.input)).toEqual([
+    { json: [content] },
+    { text: content.toWellFormed() },
+  ])
+})
+
 test('a blob that no record names is forgotten, counted', () => {
   next(slice(1), slice(2, { last: false }), { end: true })
   // Of observations that are not known.
