@@ -29,6 +29,8 @@ const FIELDS: ReadonlyMap<number, MediaField> = new Map([
 ])
 
 const SIGN = Buffer.from(';base64,')
+/** Without the comma: from eight bytes on Node searches in a way that takes 29 µs for 64 KB of text, below it 1 to 4. */
+const PROBE = Buffer.from(';base64')
 const HEAD = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[\w.+-]*)*)$/
 const TYPED = /\{"contentType":"([\w.+-]+\/[\w.+-]+)((?:; ?[\w.+-]+=[\w.+-]*)*)","content":"$/
 const MAX_HEAD_BYTES = 256
@@ -41,12 +43,12 @@ const BACKSLASH = 0x5c
 const COLON = 0x3a
 const CLOSE_OBJECT = 0x7d
 
-/** Whether there may be media in a span, as which those bytes were written. Of 64 KB it takes some 25 µs. */
+/** Whether there may be media in a span, as which those bytes were written. */
 export function mayHaveMedia({ fields }: StoredSpan, written: Buffer): boolean {
   for (let i = 0; i < fields.length; i++) {
     const { field, value } = fields[i]!
     if (!FIELDS.has(field) || (value.type !== 'text' && value.type !== 'json')) continue
-    if (value.length >= MIN_VALUE_BYTES) return written.includes(SIGN)
+    if (value.length >= MIN_VALUE_BYTES) return written.includes(PROBE)
   }
   return false
 }
