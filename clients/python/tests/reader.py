@@ -68,7 +68,10 @@ def read_spool(*directories: str) -> Spool:
     pending: list[tuple[str, dict[int, str]]] = []
     for _, path in sorted(segments):
         with open(path, "rb") as file:
-            _read_segment(file.read(), spool, blobs, pending)
+            data = file.read()
+        # One without a header is none: its writer was broken off.
+        if data:
+            _read_segment(data, spool, blobs, pending)
     texts = {number: _decoded(kind, bytes(data)) for number, (kind, data) in blobs.items()}
     for text, strings in pending:
         for line in text.split("\n"):

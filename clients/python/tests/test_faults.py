@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,8 @@ from unittest import mock
 
 import offpath
 from offpath._api.client import reset, session
+from offpath._recorder import recorder as recorder_module
+from offpath._recorder.vitals import LoopTicker
 from offpath._spool import writer as writer_module
 
 from .support import SpoolTest
@@ -72,6 +75,21 @@ class Spools(SpoolTest):
         ):
             span.end()
         client.start_observation(name="next").end()
+        (lost,) = self.spool().of("lost_ends")
+        self.assertEqual([end["span_id"] for end in lost["ends"]], [span.id])
+
+    def test_an_end_that_was_lost_is_recorded_at_the_latest_at_the_end(self) -> None:
+        client = self.client()
+        span = client.start_observation(name="begun")
+        recorder = session._recorder
+        assert recorder is not None
+        with (
+            mock.patch.object(recorder._writer, "append_text", return_value=False),
+            mock.patch.object(recorder, "_append", return_value=False),
+        ):
+            span.end()
+        self.assertEqual(self.spool().of("lost_ends"), [])
+        client.shutdown()
         (lost,) = self.spool().of("lost_ends")
         self.assertEqual([end["span_id"] for end in lost["ends"]], [span.id])
 
@@ -228,6 +246,173 @@ class Spools(SpoolTest):
         # Two calls, of which the first opened the segment.
         self.assertLess(cost, 2.5)
 
+    def test_a_segment_has_its_name_only_when_it_has_its_header(self) -> None:
+        """A file of zeros under that name is no segment, and a relay would never look at it again."""
+        client = self.client()
+        encode = writer_module.encode_header
+        seen: list[str] = []
+
+        def look(*arguments: Any) -> bytes:
+            seen.extend(os.listdir(self.memory))
+            return encode(*arguments)
+
+        with mock.patch.object(writer_module, "encode_header", look):
+            client.start_observation(name="x").end()
+        self.assertEqual([name[25:] for name in seen], [".seg.claim"])
+        self.assertEqual([name[25:] for name in os.listdir(self.memory)], [".seg"])
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "needs timers")
+    def test_signal_handlers_that_raise(self) -> None:
+        """At any instruction: nothing is recorded twice or overwritten, and the recorder goes on."""
+
+        class Interrupt(BaseException):
+            pass
+
+        armed = False
+
+        def interrupt(*_: object) -> None:
+            nonlocal armed
+            if armed:
+                # Once: a second one in the midst of the first's consequences is not counted exactly.
+                armed = False
+                raise Interrupt
+
+        os.environ["OFFPATH_SPOOL_CAP"] = "16MB"
+        reset()
+        client = self.client()
+        recorder = session._recorder
+        assert recorder is not None
+        known = "known " * 200
+        before = signal.signal(signal.SIGALRM, interrupt)
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.00013)
+        complete = set()
+        interrupted = 0
+        end = time.monotonic() + 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            while time.monotonic() < end:
+                try:
+                    armed = True
+                    span = client.start_observation(name="x", input={"a": 1})
+                    span.update(output=[known])
+                    span.end()
+                    complete.add(span.id)
+                    armed = False
+                except Interrupt:
+                    interrupted += 1
+                armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.assertGreater(interrupted, 100)
+        client.start_observation(name="last").end()
+        self.assertEqual(len(recorder._pending), 0)
+        stats = client.stats()
+        spool = self.spool()
+        found = spool.observations()
+        begun = [record["span_id"] for record in spool.of("start")]
+        self.assertEqual(len(begun), len(set(begun)))
+        self.assertEqual(stats["observations"], len(begun) + sum(stats["lost"].values()))
+        self.assertEqual((spool.started, spool.lost), (stats["observations"], sum(stats["lost"].values())))
+        self.assertLessEqual(complete, {key for key, each in found.items() if "end_time" in each})
+
+    def test_an_event_loop_that_can_not_be_watched(self) -> None:
+        class Loop(asyncio.SelectorEventLoop):
+            def call_at(self, when: float, callback: Any, *arguments: Any, context: Any = None) -> Any:
+                if context is not None:
+                    raise TypeError("no contexts here")
+                return super().call_at(when, callback, *arguments)
+
+        async def main() -> None:
+            self.client().start_observation(name="x").end()
+
+        loop = Loop()
+        with self.assertWarnsRegex(offpath.OffpathWarning, "OFFPATH_VITALS"):
+            loop.run_until_complete(main())
+        loop.close()
+        self.assertIn("end_time", self.spool().named("x"))
+
+    def test_loops_of_several_threads_are_watched_one_at_a_time(self) -> None:
+        """Each from its own thread; and a loop that is left and watched again has one timer."""
+        scheduled: list[tuple[bool, int]] = []
+
+        class Loop(asyncio.SelectorEventLoop):
+            def call_at(self, when: float, callback: Any, *arguments: Any, context: Any = None) -> Any:
+                if getattr(callback, "__name__", "") == "_tick":
+                    scheduled.append((asyncio._get_running_loop() is self, id(self)))
+                return super().call_at(when, callback, *arguments, context=context)
+
+        ticker = LoopTicker()
+        turn = threading.Barrier(2)
+
+        async def main() -> None:
+            for _ in range(10):
+                ticker.watch()
+                turn.wait()
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.2)
+            # One of the two is watched, by one timer.
+            turn.wait()
+            scheduled.clear()
+            turn.wait()
+            await asyncio.sleep(0.3)
+
+        def run() -> None:
+            loop = Loop()
+            loop.run_until_complete(main())
+            loop.close()
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertTrue(all(own for own, _ in scheduled))
+        self.assertEqual(len({loop for _, loop in scheduled}), 1)
+        self.assertLessEqual(len(scheduled), 7)
+
+    def test_a_lost_update_is_told_and_over(self) -> None:
+        client = self.client()
+        span = client.start_observation(name="x")
+        recorder = session._recorder
+        assert recorder is not None
+        with mock.patch.object(recorder, "_write_with_parts", return_value=False):
+            span.update(output={"lost": True})
+        self.assertEqual(client.stats()["lost_updates"], 1)
+        span.update(output={"lost": False})
+        self.assertFalse(recorder._is_loss_untold)
+
+    def test_ends_beyond_what_is_remembered_are_counted(self) -> None:
+        client = self.client()
+        recorder = session._recorder
+        assert recorder is not None
+        spans = [client.start_observation(name="x") for _ in range(3)]
+        with (
+            mock.patch.object(recorder_module, "_MAX_LOST_ENDS", 2),
+            mock.patch.object(recorder._writer, "append_text", return_value=False),
+            mock.patch.object(recorder, "_append", return_value=False),
+        ):
+            for span in spans:
+                span.end()
+        self.assertEqual((len(recorder._lost_ends), client.stats()["lost_updates"]), (2, 1))
+
+    def test_what_comes_while_the_segment_is_ended_is_recorded(self) -> None:
+        client = self.client()
+        client.start_observation(name="first").end()
+        recorder = session._recorder
+        assert recorder is not None
+        close = recorder._writer.close
+
+        def meanwhile(started: int) -> None:
+            recorder._writer.close = close  # type: ignore[method-assign]
+            close(started)
+            thread = threading.Thread(target=lambda: client.start_observation(name="meanwhile").end())
+            thread.start()
+            thread.join()
+
+        recorder._writer.close = meanwhile  # type: ignore[method-assign]
+        client.shutdown()
+        self.assertIn("end_time", self.spool().named("meanwhile"))
+
     def test_recording_in_the_middle_of_a_write(self) -> None:
         """A signal handler, or a finaliser, that records while a record is written."""
         client = self.client()
@@ -247,8 +432,6 @@ class Spools(SpoolTest):
         self.assertEqual({each["name"] for each in self.spool().observations().values()}, {"outer", "nested"})
 
     def test_a_loops_delay_is_in_the_vitals(self) -> None:
-        import asyncio
-
         client = self.client()
 
         async def main() -> None:
@@ -335,6 +518,31 @@ class Processes(SpoolTest):
             counts[each["name"]] = counts.get(each["name"], 0) + 1
         self.assertEqual(counts, {"thread": sum(made), "child": 400})
 
+    @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+    def test_a_fork_while_another_thread_makes_a_client(self) -> None:
+        held, forked = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with session.lock:
+                held.set()
+                forked.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            offpath.Langfuse().start_observation(name="child's").end()
+            os._exit(0)
+        status = os.waitpid(pid, 0)[1]
+        forked.set()
+        thread.join()
+        self.assertEqual(status, 0)
+        self.assertTrue(self.spool().named("child's"))
+
     @unittest.skipUnless("fork" in multiprocessing.get_all_start_methods(), "needs fork")
     def test_pools_of_processes(self) -> None:
         client = self.client()
@@ -388,6 +596,29 @@ class Processes(SpoolTest):
         spool = self.spool()
         self.assertEqual(spool.ended, 1)
         self.assertEqual(len(spool.of("vitals")), 1)
+
+    def test_recording_imports_nothing(self) -> None:
+        """A child that is forked while another thread imports would wait for that for ever."""
+        os.chmod(self.disk, 0o777)
+        script = (
+            "import offpath, sys, os\n"
+            "before = set(sys.modules)\n"
+            "os.environ['OFFPATH_SPOOL_DIR'], memory = os.environ['OFFPATH_SPOOL_DISK_DIR'], os.environ['OFFPATH_SPOOL_DIR']\n"
+            "os.environ['OFFPATH_SPOOL_DISK_DIR'] = memory\n"
+            "with offpath.get_client().start_as_current_observation(name='x', input=['Việt ' * 200, {'b': b'\\xff'}]) as span:\n"
+            "    span.update(output=ValueError('x')).create_event(name='e', input='\\ud800' * 600)\n"
+            "print(sorted(set(sys.modules) - before))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": _SOURCE},
+        )
+        self.assertEqual(done.stdout.strip(), "[]")
+        self.assertIn("OFFPATH_SPOOL_UNSAFE", done.stderr)
+        self.assertTrue(self.spool().named("x"))
 
     def test_nothing_but_the_standard_library_is_imported(self) -> None:
         script = (

@@ -5,7 +5,10 @@ import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from typing import Any
+from unittest import mock
 
+import offpath
 from offpath import (
     ContextThreadPoolExecutor,
     Langfuse,
@@ -219,6 +222,59 @@ class Observations(SpoolTest):
         kept = set(self.spool().observations())
         for span in made:
             self.assertEqual(span.id in kept, int(span.trace_id[16:], 16) < 2**63)
+
+    def test_a_trace_context_is_sampled_by_its_trace_id(self) -> None:
+        """As by Langfuse's sampler, which asks no parent."""
+        client = self.client(sample_rate=0.5)
+        for trace_id in ("0" * 31 + "1", "f" * 32):
+            client.start_observation(name=trace_id[0], trace_context={"trace_id": trace_id}).end()
+        self.assertEqual([each["name"] for each in self.spool().observations().values()], ["0"])
+
+    def test_propagated_metadata_refers_to_no_string_of_a_segment(self) -> None:
+        client = self.client()
+        client.start_observation(name="another's", input="x" * 600, output=b"\xff").end()
+        with self.assertLogs("offpath", "WARNING"), client.start_as_current_observation(name="root"):
+            long = offpath.propagate_attributes(metadata={"long": ["y" * 600], "bytes": [b"\xff"], "k": 1})
+            with long:
+                client.start_observation(name="child").end()
+        self.assertEqual(self.spool().named("root")["trace"], {"metadata": {"bytes": [b"\xff"], "k": 1}})
+        self.assertEqual(
+            self.spool().named("child")["trace"],
+            {"metadata": {"bytes": ["<not serializable bytes>"], "k": 1}},
+        )
+
+    def test_what_can_not_be_propagated_does_not_raise(self) -> None:
+        wrong: Any = 5
+        with (
+            self.assertLogs("offpath", "WARNING"),
+            offpath.propagate_attributes(tags=wrong, metadata=wrong, user_id="u"),
+        ):
+            self.client().start_observation(name="x").end()
+        self.assertEqual(self.spool().named("x")["trace"], {"user_id": "u"})
+
+    def test_text_that_can_not_be_had_does_not_raise(self) -> None:
+        class Broken:
+            def __str__(self) -> str:
+                raise RuntimeError("no text")
+
+        broken: Any = Broken()
+        span = self.client().start_observation(name="x", as_type="generation", model=broken, version=broken)
+        span.update(status_message=broken).end()
+        found = self.spool().named("x")
+        for field in ("model", "version", "status_message"):
+            self.assertEqual(found[field], "<unreadable: RuntimeError>")
+
+    def test_an_exception_without_a_stack_that_can_be_had_is_the_applications_all_the_same(self) -> None:
+        class Own(Exception):
+            pass
+
+        with (
+            mock.patch("traceback.format_exception", side_effect=RuntimeError("no stack")),
+            self.assertRaises(Own),
+            self.client().start_as_current_observation(name="x"),
+        ):
+            raise Own
+        self.assertIn("end_time", self.spool().named("x"))
 
     def test_a_mask_sees_input_output_and_metadata(self) -> None:
         client = self.client(mask=lambda *, data: "***" if data == "secret" else data)

@@ -250,6 +250,28 @@ class Generators(SpoolTest):
         asyncio.run(main())
         self.assertEqual(self.spool().named("endpoint")["output"], "hello")
 
+    def test_a_streamed_body_need_not_be_an_iterator(self) -> None:
+        class StreamingResponse:
+            def __init__(self, body: Any) -> None:
+                self.body_iterator = body
+
+        class Body:
+            async def __aiter__(self) -> AsyncIterator[str]:
+                yield "he"
+                yield "llo"
+
+        @observe()
+        def endpoint(body: Any) -> StreamingResponse:
+            return StreamingResponse(body)
+
+        async def main() -> None:
+            chunks = [chunk async for chunk in endpoint(Body()).body_iterator]
+            self.assertEqual(chunks, ["he", "llo"])
+
+        asyncio.run(main())
+        self.assertEqual(self.spool().named("endpoint")["output"], "hello")
+        self.assertEqual(list(endpoint(iter("ab")).body_iterator), ["a", "b"])
+
 
 class _nothing:
     async def __aenter__(self) -> None: ...

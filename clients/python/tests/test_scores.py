@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from offpath import propagate_attributes
+from offpath._api.observation import RemoteParent, begin
 
 from .support import SpoolTest
 
@@ -123,10 +124,8 @@ class Scores(SpoolTest):
         client.create_score(name="out", value=1, trace_id=high)
         client.create_score(name="no trace", value=1, session_id="s")
         client.create_score(name="other id", value=1, trace_id="legacy")
-        # Its trace is recorded, whatever the rate says.
-        remote = client.start_observation(
-            name="remote", trace_context={"trace_id": high, "parent_span_id": "00000000000000b1"}
-        )
+        # Its trace is recorded, whatever the rate says: its caller has sampled it.
+        remote = begin(client, "span", "remote", RemoteParent(high, "00000000000000b1"), {})
         remote.score(name="recorded", value=1)
         unsampled = self.client(sample_rate=0.0).start_observation(name="unsampled")
         unsampled.score(name="out", value=1)

@@ -5,11 +5,14 @@ import dataclasses
 import datetime
 import enum
 import math
+import os
 import random
 import unittest
 import uuid
 from pathlib import Path
 from typing import Any
+
+from offpath._api.client import reset, session
 
 from .support import SpoolTest
 
@@ -250,6 +253,66 @@ class Values(SpoolTest):
         self.assertEqual(
             [header["segment"] for header in spool.headers], list(range(1, len(spool.headers) + 1))
         )
+
+    def test_a_collection_that_changes_while_it_is_read_leaves_a_record(self) -> None:
+        class Shrinking(list[int]):
+            def __iter__(self) -> Any:
+                yield 1
+                raise RuntimeError("mutated during iteration")
+
+        class Missing(dict[str, int]):
+            def items(self) -> Any:
+                yield "a", 1
+                raise KeyError("b")
+
+        self.assertEqual(
+            self.recorded({"list": Shrinking(), "dict": Missing(), "after": 1}),
+            {
+                "list": [1, "<unreadable: RuntimeError: mutated during iteration>"],
+                "dict": {"a": 1, "…": "<unreadable: KeyError: 'b'>"},
+                "after": 1,
+            },
+        )
+
+    def test_messages_that_come_again_are_not_kept_for_ever(self) -> None:
+        """Each request's own object around one long constant."""
+        client = self.client()
+        prompt = "You are helpful. " * 100
+        for i in range(2000):
+            client.start_observation(name=str(i), input=[{"role": "system", "content": prompt}]).end()
+        recorder = session._recorder
+        assert recorder is not None
+        self.assertLess(len(recorder._recent.messages), 600)
+
+    def test_a_message_that_was_cut_is_whole_where_there_is_room(self) -> None:
+        os.environ["OFFPATH_MAX_NODES"] = "5"
+        reset()
+        client = self.client()
+        long = "long " * 200
+        message = {"content": long, "role": "user"}
+        client.start_observation(name="brings it", input=long).end()
+        client.start_observation(name="cut", input=[0, 1, 2, message]).end()
+        client.start_observation(name="whole", input=[message]).end()
+        cut = self.spool().named("cut")["input"][3]
+        self.assertEqual(cut, {"content": long, "…": "[truncated: the first 1 of 2 fields]"})
+        self.assertEqual(self.spool().named("whole")["input"], [message])
+
+    def test_a_message_that_does_not_compare_is_read_anew(self) -> None:
+        class Array:
+            def __init__(self) -> None:
+                self.items = [1, 2]
+
+            def __eq__(self, other: object) -> bool:
+                raise ValueError("the truth value of an array is ambiguous")
+
+        client = self.client()
+        long = "long " * 200
+        message: dict[str, Any] = {"content": long, "more": "text"}
+        for _ in range(3):
+            client.start_observation(name="text", input=[message]).end()
+        message["more"] = Array()
+        client.start_observation(name="array", input=[message]).end()
+        self.assertEqual(self.spool().named("array")["input"], [{"content": long, "more": {"items": [1, 2]}}])
 
     def test_random_values_come_back_as_they_were(self) -> None:
         source = random.Random(7)

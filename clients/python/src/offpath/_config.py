@@ -192,6 +192,6 @@ def _pairs(env: Mapping[str, str], name: str) -> dict[str, Any]:
         return {}
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     if not all(separator and key.strip() for key, separator, _ in pairs):
-        logger.warning("%s: %r is not of the form key=value,key=value; it is ignored", name, text)
+        logger.warning("%s is not of the form key=value,key=value; it is ignored", name)
         return {}
     return {key.strip(): unquote(value.strip()) for key, _, value in pairs}

@@ -9,6 +9,10 @@ import datetime
 import json
 import os
 import threading
+
+# A warning's text imports these two. In a child that was forked while another thread did so, that would wait for ever.
+import tokenize  # noqa: F401
+import tracemalloc  # noqa: F401
 import warnings
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -90,7 +94,7 @@ class Session:
     """One recorder for the process, whatever the number of clients."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._recorder: Recorder | None = None
         self._warned: set[str] = set()
         self._describe: dict[str, Any] = {}
@@ -98,7 +102,7 @@ class Session:
         self.each_second: Callable[[], None] | None = None
 
     def recorder(self, config: Config) -> Recorder:
-        with self._lock:
+        with self.lock:
             if self._recorder is None:
                 self._describe = {
                     "service": config.service,
@@ -125,7 +129,7 @@ class Session:
 
     def at_exit(self, then: Callable[[], object]) -> None:
         """Calls it at the process's exit, when all is recorded."""
-        with self._lock:
+        with self.lock:
             atexit.register(then)
             if self._recorder is not None:
                 # The last that is registered is the first that is called.
@@ -148,7 +152,7 @@ class Session:
 
     def close(self) -> None:
         """For tests: the next client records anew."""
-        with self._lock:
+        with self.lock:
             if self._recorder is not None:
                 self._recorder.close()
                 atexit.unregister(self._recorder.close)
@@ -158,7 +162,16 @@ class Session:
 
 session = Session()
 _clients: dict[str, Langfuse] = {}
-_clients_lock = threading.Lock()
+
+
+def _unlock() -> None:
+    """In a forked child: the thread that held it is not there."""
+    session.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
 #: Which project decorated functions belong to, see `observe`.
 current_public_key: ContextVar[str | None] = ContextVar("offpath_public_key", default=None)
 
@@ -249,7 +262,7 @@ class Langfuse(PromptMethods):
 
     def _register(self, project: str | None) -> None:
         key = self._public_key or ""
-        with _clients_lock:
+        with session.lock:
             others = [other for other in _clients if other != key]
             if others and project is None and key not in _clients:
                 # Recorded as the first project's they would be another project's to read.
@@ -446,7 +459,11 @@ class Langfuse(PromptMethods):
         if span_id is not None and not is_span_id(span_id):
             logger.warning("parent span id %r is not 16 lower-case hex digits; it is ignored", span_id)
             span_id = None
-        return RemoteParent(str(trace_id), str(span_id) if span_id else new_span_id())
+        return RemoteParent(
+            str(trace_id),
+            str(span_id) if span_id else new_span_id(),
+            is_sampled=is_sampled(str(trace_id), self._sample_rate),
+        )
 
     # --- the active observation ---
 
@@ -760,5 +777,5 @@ def reset() -> None:
     """For tests: forgets all clients and ends the segment."""
     session.close()
     reset_caches()
-    with _clients_lock:
+    with session.lock:
         _clients.clear()

@@ -95,7 +95,7 @@ class LangfuseObservationWrapper:
         if self._recorder is not None and not self._ended:
             fields = fields_of(self._client, input, output, metadata, version, level, status_message)
             if name:
-                fields["name"] = str(name)
+                fields["name"] = _text(name)
             if (
                 model is not None
                 or usage_details is not None
@@ -139,7 +139,7 @@ class LangfuseObservationWrapper:
             fields, completion_start_time, model, model_parameters, usage_details, cost_details, prompt
         )
         if name:
-            fields["name"] = str(name)
+            fields["name"] = _text(name)
         if self._type != "generation":
             fields["type"] = "generation"
         self._record(fields)
@@ -405,16 +405,19 @@ class LangfuseObservationWrapper:
             if kind.__module__ in ("builtins", "__main__")
             else f"{kind.__module__}.{kind.__qualname__}"
         )
-        message = _message(error)
+        message = _text(error)
+        try:
+            stack = "".join(tracebacks.format_exception(kind, error, error.__traceback__))
+        except Exception:
+            # What the application raised is what it sees.
+            stack = ""
         event = {
             "name": "exception",
             "time": str(time_ns()),
             "attributes": {
                 "exception.type": qualified,
                 "exception.message": message,
-                "exception.stacktrace": "".join(
-                    tracebacks.format_exception(kind, error, error.__traceback__)
-                ),
+                "exception.stacktrace": stack,
                 "exception.escaped": "False",
             },
         }
@@ -559,7 +562,7 @@ def begin(
     now = monotonic_ns()
     if now > clock.check_at:
         clock.check(now)
-    observation._offset = clock.offset
+    offset = observation._offset = clock.offset
     observation._epoch = recorder.epoch
     span_id = observation.id = new_span_id()
     flags = ""
@@ -595,8 +598,8 @@ def begin(
         span_id,
         trace_id,
         parent_id,
-        now + clock.offset if time is None else time,
-        name if type(name) is str else str(name),
+        now + offset if time is None else time,
+        name if type(name) is str else _text(name),
         as_type,
         flags,
         fields,
@@ -627,15 +630,15 @@ def fields_of(
     if metadata is not None:
         fields["metadata"] = metadata
     if version is not None:
-        fields["version"] = version if type(version) is str else str(version)
+        fields["version"] = version if type(version) is str else _text(version)
     if level is not None:
         fields["level"] = level
         if level == "ERROR":
             # Of an earlier status nothing stays.
-            message = "" if status_message is None else str(status_message)
+            message = "" if status_message is None else _text(status_message)
             fields["status"] = {"code": 2, "message": message}
     if status_message is not None:
-        fields["status_message"] = status_message if type(status_message) is str else str(status_message)
+        fields["status_message"] = status_message if type(status_message) is str else _text(status_message)
     return fields
 
 
@@ -649,7 +652,7 @@ def add_generation_fields(
     prompt: Any,
 ) -> None:
     if model is not None:
-        fields["model"] = model if type(model) is str else str(model)
+        fields["model"] = model if type(model) is str else _text(model)
     if model_parameters is not None:
         fields["model_parameters"] = model_parameters
     if usage_details is not None:
@@ -673,9 +676,9 @@ def _nanoseconds(time: Any) -> str:
     return iso_time(time) if hasattr(time, "isoformat") else str(time)
 
 
-def _message(error: BaseException) -> str:
+def _text(value: object) -> str:
     try:
-        return str(error)
+        return str(value)
     except Exception as second:
         return f"<unreadable: {type(second).__name__}>"
 

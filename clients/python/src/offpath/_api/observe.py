@@ -172,9 +172,12 @@ class _Call:
             return _SyncStream(result, self._within(), self._observation, self._captures, self._transform)
         if inspect.isasyncgen(result):
             return _AsyncStream(result, self._within(), self._observation, self._captures, self._transform)
-        if type(result).__name__ == "StreamingResponse" and hasattr(result, "body_iterator"):
+        body: Any = (
+            getattr(result, "body_iterator", None) if type(result).__name__ == "StreamingResponse" else None
+        )
+        if hasattr(body, "__aiter__"):
             result.body_iterator = _AsyncStream(
-                result.body_iterator, self._within(), self._observation, self._captures, self._transform
+                aiter(body), self._within(), self._observation, self._captures, self._transform
             )
             return result
         if self._captures:

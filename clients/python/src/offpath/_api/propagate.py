@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextvars import Token
 from json.encoder import encode_basestring as escape
 from typing import Any
 
 from .._config import logger
 from .._recorder.strings import RecentStrings
-from .._recorder.values import Encoding, Limits
+from .._recorder.values import Limits, PlainEncoding
 from .agnostic import AgnosticContextManager
 from .context import Active, active, leave
 
@@ -44,7 +44,8 @@ class Propagated:
             self.fields["version"] = version
         if prompt is not None:
             self.fields["prompt"] = prompt
-        encoding = Encoding(RecentStrings(), 0, Limits())
+        # Records of any segment have it: it refers to none of its strings.
+        encoding = PlainEncoding(RecentStrings(), 0, Limits())
         self.text = "".join(f",{escape(name)}:{encoding.value(value)}" for name, value in self.fields.items())
 
     def merged(self, other: Propagated) -> Propagated:
@@ -78,8 +79,7 @@ def propagate_attributes(
 ) -> AgnosticContextManager[Any]:
     """Trace attributes for the active observation and all that begin within: as a context manager or a decorator.
 
-    Strings may have 200 characters; what is longer is dropped, with a warning. `as_baggage` is accepted: headers are
-    made by `offpath.baggage_headers()`, and not by every HTTP client of the process.
+    Strings may have 200 characters; what is longer is dropped, with a warning. `as_baggage` is accepted and does nothing.
     """
     return _Propagation(
         user_id, session_id, metadata, version, tags, trace_name, environment, prompt, as_baggage
@@ -129,11 +129,11 @@ def checked(
         text = _text(name, value)
         if text is not None:
             trace[key] = text
-    if tags is not None:
+    if tags is not None and _is(tags, (list, tuple, Set), "tags"):
         kept = [tag for tag in tags if _text("tags", tag) is not None]
         if kept:
             trace["tags"] = kept
-    if metadata:
+    if metadata and _is(metadata, Mapping, "metadata"):
         entries = {str(key): value for key, value in metadata.items() if _is_short(str(key), value)}
         if entries:
             trace["metadata"] = entries
@@ -157,11 +157,18 @@ def _text(name: str, value: Any) -> str | None:
     return None
 
 
+def _is(value: Any, kind: Any, name: str) -> bool:
+    if isinstance(value, kind):
+        return True
+    logger.warning("propagate_attributes: %s is a %s; it is dropped", name, type(value).__name__)
+    return False
+
+
 def _is_short(key: str, value: Any) -> bool:
     if value is None:
         logger.warning("propagate_attributes: metadata.%s is None; it is dropped", key)
         return False
-    length = len(Encoding(RecentStrings(), 0, Limits()).value(value))
+    length = len(PlainEncoding(RecentStrings(), 0, Limits()).value(value))
     if isinstance(value, str) and len(value) > _MAX_CHARS:
         length = len(value)
     if length > _MAX_CHARS:

@@ -3,10 +3,11 @@
 No thread, no queue that anybody must drain, no lock held while a value is read. One caller at a time writes; who comes
 while another does hands its record to that one and goes on:
 
-    record ─▶ pending ─▶ whoever holds `_writing` writes all that is pending
+    record ─▶ pending ─▶ whoever has the `_turn` writes all that is pending
 
 So nobody ever waits, and code that runs in the middle of a write (a signal handler, a finaliser that ends an
-observation) can record as well.
+observation) can record as well. The turn is an entry of a dict and no lock: to take it is one instruction, where a
+signal handler that raises between a lock's `acquire` and what would release it leaves it taken for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring as escape
-from threading import Lock
 from time import monotonic, monotonic_ns, perf_counter_ns
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ from .values import Encoding, Limits, PlainEncoding, to_utf8
 from .vitals import ALL_TIMED, SAMPLE, Vitals
 
 _VITALS_EVERY_NS = 1_000_000_000
+_NO_VITALS = "OFFPATH_VITALS"
 _NO_READER_S = 60.0
 _MAX_LOST_ENDS = 10_000
 #: Of one slice of a blob.
@@ -107,7 +108,7 @@ class Recorder:
 
     def _begin(self) -> None:
         self._writer = SpoolWriter(self._tiers, self._describe, self._warn)
-        self._writing = Lock()
+        self._turn: dict[int, None] = {0: None}
         self._pending: deque[Item] = deque()
         self._recent = RecentStrings()
         self.vitals = Vitals()
@@ -213,17 +214,14 @@ class Recorder:
 
     def _put_text(self, text: str, started: int, ended: tuple[str, int] | None) -> None:
         """`_put` for a record without long strings, when nothing else is to be done: the hot path, in one piece."""
-        writing = self._writing
-        if (
-            self._pending
-            or self._is_loss_untold
-            or monotonic_ns() >= self._due_at
-            or not writing.acquire(False)
-        ):
+        if self._pending or self._is_loss_untold or monotonic_ns() >= self._due_at:
             self._put((text, started, ended, None))
             return
-        written = False
+        turn = self._turn
+        mine = written = False
         try:
+            del turn[0]
+            mine = True
             data = text.encode()
             if len(data) & 3:
                 # JSON allows spaces behind it; the format wants multiples of four.
@@ -233,36 +231,50 @@ class Recorder:
                 self._started += started
                 self._records += 1
         except Exception:
-            # A lone surrogate, or what `_write` will tell.
+            # It is another's turn; a lone surrogate; or what `_write_next` will tell.
             pass
         except BaseException:
             # A signal's handler that raises, in the middle of it.
-            if not written:
-                self._lose((text, started, ended, None), "write_failed")
+            if mine and not written:
+                self._started += started
+                self._break_off((text, started, ended, None))
             raise
         finally:
-            writing.release()
+            if mine:
+                turn[0] = None
         if not written or self._pending:
             self._put((text, started, ended, None) if not written else None)
 
     def _put(self, item: Item | None) -> None:
         pending = self._pending
+        turn = self._turn
         if item is not None:
             pending.append(item)
-        # Who holds the lock writes what is pending, or has seen nothing and is about to let go of it: then we try.
-        while pending and self._writing.acquire(False):
+        # Whose turn it is writes what is pending, or has seen nothing and is about to let go of it: then we try.
+        while pending:
             try:
-                while pending:
-                    self._write(pending.popleft())
+                del turn[0]
+            except KeyError:
+                return
+            try:
+                self._write_pending()
             finally:
-                self._writing.release()
+                turn[0] = None
 
-    def _write(self, item: Item) -> None:
-        if monotonic_ns() >= self._due_at:
-            self._due_at = monotonic_ns() + _VITALS_EVERY_NS
-            self._each_second()
+    def _write_pending(self) -> None:
+        while self._pending:
+            if monotonic_ns() >= self._due_at:
+                self._each_second()
+            self._write_next()
+
+    def _write_next(self) -> None:
+        # No call: what is taken is written or counted, whatever a signal's handler raises.
+        pending = self._pending
+        item = pending[0]
+        del pending[0]
         text, started, _, encoding = item
         writer = self._writer
+        before = writer.bytes_written
         self._records += 1
         self._started += started
         try:
@@ -286,11 +298,12 @@ class Recorder:
             return
         except BaseException:
             # A signal's handler that raises, in the middle of it.
-            self._lose(item, "write_failed")
+            if writer.bytes_written == before:
+                self._break_off(item)
             raise
         if not written:
             self._lose(item, writer.last_loss)
-        elif writer.lost != self._losses_recorded or self._lost_ends or self._untold_scores:
+        elif self._is_loss_untold or writer.lost != self._losses_recorded:
             self._record_losses()
 
     def _append(self, first: int, pieces: Sequence[bytes], size: int, kind: int = KIND_JSON) -> bool:
@@ -368,21 +381,28 @@ class Recorder:
             self._lost_updates += 1
         elif len(self._lost_ends) < _MAX_LOST_ENDS:
             self._lost_ends.append(ended)
+        else:
+            self._lost_updates += 1
         # The strings of this record are known to nobody; and the next record tells of the loss.
         writer.generation += 1
         self._is_loss_untold = True
         writer.save_losses()
 
+    def _break_off(self, item: Item) -> None:
+        self._writer.seal()
+        self._lose(item, "write_failed")
+
     def _record_losses(self) -> None:
         """The spool works again: what was lost is recorded, and the ends that went with it."""
         writer = self._writer
+        # Before the counts are read: what another thread loses now is told with the next record.
+        self._is_loss_untold = False
         lines = []
         if self._lost_ends:
             ends = [{"span_id": span_id, "end_time": str(time)} for span_id, time in self._lost_ends]
             lines.append(json.dumps({"record": "lost_ends", "ends": ends}))
         totals = {reason: count for reason, count in writer.losses.items() if count}
         loss: dict[str, Any] = {"record": "loss", "totals": totals}
-        # Before the counts are read: one that another thread adds now is told with the next record.
         untold, self._untold_scores = self._untold_scores, False
         if untold:
             loss["scores"] = dict(self._lost_scores)
@@ -391,9 +411,9 @@ class Recorder:
         if self._append_lines(lines):
             self._lost_ends = []
             self._losses_recorded = lost
-            self._is_loss_untold = False
-        elif untold:
-            self._untold_scores = True
+        else:
+            self._is_loss_untold = True
+            self._untold_scores = self._untold_scores or untold
 
     def _append_lines(self, lines: Sequence[str]) -> bool:
         data = "\n".join(lines).encode()
@@ -403,6 +423,14 @@ class Recorder:
     # --- once a second, while anything is recorded ---
 
     def _each_second(self) -> None:
+        self._due_at = monotonic_ns() + _VITALS_EVERY_NS
+        try:
+            self._look_around()
+        except Exception as error:
+            # An event loop of another make, a module that is being imported: none of the application's.
+            self._warn(f"vitals can't be had: {type(error).__name__}: {error}", _NO_VITALS)
+
+    def _look_around(self) -> None:
         writer = self._writer
         self.vitals.loop.watch()
         written = self._started - writer.lost
@@ -461,16 +489,22 @@ class Recorder:
 
     def close(self) -> None:
         """Ends the segment. What is recorded afterwards opens another one."""
-        if not self._writing.acquire(False):
+        turn = self._turn
+        try:
+            del turn[0]
+        except KeyError:
             return
         try:
-            while self._pending:
-                self._write(self._pending.popleft())
+            self._write_pending()
+            if self._is_loss_untold:
+                self._record_losses()
             if self._started > 0:
                 self._write_vitals()
             self._writer.close(self._started)
         finally:
-            self._writing.release()
+            turn[0] = None
+        # What another thread has recorded meanwhile.
+        self._put(None)
 
 
 def _carry(encoding: Encoding, pieces: list[bytes]) -> None:

@@ -6,12 +6,16 @@ so only the last few megabytes are.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from itertools import count
 from struct import Struct
 from typing import Any
 
 from .._spool.format import ENCODING_UTF8, ENCODING_UTF16
+
+# Its first use imports it; in a child that was forked while another thread did so, that would wait for ever.
+codecs.lookup("utf-16-le")
 
 _PART_HEAD = Struct("<II")
 
@@ -63,7 +67,7 @@ class RecentStrings:
         #: Numbers that were never given before; safe to call from several threads.
         self.next_number: Callable[[], int] = count(1).__next__
         self.next_blob: Callable[[], int] = count(1).__next__
-        #: By identity. What they keep alive is bounded as that of the strings.
+        #: By identity; see `keep`.
         self.messages: dict[int, Message] = {}
         self._young: dict[int, Part] = {}
         self._old: dict[int, Part] = {}
@@ -75,6 +79,11 @@ class RecentStrings:
         part = self._young.get(identity) or self._old.get(identity)
         return part if part is not None and part.text is text else None
 
+    def keep(self, message: Message) -> None:
+        """A message whose strings are known; `remember` comes with its record."""
+        self.messages[id(message.value)] = message
+        self._chars += len(message.text)
+
     def remember(self, parts: list[Part], used: list[Part]) -> None:
         """Notes what a record brought and referred to."""
         young = self._young
@@ -85,7 +94,7 @@ class RecentStrings:
             if young.get(id(part.text)) is not part:
                 young[id(part.text)] = part
                 self._chars += len(part.text)
-        if self._chars > _MAX_CHARS or len(young) > _MAX_STRINGS:
+        if self._chars > _MAX_CHARS or len(young) > _MAX_STRINGS or len(self.messages) > _MAX_STRINGS:
             self._old = young
             self._young = {}
             self._chars = 0

@@ -93,7 +93,7 @@ class Encoding:
         try:
             self._any(value, 0)
         except RecursionError:
-            return f'"<not serializable object of type: {_type_name(value)}>"'
+            return escape(f"<not serializable object of type: {_type_name(value)}>")
         except Exception as error:
             return escape(_unreadable(error))
         return "".join(self._out)
@@ -200,10 +200,10 @@ class Encoding:
                 else:
                     self._any(value, depth)
                 count += 1
-        except RuntimeError as error:
-            # It was changed while it was read, or its code raised.
-            if isinstance(error, RecursionError):
-                raise
+        except (RecursionError, MemoryError):
+            raise
+        except Exception as error:
+            # It was changed while it was read, or its code raised: between two fields, for a field's value never raises.
             out.append(f',"…":{escape(_unreadable(error))}')
         self._ancestors.pop()
         if len(out) > start + 1:
@@ -221,7 +221,7 @@ class Encoding:
             known is not None
             and known.value is value
             and known.generation == self.generation
-            and known.content == value
+            and _equal(known.content, value)
             and known.chars <= self._chars
             and len(value) <= self._nodes
             and depth < self._limits.depth
@@ -233,16 +233,14 @@ class Encoding:
             return
         out, start, new, old, chars = self._out, len(self._out), len(self.parts), len(self.refs), self._chars
         self._mapping(value, value.items(), depth)
-        # Its long strings were known, so it is likely to come again.
-        if len(self.refs) == old or len(self.parts) > new:
+        # Its long strings were known, so it is likely to come again; but what was cut here need not be cut then.
+        if len(self.refs) == old or len(self.parts) > new or self._chars <= 0 or self._nodes <= 0:
             return
         for content in value.values():
             if type(content) is not str:
                 return
         text = "".join(out[start:])
-        self._recent.messages[id(value)] = Message(
-            value, text, self.refs[old:], chars - self._chars, self.generation
-        )
+        self._recent.keep(Message(value, text, self.refs[old:], chars - self._chars, self.generation))
 
     def _sequence(self, identity: Any, values: Any, depth: int) -> None:
         if not self._enter(identity, depth):
@@ -251,18 +249,23 @@ class Encoding:
         depth += 1
         count = 0
         out.append("[")
-        for value in values:
-            if count:
-                out.append(",")
-            if self._nodes <= 0:
-                out.append(f'"[truncated: the first {count} of {_length(identity)} items]"')
-                break
-            self._nodes -= 1
-            if type(value) is dict:
-                self._message(value, depth)
-            else:
-                self._any(value, depth)
-            count += 1
+        try:
+            for value in values:
+                if count:
+                    out.append(",")
+                if self._nodes <= 0:
+                    out.append(f'"[truncated: the first {count} of {_length(identity)} items]"')
+                    break
+                self._nodes -= 1
+                if type(value) is dict:
+                    self._message(value, depth)
+                else:
+                    self._any(value, depth)
+                count += 1
+        except (RecursionError, MemoryError):
+            raise
+        except Exception as error:
+            out.append(f"{',' if count else ''}{escape(_unreadable(error))}")
         out.append("]")
         self._ancestors.pop()
 
@@ -469,6 +472,14 @@ def _big(value: int) -> str:
 
 def _not_finite(value: float) -> str:
     return '"NaN"' if value != value else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+def _equal(content: dict[Any, Any], value: dict[Any, Any]) -> bool:
+    try:
+        return content == value
+    except Exception:
+        # It holds something else by now, such as an array, that does not compare with a string.
+        return False
 
 
 def _length(value: Any) -> Any:

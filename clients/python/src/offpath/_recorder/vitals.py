@@ -23,11 +23,12 @@ _MAX_CALL_NS = 1_000_000
 class LoopTicker:
     """Measures an event loop's delay from within it: a timer that comes late says by how much."""
 
-    __slots__ = ("_due", "_last_use", "_loop", "max_s")
+    __slots__ = ("_last_use", "_loop", "_timer", "max_s")
 
     def __init__(self) -> None:
         self._loop: Any = None
-        self._due = 0.0
+        #: Of the loop that is watched; counts up, for one that was left has its timer still.
+        self._timer = 0
         self._last_use = 0.0
         self.max_s = 0.0
 
@@ -40,23 +41,25 @@ class LoopTicker:
         if loop is None:
             return
         self._last_use = monotonic()
-        if loop is not self._loop or loop.is_closed():
+        if loop is not self._loop:
             self._loop = loop
-            self._schedule()
+            self._timer += 1
+            self._schedule(loop, self._timer)
 
-    def _schedule(self) -> None:
-        self._due = self._loop.time() + _TICK_S
+    def _schedule(self, loop: Any, timer: int) -> None:
+        due = loop.time() + _TICK_S
         # In a context of its own: the caller's would be kept alive.
-        self._loop.call_at(self._due, self._tick, context=Context())
+        loop.call_at(due, self._tick, loop, timer, due, context=Context())
 
-    def _tick(self) -> None:
-        late = self._loop.time() - self._due
-        if late > self.max_s:
-            self.max_s = late
+    def _tick(self, loop: Any, timer: int, due: float) -> None:
+        if timer != self._timer:
+            # Another thread's loop is watched by now, and is not this one's to touch.
+            return
+        self.max_s = max(self.max_s, loop.time() - due)
         if monotonic() - self._last_use > _IDLE_S:
             self._loop = None
         else:
-            self._schedule()
+            self._schedule(loop, timer)
 
 
 class Vitals:

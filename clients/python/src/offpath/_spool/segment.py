@@ -92,13 +92,14 @@ class Mappings:
 
 
 class MappedSegment:
-    __slots__ = ("_fd", "_mappings", "capacity", "length", "memory")
+    __slots__ = ("_fd", "_mappings", "capacity", "length", "memory", "words")
 
     def __init__(self, file: SegmentFile, mappings: Mappings) -> None:
         self._fd = file.fd
         self._mappings = mappings
         self.capacity = file.rotate_at
         self.memory = mappings.map(file.fd, file.rotate_at)
+        self.words = memoryview(self.memory).cast("I")
         self.length = 0
 
     def put(self, head: tuple[Any, ...], pieces: Sequence[bytes], footer: int) -> None:
@@ -110,8 +111,9 @@ class MappedSegment:
             end = at + len(piece)
             memory[at:end] = piece
             at = end
-        # After the rest: a reader that sees it takes the frame for complete.
-        WORD.pack_into(memory, at, footer)
+        # After the rest: a reader that sees it takes the frame for complete. A handler of signals that raises does so
+        # at calls and jumps back: there is none between this and the return, so a complete frame is never overwritten.
+        self.words[at >> 2] = footer
         self.length = at + 4
 
     def put_bytes(self, data: bytes) -> None:
@@ -126,6 +128,7 @@ class MappedSegment:
         return os.fstat(self._fd).st_nlink > 0
 
     def close(self) -> None:
+        self.words.release()
         self._mappings.keep(self.memory, self._fd)
 
 

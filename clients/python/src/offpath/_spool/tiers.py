@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from dataclasses import dataclass, field
 
 MIN_SEGMENT_BYTES = 256 * 1024
@@ -41,7 +42,12 @@ class Tier:
     def is_memory(self) -> bool:
         """Whether the directory lies in a tmpfs. Only there can space that was reserved not run out."""
         if self._is_memory is None:
-            self._is_memory = not self.disk and _file_system(self.directory) in ("tmpfs", "ramfs")
+            # A mapping is also written to in words, which are the machine's.
+            self._is_memory = (
+                not self.disk
+                and sys.byteorder == "little"
+                and _file_system(self.directory) in ("tmpfs", "ramfs")
+            )
         return self._is_memory
 
 
@@ -50,7 +56,7 @@ class SegmentFile:
     fd: int
     #: Where it is until it has a header.
     path: str
-    #: Where it belongs then; the same as `path` for a new file.
+    #: Where it belongs then; the same as `path` for a file on disk.
     target: str
     #: It was handed back by a relay and still holds the frames of another segment.
     recycled: bool
@@ -79,16 +85,19 @@ def create_segment_file(tier: Tier, name: str, least_bytes: int) -> SegmentFile:
     used = _used_bytes(directory, names)
     cap = tier.cap if tier.cap is not None else _default_cap(directory, used)
     share = max(MIN_SEGMENT_BYTES, cap // _SEGMENTS_PER_CAP)
-    rotate_at = max(least_bytes, min(MAX_SEGMENT_BYTES, share, cap // 2))
+    rotate_at = max(least_bytes, min(MAX_SEGMENT_BYTES, share, cap // 2)) & ~3
     target = os.path.join(directory, name)
+    path = target
     if not tier.disk:
-        claimed = _take_free_file(directory, names, f"{target}.claim")
+        # Mapped, a file has its length before it has a header: under its own name a reader would take it for none.
+        path = f"{target}.claim"
+        claimed = _take_free_file(directory, names, path)
         if claimed is not None:
-            return SegmentFile(claimed, f"{target}.claim", target, True, rotate_at)
+            return SegmentFile(claimed, path, target, True, rotate_at)
     if cap <= 0 or used + rotate_at > cap:
         raise SpoolFullError(f"spool {directory} has reached its cap of {cap} bytes")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY | _CLOEXEC
-    return SegmentFile(os.open(target, flags, 0o600), target, target, False, rotate_at)
+    return SegmentFile(os.open(path, flags, 0o600), path, target, False, rotate_at)
 
 
 def _take_free_file(directory: str, names: list[str], path: str) -> int | None:

@@ -41,7 +41,6 @@ _BREAKER_S = 1.0
 #: After no tier could be opened, how long frames are lost before the next try.
 _REOPEN_S = 0.1
 _pack_head = FRAME_HEAD.pack_into
-_pack_word = WORD.pack_into
 #: Where the text begins in a frame.
 _TEXT_AT = FRAME_HEAD.size
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -132,8 +131,8 @@ class SpoolWriter:
             length,
         )
         memory[at + _TEXT_AT : end] = data
-        # After the rest: a reader that sees it takes the frame for complete.
-        _pack_word(memory, end, size ^ self._nonce_word)
+        # See MappedSegment.put.
+        segment.words[end >> 2] = size ^ self._nonce_word
         segment.length = end + 4
         self._started = started
         self._sequence += 1
@@ -231,6 +230,12 @@ class SpoolWriter:
             self._directory = tier.directory
             self._failed(error)
             return False
+        except BaseException:
+            # A signal's handler that raises, in the middle of it. A reader may have seen the file: its number is gone.
+            if file is not None:
+                file.remove()
+            self._previous = {"segment": number, "length": 0}
+            raise
         self._segment = segment
         self._nonce = nonce
         self._nonce_word = int.from_bytes(nonce[:4], "little")
@@ -301,6 +306,10 @@ class SpoolWriter:
             return os.stat(os.path.join(self.directory, "relay.lease")).st_mtime
         except OSError:
             return 0.0
+
+    def seal(self) -> None:
+        """After a frame that was broken off: nothing is written behind it."""
+        self._leave()
 
     def close(self, started: int) -> None:
         """Ends the open segment; a later append opens the next."""
