@@ -22,9 +22,9 @@ try:
 except ImportError:
     raise ModuleNotFoundError("offpath.langchain needs LangChain: pip install langchain-core") from None
 
-from ._api.client import TraceContext, get_client
+from ._api.client import get_client
 from ._api.context import Active, active
-from ._api.observation import LangfuseObservationWrapper, SpanLevel
+from ._api.observation import LangfuseObservationWrapper, SpanLevel, TraceContext
 from ._api.propagate import Propagated, checked
 from ._config import logger
 

@@ -14,12 +14,12 @@ import threading
 import tokenize  # noqa: F401
 import tracemalloc  # noqa: F401
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from json.encoder import encode_basestring as escape
 from math import isfinite
 from time import monotonic, sleep, time_ns
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 from .._config import Config, load, logger
@@ -40,31 +40,14 @@ from .ids import (
     seeded_trace_id,
 )
 from .observation import (
-    GENERATION_LIKE,
-    CurrentObservation,
-    LangfuseAgent,
-    LangfuseChain,
-    LangfuseEmbedding,
-    LangfuseEvaluator,
-    LangfuseEvent,
-    LangfuseGeneration,
-    LangfuseGuardrail,
     LangfuseObservationWrapper,
-    LangfuseRetriever,
-    LangfuseSpan,
-    LangfuseTool,
-    ObservationTypeLiteral,
-    ObservationTypeLiteralNoEvent,
     RemoteParent,
     ScoreDataType,
     SpanLevel,
-    add_generation_fields,
-    begin,
-    fields_of,
+    Starters,
+    TraceContext,
 )
 from .prompts import PromptMethods
-
-TraceContext: TypeAlias = Mapping[str, Any]
 
 _DEFAULT_BASE_URL = "https://cloud.langfuse.com"
 _FAILED_MASK = "<fully masked due to failed mask function>"
@@ -176,7 +159,7 @@ if hasattr(os, "register_at_fork"):
 current_public_key: ContextVar[str | None] = ContextVar("offpath_public_key", default=None)
 
 
-class Langfuse(PromptMethods):
+class Langfuse(Starters, PromptMethods):
     """Langfuse's client, recording into the spool. Its arguments are Langfuse's.
 
     For tracing, keys are used by the relay, not here, and are never written to the spool; prompts are asked for with them.
@@ -213,6 +196,7 @@ class Langfuse(PromptMethods):
         blocked_instrumentation_scopes: list[str] | None = None,
         project: str | None = None,
     ) -> None:
+        self._client = self
         config = load()
         if sample_rate is not None and not 0.0 <= sample_rate <= 1.0:
             raise ValueError(f"Sample rate must be between 0.0 and 1.0, got {sample_rate}")
@@ -285,169 +269,10 @@ class Langfuse(PromptMethods):
 
     # --- observations ---
 
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["generation"], **attributes: Any
-    ) -> LangfuseGeneration: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
-    ) -> LangfuseSpan: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["agent"], **attributes: Any
-    ) -> LangfuseAgent: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["tool"], **attributes: Any
-    ) -> LangfuseTool: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["chain"], **attributes: Any
-    ) -> LangfuseChain: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
-    ) -> LangfuseRetriever: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
-    ) -> LangfuseEvaluator: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
-    ) -> LangfuseEmbedding: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
-    ) -> LangfuseGuardrail: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["event"], **attributes: Any
-    ) -> LangfuseEvent: ...
-
-    def start_observation(  # type: ignore[misc]
-        self,
-        *,
-        trace_context: TraceContext | None = None,
-        name: str,
-        as_type: ObservationTypeLiteral = "span",
-        input: Any = None,
-        output: Any = None,
-        metadata: Any = None,
-        version: str | None = None,
-        level: SpanLevel | None = None,
-        status_message: str | None = None,
-        completion_start_time: datetime.datetime | None = None,
-        model: str | None = None,
-        model_parameters: Mapping[str, Any] | None = None,
-        usage_details: Mapping[str, int] | None = None,
-        cost_details: Mapping[str, float] | None = None,
-        prompt: Any = None,
-    ) -> Any:
-        """Starts an observation under the active one, or as a new trace. It is not made active, and you end it."""
-        fields = fields_of(self, input, output, metadata, version, level, status_message)
-        if as_type in GENERATION_LIKE:
-            add_generation_fields(
-                fields, completion_start_time, model, model_parameters, usage_details, cost_details, prompt
-            )
-        if trace_context:
-            return begin(self, as_type, name, self._parent_of(trace_context), fields)
-        context = active.get()
-        return begin(self, as_type, name, context.observation if context is not None else None, fields)
-
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
-    ) -> CurrentObservation[LangfuseSpan]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["generation"], **attributes: Any
-    ) -> CurrentObservation[LangfuseGeneration]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
-    ) -> CurrentObservation[LangfuseEmbedding]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["agent"], **attributes: Any
-    ) -> CurrentObservation[LangfuseAgent]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["tool"], **attributes: Any
-    ) -> CurrentObservation[LangfuseTool]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["chain"], **attributes: Any
-    ) -> CurrentObservation[LangfuseChain]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
-    ) -> CurrentObservation[LangfuseRetriever]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
-    ) -> CurrentObservation[LangfuseEvaluator]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
-    ) -> CurrentObservation[LangfuseGuardrail]: ...
-
-    def start_as_current_observation(
-        self,
-        *,
-        trace_context: TraceContext | None = None,
-        name: str,
-        as_type: ObservationTypeLiteralNoEvent = "span",
-        end_on_exit: bool | None = None,
-        **attributes: Any,
-    ) -> CurrentObservation[Any]:
-        """A context manager, or a decorator, in which a new observation is active; it ends with it."""
-        parent = self._parent_of(trace_context) if trace_context else None
-        return CurrentObservation(self, as_type, name, parent, end_on_exit is not False, attributes)
-
-    def start_span(self, *, name: str, **attributes: Any) -> LangfuseSpan:
-        """Langfuse 3's `start_observation(as_type="span")`."""
-        return self.start_observation(name=name, as_type="span", **attributes)
-
-    def start_generation(self, *, name: str, **attributes: Any) -> LangfuseGeneration:
-        """Langfuse 3's `start_observation(as_type="generation")`."""
-        return self.start_observation(name=name, as_type="generation", **attributes)
-
-    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
-        """Langfuse 3's `start_as_current_observation(as_type="span")`."""
-        return self.start_as_current_observation(name=name, as_type="span", **attributes)
-
-    def start_as_current_generation(
-        self, *, name: str, **attributes: Any
-    ) -> CurrentObservation[LangfuseGeneration]:
-        """Langfuse 3's `start_as_current_observation(as_type="generation")`."""
-        return self.start_as_current_observation(name=name, as_type="generation", **attributes)
-
-    def create_event(
-        self,
-        *,
-        trace_context: TraceContext | None = None,
-        name: str,
-        input: Any = None,
-        output: Any = None,
-        metadata: Any = None,
-        version: str | None = None,
-        level: SpanLevel | None = None,
-        status_message: str | None = None,
-    ) -> LangfuseEvent:
-        """Records a point in time under the active observation."""
-        return self.start_observation(
-            name=name,
-            as_type="event",
-            trace_context=trace_context,
-            input=input,
-            output=output,
-            metadata=metadata,
-            version=version,
-            level=level,
-            status_message=status_message,
-        )
+    def _fixed_parent(
+        self, trace_context: TraceContext | None
+    ) -> LangfuseObservationWrapper | RemoteParent | None:
+        return self._parent_of(trace_context) if trace_context else None
 
     def _parent_of(self, trace_context: TraceContext) -> LangfuseObservationWrapper | RemoteParent | None:
         trace_id = trace_context.get("trace_id")

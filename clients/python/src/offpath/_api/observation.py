@@ -37,6 +37,7 @@ ObservationTypeLiteral: TypeAlias = Literal[
     "event",
 ]
 SpanLevel: TypeAlias = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
+TraceContext: TypeAlias = Mapping[str, Any]
 ScoreDataType: TypeAlias = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
 
 _O = TypeVar("_O", bound="LangfuseObservationWrapper")
@@ -46,7 +47,186 @@ _APP_ROOT = ',"app_root":true'
 _FAILED_MASK = "<fully masked due to failed mask function>"
 
 
-class LangfuseObservationWrapper:
+class Starters:
+    """What begins observations: on the client under what is active, on an observation under it."""
+
+    __slots__ = ()
+    _client: Langfuse
+
+    def _fixed_parent(
+        self, trace_context: TraceContext | None
+    ) -> LangfuseObservationWrapper | RemoteParent | None:
+        """Under what an observation begins; None: under what is active then."""
+        raise NotImplementedError
+
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> LangfuseGeneration: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> LangfuseSpan: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> LangfuseAgent: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> LangfuseTool: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> LangfuseChain: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> LangfuseRetriever: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> LangfuseEvaluator: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> LangfuseEmbedding: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> LangfuseGuardrail: ...
+    @overload
+    def start_observation(
+        self, *, name: str, as_type: Literal["event"], **attributes: Any
+    ) -> LangfuseEvent: ...
+
+    def start_observation(  # type: ignore[misc]
+        self,
+        *,
+        trace_context: TraceContext | None = None,
+        name: str,
+        as_type: ObservationTypeLiteral = "span",
+        input: Any = None,
+        output: Any = None,
+        metadata: Any = None,
+        version: str | None = None,
+        level: SpanLevel | None = None,
+        status_message: str | None = None,
+        completion_start_time: datetime.datetime | None = None,
+        model: str | None = None,
+        model_parameters: Mapping[str, Any] | None = None,
+        usage_details: Mapping[str, int] | None = None,
+        cost_details: Mapping[str, float] | None = None,
+        prompt: Any = None,
+    ) -> Any:
+        """Starts an observation under the active one, or as a new trace. It is not made active, and you end it."""
+        client = self._client
+        fields = fields_of(client, input, output, metadata, version, level, status_message)
+        if as_type in GENERATION_LIKE:
+            add_generation_fields(
+                fields, completion_start_time, model, model_parameters, usage_details, cost_details, prompt
+            )
+        parent = self._fixed_parent(trace_context)
+        if parent is None:
+            context = active.get()
+            parent = context.observation if context is not None else None
+        return begin(client, as_type, name, parent, fields)
+
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
+    ) -> CurrentObservation[LangfuseSpan]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["generation"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEmbedding]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["agent"], **attributes: Any
+    ) -> CurrentObservation[LangfuseAgent]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["tool"], **attributes: Any
+    ) -> CurrentObservation[LangfuseTool]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["chain"], **attributes: Any
+    ) -> CurrentObservation[LangfuseChain]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
+    ) -> CurrentObservation[LangfuseRetriever]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
+    ) -> CurrentObservation[LangfuseEvaluator]: ...
+    @overload
+    def start_as_current_observation(
+        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
+    ) -> CurrentObservation[LangfuseGuardrail]: ...
+
+    def start_as_current_observation(
+        self,
+        *,
+        trace_context: TraceContext | None = None,
+        name: str,
+        as_type: ObservationTypeLiteralNoEvent = "span",
+        end_on_exit: bool | None = None,
+        **attributes: Any,
+    ) -> CurrentObservation[Any]:
+        """A context manager, or a decorator, in which a new observation is active; it ends with it."""
+        parent = self._fixed_parent(trace_context)
+        return CurrentObservation(self._client, as_type, name, parent, end_on_exit is not False, attributes)
+
+    def start_span(self, name: str, **attributes: Any) -> LangfuseSpan:
+        """Langfuse 3's `start_observation(as_type="span")`."""
+        return self.start_observation(name=name, as_type="span", **attributes)
+
+    def start_generation(self, *, name: str, **attributes: Any) -> LangfuseGeneration:
+        """Langfuse 3's `start_observation(as_type="generation")`."""
+        return self.start_observation(name=name, as_type="generation", **attributes)
+
+    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
+        """Langfuse 3's `start_as_current_observation(as_type="span")`."""
+        return self.start_as_current_observation(name=name, as_type="span", **attributes)
+
+    def start_as_current_generation(
+        self, *, name: str, **attributes: Any
+    ) -> CurrentObservation[LangfuseGeneration]:
+        """Langfuse 3's `start_as_current_observation(as_type="generation")`."""
+        return self.start_as_current_observation(name=name, as_type="generation", **attributes)
+
+    def create_event(
+        self,
+        *,
+        trace_context: TraceContext | None = None,
+        name: str,
+        input: Any = None,
+        output: Any = None,
+        metadata: Any = None,
+        version: str | None = None,
+        level: SpanLevel | None = None,
+        status_message: str | None = None,
+    ) -> LangfuseEvent:
+        """Records a point in time under the active observation."""
+        return self.start_observation(
+            name=name,
+            as_type="event",
+            trace_context=trace_context,
+            input=input,
+            output=output,
+            metadata=metadata,
+            version=version,
+            level=level,
+            status_message=status_message,
+        )
+
+
+class LangfuseObservationWrapper(Starters):
     """What all observations can do. Safe to use from several threads and tasks."""
 
     __slots__ = ("_client", "_ended", "_environment", "_epoch", "_offset", "_recorder", "id", "trace_id")
@@ -152,152 +332,8 @@ class LangfuseObservationWrapper:
             recorder.end(self.id, monotonic_ns() + self._offset if end_time is None else int(end_time))
         return self
 
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
-    ) -> LangfuseSpan: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["generation"], **attributes: Any
-    ) -> LangfuseGeneration: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
-    ) -> LangfuseEmbedding: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["agent"], **attributes: Any
-    ) -> LangfuseAgent: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["tool"], **attributes: Any
-    ) -> LangfuseTool: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["chain"], **attributes: Any
-    ) -> LangfuseChain: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
-    ) -> LangfuseRetriever: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
-    ) -> LangfuseEvaluator: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
-    ) -> LangfuseGuardrail: ...
-    @overload
-    def start_observation(
-        self, *, name: str, as_type: Literal["event"], **attributes: Any
-    ) -> LangfuseEvent: ...
-
-    def start_observation(  # type: ignore[misc]
-        self,
-        *,
-        name: str,
-        as_type: ObservationTypeLiteral = "span",
-        input: Any = None,
-        output: Any = None,
-        metadata: Any = None,
-        version: str | None = None,
-        level: SpanLevel | None = None,
-        status_message: str | None = None,
-        completion_start_time: datetime.datetime | None = None,
-        model: str | None = None,
-        model_parameters: Mapping[str, Any] | None = None,
-        usage_details: Mapping[str, int] | None = None,
-        cost_details: Mapping[str, float] | None = None,
-        prompt: Any = None,
-    ) -> Any:
-        """Starts a child, which you end. It is not made active."""
-        fields = fields_of(self._client, input, output, metadata, version, level, status_message)
-        if as_type in GENERATION_LIKE:
-            add_generation_fields(
-                fields, completion_start_time, model, model_parameters, usage_details, cost_details, prompt
-            )
-        return begin(self._client, as_type, name, self, fields)
-
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["span"] = "span", **attributes: Any
-    ) -> CurrentObservation[LangfuseSpan]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["generation"], **attributes: Any
-    ) -> CurrentObservation[LangfuseGeneration]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["embedding"], **attributes: Any
-    ) -> CurrentObservation[LangfuseEmbedding]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["agent"], **attributes: Any
-    ) -> CurrentObservation[LangfuseAgent]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["tool"], **attributes: Any
-    ) -> CurrentObservation[LangfuseTool]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["chain"], **attributes: Any
-    ) -> CurrentObservation[LangfuseChain]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["retriever"], **attributes: Any
-    ) -> CurrentObservation[LangfuseRetriever]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["evaluator"], **attributes: Any
-    ) -> CurrentObservation[LangfuseEvaluator]: ...
-    @overload
-    def start_as_current_observation(
-        self, *, name: str, as_type: Literal["guardrail"], **attributes: Any
-    ) -> CurrentObservation[LangfuseGuardrail]: ...
-
-    def start_as_current_observation(
-        self,
-        *,
-        name: str,
-        as_type: ObservationTypeLiteralNoEvent = "span",
-        end_on_exit: bool | None = None,
-        **attributes: Any,
-    ) -> CurrentObservation[Any]:
-        """A context manager, or a decorator, in which a child is active; it ends with it."""
-        return CurrentObservation(self._client, as_type, name, self, end_on_exit is not False, attributes)
-
-    # --- starters of Langfuse 3 ---
-
-    def start_span(self, name: str, **attributes: Any) -> LangfuseSpan:
-        return self.start_observation(name=name, as_type="span", **attributes)
-
-    def start_generation(self, *, name: str, **attributes: Any) -> LangfuseGeneration:
-        return self.start_observation(name=name, as_type="generation", **attributes)
-
-    def start_as_current_span(self, *, name: str, **attributes: Any) -> CurrentObservation[LangfuseSpan]:
-        return self.start_as_current_observation(name=name, as_type="span", **attributes)
-
-    def start_as_current_generation(
-        self, *, name: str, **attributes: Any
-    ) -> CurrentObservation[LangfuseGeneration]:
-        return self.start_as_current_observation(name=name, as_type="generation", **attributes)
-
-    def create_event(
-        self,
-        *,
-        name: str,
-        input: Any = None,
-        output: Any = None,
-        metadata: Any = None,
-        version: str | None = None,
-        level: SpanLevel | None = None,
-        status_message: str | None = None,
-    ) -> LangfuseEvent:
-        """Records a point in time under this observation."""
-        fields = fields_of(self._client, input, output, metadata, version, level, status_message)
-        event: LangfuseEvent = begin(self._client, "event", name, self, fields)
-        return event
+    def _fixed_parent(self, trace_context: TraceContext | None) -> LangfuseObservationWrapper:
+        return self
 
     # --- the trace ---
 
