@@ -69,7 +69,8 @@ export class ScoreOutbox {
 
   /** Projects of which scores wait; '' for those that name none. */
   projects(exporter: string): string[] {
-    return this.#sql.projects.all(this.#exporter(exporter)).map((row) => String(row.project))
+    const id = this.#exporter(exporter)
+    return this.#sql.projects.all(id, id).map((row) => String(row.project))
   }
 
   /**
@@ -174,11 +175,11 @@ export class ScoreOutbox {
 const SQL = {
   add: `INSERT INTO score (exporter, project, writer, json, bytes, committed)
     VALUES (?, ?, ?, ?, ?, ?)`,
-  // One step in the index for each project: DISTINCT would pass over all that waits.
+  // One step in the index for each project: DISTINCT would pass over all that waits. (Node 22 can't bind ?1 twice.)
   projects: `WITH RECURSIVE found (project) AS (
-    SELECT min(project) FROM score WHERE exporter = ?1 AND reason IS NULL UNION ALL
+    SELECT min(project) FROM score WHERE exporter = ? AND reason IS NULL UNION ALL
     SELECT (SELECT min(project) FROM score
-      WHERE exporter = ?1 AND project > found.project AND reason IS NULL)
+      WHERE exporter = ? AND project > found.project AND reason IS NULL)
     FROM found WHERE project IS NOT NULL)
     SELECT project FROM found WHERE project IS NOT NULL`,
   next: `SELECT id, json, bytes FROM score
