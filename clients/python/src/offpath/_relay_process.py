@@ -191,6 +191,7 @@ def start_relay(
     langfuse_public_key: str | None = None,
     langfuse_secret_key: str | None = None,
     langfuse_projects: str | None = None,
+    langfuse_media_upload: bool | None = None,
     otlp_url: str | None = None,
     otlp_headers: str | None = None,
     export_gzip: str | None = None,
@@ -233,7 +234,7 @@ def start_relay(
         command = [*relay_command(), "up", "--json", "--until-stdin-closes"]
         env = {
             **os.environ,
-            **{f"OFFPATH_{name.upper()}": str(value) for name, value in options.items()},
+            **{f"OFFPATH_{name.upper()}": _setting(value) for name, value in options.items()},
             "OFFPATH_SPOOL_DIR": here.spool_dir,
             "OFFPATH_SPOOL_DISK_DIR": here.disk_dir,
             "OFFPATH_EXPORT_DRAIN": f"{drain * 1000:.0f}ms" if drain else "",
@@ -250,6 +251,11 @@ def start_relay(
         session.each_second = relay.read_output
         session.at_exit(relay.stop)
         return relay
+
+
+def _setting(value: object) -> str:
+    """As docs/configuration.md writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(words: object) -> str:
