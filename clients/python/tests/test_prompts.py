@@ -1,73 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import unittest
 import warnings
-from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import offpath
-from offpath._api.client import reset
 from offpath._prompts import cache as cache_module
 from offpath._prompts import server as server_module
 from offpath.model import ChatPromptClient, TextPromptClient
 
 from .langfuse_server import PUBLIC_KEY, SECRET_KEY, PromptServer
-from .support import SpoolTest
-
-_SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "src")
-#: So short that what comes after a `time.sleep(_STALE_S)` is stale.
-_TTL_S = 0.01
-_STALE_S = 0.02
-
-
-def until(is_so: Callable[[], Any], seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.002)
-
-
-def refreshing() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "offpath-prompt"]
-
-
-class PromptTest(SpoolTest):
-    def setUp(self) -> None:
-        super().setUp()
-        self.directory = os.path.join(self.disk, "prompts")
-        self.server = PromptServer()
-        self.addCleanup(self.server.close)
-        os.environ.update(
-            OFFPATH_PROMPT_DIR=self.directory,
-            LANGFUSE_BASE_URL=self.server.url,
-            LANGFUSE_PUBLIC_KEY=PUBLIC_KEY,
-            LANGFUSE_SECRET_KEY=SECRET_KEY,
-        )
-        # Retries wait as long as they do, and no longer than a test can.
-        patch = mock.patch.object(server_module, "_FIRST_DELAY_S", 0.001)
-        patch.start()
-        self.addCleanup(patch.stop)
-        self.addCleanup(lambda: until(lambda: not refreshing()))
-
-    def new_process(self) -> offpath.Langfuse:
-        """What a new process has: nothing in memory."""
-        reset()
-        return self.client()
-
-    def paths(self) -> list[str]:
-        return [path.removeprefix("/api/public/v2/prompts") for _, path, _, _ in self.server.requests]
-
-    def files(self) -> list[str]:
-        return sorted(os.path.join(self.directory, name) for name in os.listdir(self.directory))
+from .prompt_support import STALE_S, TTL_S, PromptTest, refreshing, until
 
 
 class Fetching(PromptTest):
@@ -222,10 +171,10 @@ class Refreshing(PromptTest):
     def test_a_stale_prompt_is_served_at_once_and_refreshed_behind(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
         self.server.add("greeting", "two", "production")
         self.server.gate.clear()
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
         # The server does not answer: nobody waits for it, and it is asked once.
         for _ in range(100):
             self.assertEqual(client.get_prompt("greeting").prompt, "one")
@@ -241,9 +190,9 @@ class Refreshing(PromptTest):
         client = self.client()
         for name in ("a", "b"):
             self.server.add(name, name, "production")
-            client.get_prompt(name, cache_ttl_seconds=_TTL_S)
+            client.get_prompt(name, cache_ttl_seconds=TTL_S)
         self.server.gate.clear()
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
         for name in ("a", "b", "a", "b"):
             client.get_prompt(name)
         until(lambda: len(self.server.requests) == 4)
@@ -252,16 +201,16 @@ class Refreshing(PromptTest):
     def test_a_prompt_outlives_its_server(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
         port = self.server.port
         self.server.close()
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
         with (
             self.assertLogs("offpath", "WARNING") as logged,
             mock.patch.object(cache_module, "RETRY_S", 0.05),
         ):
             for _ in range(3):
-                self.assertEqual(client.get_prompt("greeting", cache_ttl_seconds=_TTL_S).prompt, "one")
+                self.assertEqual(client.get_prompt("greeting", cache_ttl_seconds=TTL_S).prompt, "one")
                 until(lambda: not refreshing())
                 time.sleep(0.06)
         self.assertEqual(len(logged.output), 1, "it is told once")
@@ -273,9 +222,9 @@ class Refreshing(PromptTest):
     def test_after_a_failure_the_server_is_left_alone_for_a_while(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
         self.server.instead = [(503, {}, {})] * 10
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
         with self.assertLogs("offpath", "WARNING"):
             for _ in range(50):
                 self.assertEqual(client.get_prompt("greeting").prompt, "one")
@@ -285,9 +234,9 @@ class Refreshing(PromptTest):
     def test_a_prompt_that_was_deleted_is_let_go(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
         self.server.prompts.clear()
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
         with self.assertLogs("offpath", "WARNING") as logged:
             self.assertEqual(client.get_prompt("greeting").prompt, "one")
             until(lambda: not refreshing())
@@ -299,9 +248,9 @@ class Refreshing(PromptTest):
     def test_inside_a_loop_it_goes_through_the_loops_executor(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
         self.server.add("greeting", "two", "production")
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
 
         async def run() -> float:
             self.server.gate.clear()
@@ -325,9 +274,9 @@ class Refreshing(PromptTest):
     def test_a_loop_whose_executor_has_gone(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
         self.server.add("greeting", "two", "production")
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
 
         async def run() -> None:
             await asyncio.get_running_loop().shutdown_default_executor()
@@ -339,8 +288,8 @@ class Refreshing(PromptTest):
     def test_no_thread_can_be_started(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
-        time.sleep(_STALE_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
+        time.sleep(STALE_S)
         with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("at shutdown")):
             self.assertEqual(client.get_prompt("greeting").prompt, "one")
         self.assertEqual(client.get_prompt("greeting").prompt, "one")
@@ -351,8 +300,8 @@ class Refreshing(PromptTest):
         self.server.add("greeting", "one", "production")
         self.server.add("other", "first", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
-        time.sleep(_STALE_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
+        time.sleep(STALE_S)
         self.server.gate.clear()
         client.get_prompt("greeting")
         asking = threading.Thread(target=client.get_prompt, args=("other",))
@@ -552,230 +501,6 @@ class Failing(PromptTest):
         self.assertEqual(prompt.compile(question="why"), [{"role": "user", "content": "why"}])
 
 
-class OnDisk(PromptTest):
-    def filled(self, text: str = "one") -> offpath.Langfuse:
-        """A new process with a copy on disk."""
-        self.server.add("greeting", text, "production", config={"model": "qwen3"}, tags=["t"])
-        self.client().get_prompt("greeting")
-        return self.new_process()
-
-    def test_a_process_that_starts_while_the_server_is_down(self) -> None:
-        self.filled()
-        self.server.close()
-        script = (
-            "import offpath\n"
-            "for _ in range(2):\n"
-            "    prompt = offpath.get_client().get_prompt('greeting', fallback='not this')\n"
-            "    print(prompt.prompt, prompt.is_fallback, prompt.config, prompt.labels, prompt.tags)\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            env={**os.environ, "PYTHONPATH": _SOURCE},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        line = "one False {'model': 'qwen3'} ['production', 'latest'] ['t']\n"
-        self.assertEqual(done.stdout, line * 2)
-        self.assertEqual(done.stderr.count("OffpathWarning: [OFFPATH_PROMPT_STALE]"), 1)
-        for part in ("'greeting'", "label 'production'", self.server.url, "Until then the copy of 20"):
-            self.assertIn(part, done.stderr)
-        self.assertNotIn(SECRET_KEY, done.stderr)
-
-    def test_the_server_is_asked_first_and_once(self) -> None:
-        client = self.filled()
-        self.server.add("greeting", "two", "production")
-        self.assertEqual(client.get_prompt("greeting").prompt, "two")
-        client = self.new_process()
-        self.server.requests.clear()
-        self.server.instead = [(503, {}, {})]
-        with self.assertWarns(offpath.OffpathWarning), mock.patch.object(cache_module, "RETRY_S", 0.01):
-            self.assertEqual(client.get_prompt("greeting").prompt, "two")
-        self.server.add("greeting", "three", "production")
-        until(lambda: client.get_prompt("greeting").prompt == "three")
-        self.assertEqual(len(self.server.requests), 2)
-
-    def test_what_the_server_says_for_certain_goes_before_the_copy(self) -> None:
-        client = self.filled()
-        self.server.instead = [(401, {}, {})]
-        with self.assertRaises(offpath.PromptError) as caught:
-            client.get_prompt("greeting")
-        self.assertEqual(caught.exception.code, "OFFPATH_PROMPT_KEYS")
-        self.assertEqual(len(self.files()), 1)
-        self.server.prompts.clear()
-        with self.assertRaises(offpath.PromptError) as caught:
-            client.get_prompt("greeting")
-        self.assertEqual(caught.exception.code, "OFFPATH_PROMPT_NOT_FOUND")
-        self.assertEqual(self.files(), [])
-
-    def test_a_404_of_a_proxy_says_nothing_of_the_prompt(self) -> None:
-        client = self.filled()
-        self.server.instead = [(404, {}, b"default backend - 404")]
-        with self.assertWarnsRegex(offpath.OffpathWarning, "OFFPATH_PROMPT_STALE.*not by Langfuse"):
-            self.assertEqual(client.get_prompt("greeting").prompt, "one")
-        self.assertEqual(len(self.files()), 1)
-
-    def test_directory_and_files_are_private_and_have_no_key(self) -> None:
-        mask = os.umask(0)
-        self.addCleanup(os.umask, mask)
-        self.filled()
-        self.assertEqual(os.stat(self.directory).st_mode & 0o777, 0o700)
-        (path,) = self.files()
-        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
-        with open(path) as file:
-            text = file.read()
-        self.assertNotIn(SECRET_KEY, text)
-        data = json.loads(text)
-        self.assertEqual(
-            (data["server"], data["name"], data["label"]), (self.server.url, "greeting", "production")
-        )
-
-    def test_other_keys_and_servers_have_their_own(self) -> None:
-        self.filled()
-        other = self.client(public_key="pk-lf-other", secret_key="x", tracing_enabled=False)
-        self.server.instead = [(503, {}, {})]
-        with self.assertRaises(offpath.PromptError):
-            other.get_prompt("greeting", max_retries=0)
-        port = self.server.port
-        elsewhere = self.client(base_url=f"http://localhost:{port}")
-        self.server.close()
-        with self.assertRaises(offpath.PromptError):
-            elsewhere.get_prompt("greeting", max_retries=0)
-
-    def test_files_that_are_not_what_they_should_be_are_ignored(self) -> None:
-        self.filled()
-        (path,) = self.files()
-        with open(path) as file:
-            good = json.load(file)
-
-        def put(text: str) -> Callable[[], None]:
-            def write() -> None:
-                with open(path, "w") as file:
-                    file.write(text)
-
-            return write
-
-        def link() -> None:
-            put(json.dumps(good))()
-            os.rename(path, f"{path}.elsewhere")
-            os.symlink(f"{path}.elsewhere", path)
-
-        def pipe() -> None:
-            os.unlink(path)
-            os.mkfifo(path)
-
-        def writable() -> None:
-            os.unlink(path)
-            put(json.dumps(good))()
-            os.chmod(path, 0o666)
-
-        self.server.instead = [(503, {}, {})] * 100
-        cases: dict[str, Callable[[], None]] = {
-            "cut": put(json.dumps(good)[:-20]),
-            "empty": put(""),
-            "a list": put("[]"),
-            "binary": put("\x00\x01"),
-            "deep": put("[" * 100_000),
-            "another format": put(json.dumps({**good, "format": 2})),
-            "another server's": put(json.dumps({**good, "server": "https://cloud.langfuse.com"})),
-            "another project's": put(json.dumps({**good, "public_key": "0" * 32})),
-            "another label's": put(json.dumps({**good, "label": "staging"})),
-            "another name's": put(json.dumps({**good, "prompt": {**good["prompt"], "name": "x"}})),
-            "no prompt": put(json.dumps({**good, "prompt": {"name": "greeting", "version": 1}})),
-            "no time": put(json.dumps({**good, "fetched_at": "now"})),
-            "a link": link,
-            "a pipe": pipe,
-            "writable by others": writable,
-        }
-        for case, make in cases.items():
-            with self.subTest(case):
-                make()
-                client = self.new_process()
-                with (
-                    self.assertWarnsRegex(
-                        offpath.OffpathWarning, "OFFPATH_PROMPT_CACHE.*'greeting'.*is ignored"
-                    ),
-                    self.assertRaises(offpath.PromptError),
-                ):
-                    client.get_prompt("greeting", max_retries=0)
-        # It is replaced by the next one that is fetched.
-        self.server.instead.clear()
-        self.assertEqual(client.get_prompt("greeting").prompt, "one")
-        client = self.new_process()
-        self.server.close()
-        with self.assertWarnsRegex(offpath.OffpathWarning, "OFFPATH_PROMPT_STALE"):
-            self.assertEqual(client.get_prompt("greeting").prompt, "one")
-
-    def test_a_directory_that_others_can_write_to_is_not_used(self) -> None:
-        client = self.filled()
-        os.chmod(self.directory, 0o770)
-        self.server.instead = [(503, {}, {})]
-        with (
-            self.assertWarnsRegex(offpath.OffpathWarning, "prompt directory .* by its group"),
-            self.assertRaises(offpath.PromptError),
-        ):
-            client.get_prompt("greeting", max_retries=0)
-        with self.assertWarnsRegex(offpath.OffpathWarning, "cannot be kept.*OFFPATH_PROMPT_DIR"):
-            self.assertEqual(client.get_prompt("greeting").prompt, "one")
-
-    def test_a_directory_that_cannot_be_made(self) -> None:
-        with open(self.directory, "w"):
-            pass
-        self.server.add("a", "a", "production")
-        self.server.add("b", "b", "production")
-        client = self.client()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            self.assertEqual(client.get_prompt("a").prompt + client.get_prompt("b").prompt, "ab")
-        self.assertEqual(len(caught), 1)
-        self.assertIn("cannot be kept", str(caught[0].message))
-
-    def test_warnings_that_are_errors_leave_the_prompt(self) -> None:
-        client = self.filled()
-        self.server.instead = [(503, {}, {})]
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with self.assertLogs("offpath", "WARNING"):
-                self.assertEqual(client.get_prompt("greeting").prompt, "one")
-            self.assertEqual(client.get_prompt("greeting").prompt, "one")
-
-    def test_what_nobody_asked_for_in_months_goes(self) -> None:
-        client = self.filled()
-        old = time.time() - 100 * 24 * 3600
-        (path,) = self.files()
-        os.utime(path, (old, old))
-        others = os.path.join(self.directory, "notes.txt")
-        with open(others, "w"):
-            pass
-        os.utime(others, (old, old))
-        self.server.add("other", "x", "production")
-        client.get_prompt("other")
-        self.assertNotIn(path, self.files())
-        self.assertEqual(len(self.files()), 2)
-        self.assertIn(others, self.files())
-
-    def test_processes_that_write_the_same_prompt(self) -> None:
-        self.server.add("greeting", "x" * 100_000, "production")
-        script = (
-            "import offpath\n"
-            "for _ in range(30): offpath.get_client().get_prompt('greeting', cache_ttl_seconds=0)\n"
-        )
-        children = [
-            subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": _SOURCE})
-            for _ in range(3)
-        ]
-        read = 0
-        while any(child.poll() is None for child in children):
-            if os.path.isdir(self.directory):
-                for path in [path for path in self.files() if path.endswith(".json")]:
-                    with open(path) as file:
-                        self.assertEqual(len(json.load(file)["prompt"]["prompt"]), 100_000)
-                    read += 1
-        self.assertGreater(read, 0)
-        self.assertEqual([child.returncode for child in children], [0, 0, 0])
-        self.assertEqual(len(self.files()), 1)
-
-
 class Writing(PromptTest):
     def test_a_prompt_that_is_created(self) -> None:
         client = self.client()
@@ -860,8 +585,8 @@ class Writing(PromptTest):
     def test_what_was_asked_for_before_is_not_kept_after_a_write(self) -> None:
         self.server.add("greeting", "one", "production")
         client = self.client()
-        client.get_prompt("greeting", cache_ttl_seconds=_TTL_S)
-        time.sleep(_STALE_S)
+        client.get_prompt("greeting", cache_ttl_seconds=TTL_S)
+        time.sleep(STALE_S)
         self.server.gate.clear()
         client.get_prompt("greeting")
         until(lambda: len(self.server.requests) == 2)
@@ -933,11 +658,11 @@ class Linking(PromptTest):
 class Settings(PromptTest):
     def test_the_default_ttl(self) -> None:
         self.server.add("greeting", "one", "production")
-        os.environ["LANGFUSE_PROMPT_CACHE_DEFAULT_TTL_SECONDS"] = str(_TTL_S)
+        os.environ["LANGFUSE_PROMPT_CACHE_DEFAULT_TTL_SECONDS"] = str(TTL_S)
         client = self.client()
         client.get_prompt("greeting")
         self.server.add("greeting", "two", "production")
-        time.sleep(_STALE_S)
+        time.sleep(STALE_S)
         self.assertEqual(client.get_prompt("greeting").prompt, "one")
         until(lambda: client.get_prompt("greeting").prompt == "two")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from offpath.model import ChatPromptClient, TextPromptClient
 from tests.langfuse_server import PUBLIC_KEY, SECRET_KEY
-from tests.test_prompts import PromptTest
+from tests.prompt_support import PromptTest
 
 try:
     from langfuse import Langfuse

@@ -44,7 +44,6 @@ _O = TypeVar("_O", bound="LangfuseObservationWrapper")
 _C = TypeVar("_C", bound="LangfuseObservationWrapper", covariant=True)
 _M = TypeVar("_M", bound="_ModelCall")
 _APP_ROOT = ',"app_root":true'
-_FAILED_MASK = "<fully masked due to failed mask function>"
 
 
 class Starters:

@@ -127,7 +127,6 @@ class Recorder:
         self._lease = 0.0
         self._lease_seen = monotonic()
         self._warned_no_reader = False
-        self._closed = False
         #: What has begun before a fork is its parent's: the child's records begin with its own epoch.
         self.epoch = getattr(self, "epoch", 0) + 1
 
@@ -172,7 +171,11 @@ class Recorder:
             self._timed(began)
 
     def end(self, span_id: str, time: int) -> None:
+        self._until_timed -= 1
+        began = perf_counter_ns() if self._until_timed < 0 else 0
         self._put_text(f'{{"record":"end","span_id":"{span_id}","end_time":"{time}"}}', 0, (span_id, time))
+        if began:
+            self._timed(began)
 
     def score(self, fields: Mapping[str, Any]) -> None:
         """Records a score: fields of docs/json-records.md, those that are None left out."""
