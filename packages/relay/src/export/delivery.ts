@@ -24,10 +24,11 @@ import {
 import type { Clock } from './clock.ts'
 import type { Exporter } from './exporters.ts'
 import { gzip, isLoopback } from './gzip.ts'
-import { type Attempt, openEndpoint, type Request, type Result, type SendError } from './http.ts'
-import { enter, healthOf, type Lane, type LaneState, newHealth, stateAfter } from './lane.ts'
+import { type Attempt, openEndpoint, type Request, type Result } from './http.ts'
+import { type Lane, newHealth } from './lane.ts'
 import { createEncoder } from './otlp.ts'
 import { createPacker, type Pack } from './packer.ts'
+import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
 import { retry } from './retry.ts'
 
 /** What delivery needs of the store. */
@@ -68,8 +69,6 @@ const IN_TROUBLE = 2
 /** Requests that a lane keeps ready beside those in flight. */
 const READY_REQUESTS = 2
 const FIRST_BUFFER_BYTES = 256 * 1024
-/** After an error of this machine's: a disk that cannot be read. */
-export const LOCAL_ERROR_MS = 30_000
 /** Of a request or a span, whatever the configuration says: lengths have 28 bits on the wire. */
 const MAX_BYTES = 128 * 1024 * 1024
 /** Without giving others their turn. */
@@ -78,59 +77,19 @@ const MAX_DROPS = 100
 /** The backlog is summed up over all its chunks. */
 const TRIM_MS = 10_000
 
-export interface DeliveryStatus {
-  readonly name: string
-  /** Without query, which may hold a key. */
-  readonly url: string
-  /** The worst of its lanes. */
-  readonly state: LaneState
-  /** When the state began, ms since 1970. */
-  readonly since: number
-  readonly message: string | null
-  readonly inFlight: number
-  /** Since the relay started: attempts, and waits before another one. */
-  readonly requests: number
-  readonly retries: number
-  readonly bytes: number
-  readonly lastError: { readonly at: number; readonly message: string } | null
-  /** One for each project with keys of its own that was met so far. */
-  readonly lanes: readonly {
-    readonly project: string
-    readonly state: LaneState
-    readonly since: number
-    readonly message: string | null
-  }[]
-}
-
-export interface Delivery {
-  /** To be called after each commit. */
-  wake(): void
-  /** Sends what waits without letting requests become full, until the outbox is empty. */
-  hurry(): void
-  status(): DeliveryStatus
-  /** Waits at most so long for requests in flight, then abandons them: they stay in the outbox. */
-  stop(timeoutMs: number): Promise<void>
-}
-
 export function startDelivery(options: DeliveryOptions): Delivery {
   const { exporter, outbox, clock, log, concurrency } = options
   const requestBytes = Math.min(options.requestBytes, MAX_BYTES)
   const { name } = exporter
-  const totals = { requests: 0, retries: 0, bytes: 0 }
-  let lastError: DeliveryStatus['lastError'] = null
-
-  const stopping = new AbortController()
-  const abandon = new AbortController()
+  const { url } = exporter
+  const progress = new Progress<Lane>({ ...options, name, url, of: 'observations' })
+  const { lanes, underWay, stopping } = progress
   const endpoint = openEndpoint({
-    url: exporter.url,
+    url,
     timeoutMs: options.timeoutMs,
     secrets: exporter.secrets,
     now: clock.now,
-    onAttempt(attempt) {
-      totals.requests++
-      totals.bytes += attempt.bytes
-      options.onAttempt(attempt)
-    },
+    onAttempt: progress.onAttempt,
   })
   const mostInTrouble = exporter.several ? IN_TROUBLE : concurrency
   const compress =
@@ -142,7 +101,6 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     cutMedia: options.cutMedia,
   })
 
-  const lanes = new Map<string, Lane>()
   const chunks = new Map<number, Chunk>()
   /** Chunks of which the outbox is to be told. */
   const touched = new Set<Chunk>()
@@ -152,8 +110,6 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   /** The newest chunk that was looked at. */
   let cursor = 0
   let hurried = false
-  const underWay = new Set<Promise<void>>()
-  const startedAt = clock.now()
   let pumpWanted = false
   let nextTrim = 0
 
@@ -169,8 +125,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     const sendAgain = retry(endpoint.post, {
       clock,
       random: options.random,
-      stopping: stopping.signal,
-      onRetry: (error, waitMs) => failed(lane, error, waitMs),
+      stopping,
+      onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
     })
     const lane: Lane = {
       headers: headers ?? {},
@@ -183,21 +139,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       accepting: headers !== null,
       ...newHealth(key, headers !== null, clock.now(), 'observations'),
     }
-    if (lane.message !== null) log.warn(lane.message, { exporter: name })
-    lanes.set(key, lane)
+    progress.add(lane)
     return lane
-  }
-
-  const failed = (lane: Lane, error: SendError, waitMs: number): void => {
-    totals.retries++
-    lastError = { at: clock.now(), message: error.message }
-    log.warn(error.message, { exporter: name, project: lane.key || null, waitMs })
-    enter(lane, stateAfter(error), error.message, clock.now())
-  }
-
-  const getsOn = (lane: Lane): void => {
-    if (!enter(lane, 'ok', null, clock.now())) return
-    log.info('delivering again', { exporter: name, project: lane.key || null })
   }
 
   // --- reading: outbox → lanes ---
@@ -254,7 +197,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       lane.ripe = Math.max(lane.ripe, request)
       pumpSoon()
     }
-    clock.sleep(options.lingerMs, stopping.signal).then(wake, () => {})
+    clock.sleep(options.lingerMs, stopping).then(wake, () => {})
   }
 
   /** Requests that get on. */
@@ -308,7 +251,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const start = (lane: Lane, pack: Pack): void => {
     lane.inFlight++
     const work = deliver(lane, pack)
-      .catch(troubled)
+      .catch((error) => progress.troubled(error))
       .finally(() => underWay.delete(work))
     underWay.add(work)
   }
@@ -318,7 +261,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     const results = await send(lane, requestOf(lane, runs, buffer.subarray(0, length)))
     lane.inFlight--
     settleAll(lane, runs, results)
-    if (results.some((result) => result.type !== 'abandoned')) getsOn(lane)
+    if (results.some((result) => result.type !== 'abandoned')) progress.getsOn(lane)
     // An answer may come before the body has left entirely: only a good one frees the buffer. One that a
     // huge span made long is not kept.
     const good = results.every((result) => result.type === 'delivered')
@@ -329,12 +272,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const send = async (lane: Lane, request: Request): Promise<Result[]> => {
     for (;;) {
       try {
-        return await lane.send(request, abandon.signal)
+        return await lane.send(request, progress.abandoning)
       } catch (error) {
-        if (stopping.signal.aborted) return [{ type: 'abandoned', spans: request.spans }]
+        if (stopping.aborted) return [{ type: 'abandoned', spans: request.spans }]
         // Nothing that retrying knows: no memory for compression, a data file that cannot be read.
-        troubled(error)
-        await clock.sleep(LOCAL_ERROR_MS, stopping.signal).catch(() => {})
+        progress.troubled(error)
+        await clock.sleep(LOCAL_ERROR_MS, stopping).catch(() => {})
       }
     }
   }
@@ -453,40 +396,22 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   }
 
   const pumpSoon = (): void => {
-    if (pumpWanted || stopping.signal.aborted) return
+    if (pumpWanted || stopping.aborted) return
     pumpWanted = true
     setImmediate(() => {
       pumpWanted = false
-      if (stopping.signal.aborted) return
+      if (stopping.aborted) return
       try {
         pump()
       } catch (error) {
-        troubled(error)
-        clock.sleep(LOCAL_ERROR_MS, stopping.signal).then(pumpSoon, () => {})
+        progress.troubled(error)
+        clock.sleep(LOCAL_ERROR_MS, stopping).then(pumpSoon, () => {})
       }
     })
   }
 
-  const troubled = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error)
-    lastError = { at: clock.now(), message }
-    log.error(`delivery stopped for ${LOCAL_ERROR_MS / 1000} s: ${message}`, { exporter: name })
-  }
-
-  const status = (): DeliveryStatus => ({
-    name,
-    url: exporter.url.origin + exporter.url.pathname,
-    ...healthOf(lanes.values(), startedAt),
-    inFlight: underWay.size,
-    ...totals,
-    lastError,
-  })
-
   const stop = async (timeoutMs: number): Promise<void> => {
-    stopping.abort()
-    const timer = setTimeout(() => abandon.abort(), timeoutMs)
-    await Promise.all(underWay)
-    clearTimeout(timer)
+    await progress.stop(timeoutMs)
     try {
       acknowledge()
     } finally {
@@ -501,7 +426,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       hurried = true
       pumpSoon()
     },
-    status,
+    status: () => progress.status(),
     stop,
   }
 }

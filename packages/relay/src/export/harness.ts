@@ -11,10 +11,11 @@ import { createLog } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
 import { Store } from '../store/store.ts'
 import { systemClock } from './clock.ts'
-import { type Delivery, type DeliveryOptions, startDelivery } from './delivery.ts'
+import { type DeliveryOptions, startDelivery } from './delivery.ts'
 import type { Exporter } from './exporters.ts'
 import { resource } from './fixtures.ts'
 import type { Attempt } from './http.ts'
+import type { Delivery } from './progress.ts'
 
 export interface Harness {
   readonly server: LangfuseServer

@@ -10,11 +10,11 @@ import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { HeldMedia, MediaOutbox, Upload } from '../store/media.ts'
 import type { Clock } from './clock.ts'
-import { type Delivery, type DeliveryStatus, LOCAL_ERROR_MS } from './delivery.ts'
 import type { Exporter, JsonTarget } from './exporters.ts'
 import { type Attempt, openClient, SendError } from './http.ts'
-import { enter, healthOf, type LaneHealth, newHealth, stateAfter } from './lane.ts'
+import { type LaneHealth, newHealth } from './lane.ts'
 import { mediaId } from './media.ts'
+import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
 import { retry } from './retry.ts'
 
 export interface MediaDeliveryOptions {
@@ -57,25 +57,16 @@ interface Job {
 export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
   const { exporter, target, outbox, clock, log } = options
   const { name } = exporter
-  const totals = { requests: 0, retries: 0, bytes: 0 }
-  let lastError: DeliveryStatus['lastError'] = null
-  const stopping = new AbortController()
-  const abandon = new AbortController()
+  const progress = new Progress<MediaLane>({ ...options, name, url: target.url, of: 'media' })
+  const { lanes, underWay, stopping } = progress
   const client = openClient({
     timeoutMs: options.timeoutMs,
     secrets: exporter.secrets,
     now: clock.now,
-    onAttempt(attempt) {
-      totals.requests++
-      totals.bytes += attempt.bytes
-      options.onAttempt(attempt)
-    },
+    onAttempt: progress.onAttempt,
   })
-  const lanes = new Map<string, MediaLane>()
   /** Hashes of content that is on its way, by lane: another project's keys lead to another place. */
   const busy = new Map<string, Set<string>>()
-  const underWay = new Set<Promise<void>>()
-  const startedAt = clock.now()
   let pumpWanted = false
   let nextTrim = 0
 
@@ -86,24 +77,15 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
       send: retry((job, signal) => upload(lane, job, signal), {
         clock,
         random: options.random,
-        stopping: stopping.signal,
-        onRetry: (error, waitMs) => failed(lane, error, waitMs),
+        stopping,
+        onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
       }),
       inFlight: 0,
       ...newHealth(key, headers !== null, clock.now(), 'media'),
     }
-    if (lane.message !== null) log.warn(lane.message, { exporter: name })
-    lanes.set(key, lane)
+    progress.add(lane)
     busy.set(key, new Set())
     return lane
-  }
-
-  const failed = (lane: MediaLane, error: SendError, waitMs: number): void => {
-    totals.retries++
-    lastError = { at: clock.now(), message: error.message }
-    const project = lane.key || null
-    log.warn(error.message, { exporter: name, project, waitMs, of: 'media' })
-    enter(lane, stateAfter(error), error.message, clock.now())
   }
 
   // --- one upload ---
@@ -196,13 +178,13 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
 
   /** Takes what waits, as far as uploads may be on their way. */
   const pump = (): void => {
-    if (stopping.signal.aborted) return
+    if (stopping.aborted) return
     try {
       trim()
       for (const project of outbox.projects(name)) fill(lanes.get(project) ?? addLane(project))
     } catch (error) {
-      troubled(error)
-      clock.sleep(LOCAL_ERROR_MS, stopping.signal).then(wake, () => {})
+      progress.troubled(error)
+      clock.sleep(LOCAL_ERROR_MS, stopping).then(wake, () => {})
     }
   }
 
@@ -215,8 +197,8 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
       taken.add(media.sha256)
       const work = deliver(lane, media)
         .catch(async (error) => {
-          troubled(error)
-          await clock.sleep(LOCAL_ERROR_MS, stopping.signal).catch(() => {})
+          progress.troubled(error)
+          await clock.sleep(LOCAL_ERROR_MS, stopping).catch(() => {})
         })
         .finally(() => {
           underWay.delete(work)
@@ -231,20 +213,18 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
   const deliver = async (lane: MediaLane, media: HeldMedia): Promise<void> => {
     crashPoint('media')
     try {
-      const isThere = await lane.send({ media, upload: media.upload }, abandon.signal)
+      const isThere = await lane.send({ media, upload: media.upload }, progress.abandoning)
       if (isThere) outbox.settle(name, media, { type: 'delivered' })
       else outbox.settle(name, media, { type: 'dropped', reason: 'content_gone' })
     } catch (error) {
       // It is sent again at the next start.
-      if (stopping.signal.aborted) return
+      if (stopping.aborted) return
       if (!(error instanceof SendError)) throw error
       const reason = error.message
       log.error('media rejected', { exporter: name, trace: media.traceId, reason })
       outbox.settle(name, media, { type: 'dead', reason })
     }
-    if (enter(lane, 'ok', null, clock.now())) {
-      log.info('delivering again', { exporter: name, project: lane.key || null, of: 'media' })
-    }
+    progress.getsOn(lane)
   }
 
   const trim = (): void => {
@@ -259,14 +239,8 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
     wake()
   }
 
-  const troubled = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error)
-    lastError = { at: clock.now(), message }
-    log.error(`delivery of media stopped: ${message}`, { exporter: name })
-  }
-
   const wake = (): void => {
-    if (pumpWanted || stopping.signal.aborted) return
+    if (pumpWanted || stopping.aborted) return
     pumpWanted = true
     setImmediate(() => {
       pumpWanted = false
@@ -278,19 +252,9 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
   return {
     wake,
     hurry: wake,
-    status: () => ({
-      name,
-      url: target.url.origin + target.url.pathname,
-      ...healthOf(lanes.values(), startedAt),
-      inFlight: underWay.size,
-      ...totals,
-      lastError,
-    }),
+    status: () => progress.status(),
     async stop(timeoutMs) {
-      stopping.abort()
-      const timer = setTimeout(() => abandon.abort(), timeoutMs)
-      await Promise.all(underWay)
-      clearTimeout(timer)
+      await progress.stop(timeoutMs)
       await client.close()
     },
   }

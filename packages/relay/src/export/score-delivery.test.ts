@@ -9,9 +9,9 @@ import { createLog } from '../log.ts'
 import { type ApartRow, StoreReader } from '../store/read.ts'
 import type { NewScore } from '../store/scores.ts'
 import { Store } from '../store/store.ts'
-import { type Delivery, LOCAL_ERROR_MS } from './delivery.ts'
 import { langfuseExporter } from './exporters.ts'
 import { type FakeClock, resource, startFakeClock } from './fixtures.ts'
+import { type Delivery, LOCAL_ERROR_MS } from './progress.ts'
 import { type ScoreDeliveryOptions, startScoreDelivery } from './score-delivery.ts'
 
 // A real store and a real server around one delivery.

@@ -5,10 +5,10 @@ import type { Log } from '../log.ts'
 import type { HeldScore, ScoreOutbox } from '../store/scores.ts'
 import { bisect } from './bisect.ts'
 import type { Clock } from './clock.ts'
-import { type Delivery, type DeliveryStatus, LOCAL_ERROR_MS } from './delivery.ts'
 import type { Exporter, JsonTarget } from './exporters.ts'
-import { type Attempt, openEndpoint, type Result, type Send, type SendError } from './http.ts'
-import { enter, healthOf, type LaneHealth, newHealth, stateAfter } from './lane.ts'
+import { type Attempt, openEndpoint, type Result, type Send } from './http.ts'
+import { type LaneHealth, newHealth } from './lane.ts'
+import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
 import { retry } from './retry.ts'
 import { arraysIfTaken, scoreComplaint, scoreRequest } from './score-request.ts'
 
@@ -47,28 +47,19 @@ interface ScoreLane extends LaneHealth {
 export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
   const { exporter, target, outbox, clock, log } = options
   const { name } = exporter
-  const totals = { requests: 0, retries: 0, bytes: 0 }
-  let lastError: DeliveryStatus['lastError'] = null
-  const stopping = new AbortController()
-  const abandon = new AbortController()
+  const progress = new Progress<ScoreLane>({ ...options, name, url: target.url, of: 'scores' })
+  const { lanes, underWay, stopping } = progress
   const endpoint = openEndpoint({
     url: target.url,
     timeoutMs: options.timeoutMs,
     secrets: exporter.secrets,
     now: clock.now,
     complaint: scoreComplaint,
-    onAttempt(attempt) {
-      totals.requests++
-      totals.bytes += attempt.bytes
-      options.onAttempt(attempt)
-    },
+    onAttempt: progress.onAttempt,
   })
   const post = arraysIfTaken(endpoint.post, clock)
-  const lanes = new Map<string, ScoreLane>()
   /** Ids of scores on their way. */
   const taken = new Set<number>()
-  const underWay = new Set<Promise<void>>()
-  const startedAt = clock.now()
   let waits = false
   let nextTrim = 0
 
@@ -80,36 +71,27 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
         retry(post, {
           clock,
           random: options.random,
-          stopping: stopping.signal,
-          onRetry: (error, waitMs) => failed(lane, error, waitMs),
+          stopping,
+          onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
         }),
       ),
       inFlight: 0,
       cursor: 0,
       ...newHealth(key, headers !== null, clock.now(), 'scores'),
     }
-    if (lane.message !== null) log.warn(lane.message, { exporter: name })
-    lanes.set(key, lane)
+    progress.add(lane)
     return lane
-  }
-
-  const failed = (lane: ScoreLane, error: SendError, waitMs: number): void => {
-    totals.retries++
-    lastError = { at: clock.now(), message: error.message }
-    const project = lane.key || null
-    log.warn(error.message, { exporter: name, project, waitMs, of: 'scores' })
-    enter(lane, stateAfter(error), error.message, clock.now())
   }
 
   /** Takes what waits, as far as requests may be in flight. */
   const pump = (): void => {
-    if (stopping.signal.aborted) return
+    if (stopping.aborted) return
     try {
       trim()
       for (const project of outbox.projects(name)) fill(lanes.get(project) ?? addLane(project))
     } catch (error) {
-      troubled(error)
-      clock.sleep(LOCAL_ERROR_MS, stopping.signal).then(pump, () => {})
+      progress.troubled(error)
+      clock.sleep(LOCAL_ERROR_MS, stopping).then(pump, () => {})
     }
   }
 
@@ -133,9 +115,7 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
     for (const { id } of scores) taken.delete(id)
     lane.inFlight--
     if (results.some((result) => result.type !== 'abandoned')) {
-      if (enter(lane, 'ok', null, clock.now())) {
-        log.info('delivering again', { exporter: name, project: lane.key || null, of: 'scores' })
-      }
+      progress.getsOn(lane)
     }
     if (scores.length === REQUEST.count) pump()
     else wake()
@@ -143,9 +123,12 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
 
   const send = async (lane: ScoreLane, scores: readonly HeldScore[]): Promise<Result[]> => {
     try {
-      return await lane.send(scoreRequest(lane.headers, scores), abandon.signal)
+      return await lane.send(scoreRequest(lane.headers, scores), progress.abandoning)
     } catch (error) {
-      if (!stopping.signal.aborted) troubled(error)
+      if (!stopping.aborted) {
+        progress.troubled(error)
+        await clock.sleep(LOCAL_ERROR_MS, stopping).catch(() => {})
+      }
       return [{ type: 'abandoned', spans: scores.length }]
     }
   }
@@ -176,10 +159,10 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
       try {
         return outbox.acknowledge(name, delivered, dead)
       } catch (error) {
-        troubled(error)
+        progress.troubled(error)
         // At the end they are left to be sent again.
-        if (stopping.signal.aborted) return
-        await clock.sleep(LOCAL_ERROR_MS, stopping.signal).catch(() => {})
+        if (stopping.aborted) return
+        await clock.sleep(LOCAL_ERROR_MS, stopping).catch(() => {})
       }
     }
   }
@@ -195,39 +178,23 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
     wake()
   }
 
-  const troubled = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error)
-    lastError = { at: clock.now(), message }
-    log.error(`delivery of scores stopped: ${message}`, { exporter: name })
-  }
-
   const wake = (): void => {
-    if (waits || stopping.signal.aborted) return
+    if (waits || stopping.aborted) return
     waits = true
     const look = (): void => {
       waits = false
       pump()
     }
-    clock.sleep(options.lingerMs, stopping.signal).then(look, () => {})
+    clock.sleep(options.lingerMs, stopping).then(look, () => {})
   }
 
   wake()
   return {
     wake,
     hurry: pump,
-    status: () => ({
-      name,
-      url: target.url.origin + target.url.pathname,
-      ...healthOf(lanes.values(), startedAt),
-      inFlight: underWay.size,
-      ...totals,
-      lastError,
-    }),
+    status: () => progress.status(),
     async stop(timeoutMs) {
-      stopping.abort()
-      const timer = setTimeout(() => abandon.abort(), timeoutMs)
-      await Promise.all(underWay)
-      clearTimeout(timer)
+      await progress.stop(timeoutMs)
       await endpoint.close()
     },
   }

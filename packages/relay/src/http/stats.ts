@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/options.ts'
-import type { DeliveryStatus } from '../export/delivery.ts'
+import type { DeliveryStatus } from '../export/progress.ts'
 import type { ApartRow, StoreReader, VitalsRow } from '../store/read.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
 
