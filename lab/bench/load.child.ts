@@ -6,12 +6,12 @@
 import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import { openLoop, planOf } from '../apparatus/open-loop.ts'
+import { fromJson } from '../apparatus/payloads.ts'
+import { percentile } from '../apparatus/statistics.ts'
 import { LOADS } from './load/loads.ts'
-import { openLoop, planOf } from './load/open-loop.ts'
 import type { CellRequest, CellResult, Progress } from './load.ts'
 import { openSubject } from './open-subject.ts'
-import { fromJson } from './payloads.ts'
-import { percentile } from './statistics.ts'
 
 const cell = JSON.parse(process.argv[2] as string) as CellRequest
 process.once('disconnect', () => process.exit(1))

@@ -29,11 +29,9 @@
  * Offpath gains by that: the messages of root, generation and judge are the same strings, and in `history` each step
  * repeats the list; rag's documents, half of its text, are there once.
  */
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
-import { LOADS, type LoadCase } from './load/loads.ts'
-import { loadTargets } from './load/targets.ts'
-import { type BenchOptions, chosenCases } from './options.ts'
 import {
   makePlace,
   type Place,
@@ -43,9 +41,12 @@ import {
   startRelay,
   startServer,
   waitForCount,
-} from './processes.ts'
+} from '../apparatus/processes.ts'
+import { median, rounded, shuffled } from '../apparatus/statistics.ts'
+import { LOADS, type LoadCase } from './load/loads.ts'
+import { loadTargets } from './load/targets.ts'
+import { type BenchOptions, chosenCases } from './options.ts'
 import type { Report, Row } from './report.ts'
-import { median, rounded, shuffled } from './statistics.ts'
 import { SUBJECTS, type Subject } from './subjects.ts'
 
 const QUICK_CASES: readonly LoadCase[] = ['rag', 'longctx', 'agent', 'vi']
@@ -177,7 +178,7 @@ async function runCell({ place, server, relay }: Stage, cell: CellRequest): Prom
     cell.subject === 'offpath' && relay !== undefined ? (await relay.usage()).cpu : 0
 
   await server.clear()
-  const child = startChild('load.child.ts', cell, place.env)
+  const child = startChild(join(import.meta.dirname, 'load.child.ts'), cell, place.env)
   const warmUp = await child.receive<Progress>()
   await tellLate('warm', warmUp.spans, await arrived(warmUp.spans))
   await server.clear()

@@ -27,8 +27,6 @@ import { join } from 'node:path'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
 import { pythonEnvironment } from '../../scripts/python-environment.ts'
 import { findPython } from '../../scripts/pythons.ts'
-import { UsageError } from '../command-line.ts'
-import { type BenchOptions, chosenCases } from './options.ts'
 import {
   makePlace,
   type Place,
@@ -38,11 +36,13 @@ import {
   startRelay,
   startServer,
   waitForCount,
-} from './processes.ts'
+} from '../apparatus/processes.ts'
+import { median, rounded, shuffled } from '../apparatus/statistics.ts'
+import { UsageError } from '../command-line.ts'
+import { type BenchOptions, chosenCases } from './options.ts'
 import { pythonTargets } from './python/targets.ts'
 import { sweep } from './recorder.ts'
 import type { Report, Row } from './report.ts'
-import { median, rounded, shuffled } from './statistics.ts'
 import type { Subject } from './subjects.ts'
 
 const RECORDING = ['small', 'generation', 'history'] as const
@@ -169,7 +169,7 @@ async function record(
   try {
     const request = { case: inCase, subject, seconds, seed }
     const env = { ...place.env, OFFPATH_SPOOL_CAP: '2GB' }
-    const child = startPython(python, 'python/record.py', request, env)
+    const child = startPython(python, join(import.meta.dirname, 'python/record.py'), request, env)
     const { us, recorded, taken } = await child.receive<RecordResult>()
     await child.ended()
     return { us, delivered: taken, lost: subject === 'none' ? 0 : recorded - taken }
@@ -190,9 +190,18 @@ async function serve(
 ): Promise<Sample> {
   const arrived = (requests: number): number | Promise<number> =>
     subject === 'none' ? 0 : waitForCount(server.received, requests * SPANS, PATIENCE_MS)
-  const service = startPython(python, 'python/serve.py', { subject, url: server.url }, place.env)
+  const service = startPython(
+    python,
+    join(import.meta.dirname, 'python/serve.py'),
+    { subject, url: server.url },
+    place.env,
+  )
   const { port } = await service.receive<{ port: number }>()
-  const fire = startChild('python/fire.child.ts', { port, seed, ...SERVING[inCase] }, {})
+  const fire = startChild(
+    join(import.meta.dirname, 'python/fire.child.ts'),
+    { port, seed, ...SERVING[inCase] },
+    {},
+  )
   const ask = <T>(command: string): Promise<T> => {
     service.send(command)
     return service.receive<T>()

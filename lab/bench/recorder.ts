@@ -20,12 +20,12 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import { makePlace, startChild } from '../apparatus/processes.ts'
+import { median, rounded, shuffled } from '../apparatus/statistics.ts'
 import { type BenchOptions, chosenCases } from './options.ts'
-import { makePlace, startChild } from './processes.ts'
 import type { Measured } from './recorder/measured.ts'
 import { recorderTargets } from './recorder/targets.ts'
 import type { Report, Row } from './report.ts'
-import { median, rounded, shuffled } from './statistics.ts'
 import { SUBJECTS, type Subject } from './subjects.ts'
 
 const GROUPS = ['small', 'generation', 'audio-buffer', 'audio-string', 'history'] as const
@@ -95,7 +95,7 @@ async function measureInChild(request: RecorderRequest): Promise<Sample[]> {
   const place = makePlace()
   const sweeping = setInterval(() => sweep(place.spool), 10)
   try {
-    const child = startChild('recorder.child.ts', request, {
+    const child = startChild(join(import.meta.dirname, 'recorder.child.ts'), request, {
       ...place.env,
       OFFPATH_SPOOL_CAP: '2GB',
     })

@@ -17,7 +17,6 @@
 import { existsSync, readdirSync, renameSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type BenchOptions, chosenCases } from './options.ts'
 import {
   makePlace,
   type Place,
@@ -27,10 +26,11 @@ import {
   startRelay,
   startServer,
   waitForCount,
-} from './processes.ts'
+} from '../apparatus/processes.ts'
+import { median, rounded } from '../apparatus/statistics.ts'
+import { type BenchOptions, chosenCases } from './options.ts'
 import { relayTargets } from './relay/targets.ts'
 import type { Report, Row } from './report.ts'
-import { median, rounded } from './statistics.ts'
 
 const CASES = ['small-store', 'small-export', '4kb-export'] as const
 type RelayCase = (typeof CASES)[number]
@@ -120,7 +120,7 @@ function fitsInMemory(bytes: number): boolean {
 }
 
 async function fill(place: Place, request: SpoolRequest, capBytes: number): Promise<void> {
-  const child = startChild('spool.child.ts', request, {
+  const child = startChild(join(import.meta.dirname, 'spool.child.ts'), request, {
     ...place.env,
     OFFPATH_SPOOL_DIR: place.staging,
     OFFPATH_SPOOL_CAP: String(Math.max(capBytes, 256 * 1024 * 1024)),

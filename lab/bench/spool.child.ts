@@ -2,8 +2,8 @@
 // ends. The directory is the environment's OFFPATH_SPOOL_DIR.
 import { flush, shutdown, startObservation, stats } from '@offpath/sdk'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import { about, between, writeText } from '../apparatus/text.ts'
 import type { SpoolRequest, SpoolResult } from './relay.ts'
-import { about, between, writeText } from './text.ts'
 
 const { kind, spans, seed } = JSON.parse(process.argv[2] as string) as SpoolRequest
 const random = seededRandom(seed)

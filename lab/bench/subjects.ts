@@ -11,8 +11,6 @@ import type { Tracing } from './tracing.ts'
 export const SUBJECTS = ['none', 'offpath', 'langfuse', 'langfuse-tuned', 'otel'] as const
 export type Subject = (typeof SUBJECTS)[number]
 
-export const KEYS = { publicKey: 'pk-lf-bench', secretKey: 'sk-lf-bench' } as const
-
 export interface OpenSubject {
   readonly tracing: Tracing
   /** Hands over what is recorded: to the exporter, or (Offpath) to the spool. */

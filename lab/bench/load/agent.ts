@@ -1,6 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Message, toJson, writeDocuments, writeMessages, writeToolCall } from '../payloads.ts'
-import { about, between, type Random, writeText } from '../text.ts'
+import {
+  type Message,
+  toJson,
+  writeDocuments,
+  writeMessages,
+  writeToolCall,
+} from '../../apparatus/payloads.ts'
+import { about, between, type Random, writeText } from '../../apparatus/text.ts'
 import type { Workload } from './workload.ts'
 
 const ROUNDS = 11

@@ -6,8 +6,8 @@ import {
   writeAnswer,
   writeDocuments,
   writeMessages,
-} from '../payloads.ts'
-import { about, type Language } from '../text.ts'
+} from '../../apparatus/payloads.ts'
+import { about, type Language } from '../../apparatus/text.ts'
 import type { Workload } from './workload.ts'
 
 interface ChatOptions {

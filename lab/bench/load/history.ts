@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Message, toJson } from '../payloads.ts'
-import { about, between, writeText } from '../text.ts'
+import { type Message, toJson } from '../../apparatus/payloads.ts'
+import { about, between, writeText } from '../../apparatus/text.ts'
 import type { Workload } from './workload.ts'
 
 const STEPS = 40

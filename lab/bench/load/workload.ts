@@ -1,4 +1,4 @@
-import type { Random } from '../text.ts'
+import type { Random } from '../../apparatus/text.ts'
 import type { Tracing } from '../tracing.ts'
 
 /** Gives the next of a request's prepared texts, parsed anew: its strings are flat and new to the process. */

@@ -3,11 +3,11 @@
 import { once } from 'node:events'
 import { Agent, request as httpRequest } from 'node:http'
 import { seededRandom } from '../../../examples/vllm-simulator/text.ts'
-import { openLoop, planOf } from '../load/open-loop.ts'
-import { toJson } from '../payloads.ts'
+import { openLoop, planOf } from '../../apparatus/open-loop.ts'
+import { toJson } from '../../apparatus/payloads.ts'
+import { percentile } from '../../apparatus/statistics.ts'
+import { about, between, writeText } from '../../apparatus/text.ts'
 import type { FireRequest, FireResult } from '../python.ts'
-import { percentile } from '../statistics.ts'
-import { about, between, writeText } from '../text.ts'
 
 const { port, bytes, perSecond, seed } = JSON.parse(process.argv[2] as string) as FireRequest
 const random = seededRandom(seed)

@@ -1,5 +1,5 @@
-import { fromJson, toJson } from '../payloads.ts'
-import { between, writeText } from '../text.ts'
+import { fromJson, toJson } from '../../apparatus/payloads.ts'
+import { between, writeText } from '../../apparatus/text.ts'
 import type { Tracing } from '../tracing.ts'
 import type { Measured } from './measured.ts'
 import { nextTurn, Stopwatch } from './turns.ts'

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { KEYS } from './subjects.ts'
+import { KEYS } from './keys.ts'
 
 const root = join(import.meta.dirname, '..', '..')
+
 const running = new Set<ChildProcess>()
 const places = new Set<Place>()
 process.once('exit', () => {
@@ -41,10 +42,10 @@ export interface Child {
   stop(): Promise<void>
 }
 
-/** Starts a file of this folder with `argument` as JSON. */
+/** Starts a file with `argument` as JSON. */
 export function startChild(file: string, argument: unknown, env: NodeJS.ProcessEnv): Child {
   const child = tracked(
-    fork(join(import.meta.dirname, file), [JSON.stringify(argument)], {
+    fork(file, [JSON.stringify(argument)], {
       env: environment(env),
       execArgv: [...process.execArgv, '--expose-gc'],
       stdio: ['ignore', 2, 2, 'ipc'],
@@ -85,14 +86,14 @@ export interface PythonChild {
   ended(): Promise<void>
 }
 
-/** Starts a Python file of this folder with `argument` as JSON. */
+/** Starts a Python file with `argument` as JSON. */
 export function startPython(
   python: string,
   file: string,
   argument: unknown,
   env: NodeJS.ProcessEnv,
 ): PythonChild {
-  const child = spawn(python, ['-B', join(import.meta.dirname, file), JSON.stringify(argument)], {
+  const child = spawn(python, ['-B', file, JSON.stringify(argument)], {
     env: environment({ ...env, PYTHONPATH: join(root, 'clients/python/src') }),
     stdio: ['pipe', 'pipe', 'inherit'],
   })
