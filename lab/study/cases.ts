@@ -15,7 +15,9 @@ export interface Case {
 
 const KB = 1024
 
-export const CASES = {
+export type CaseName = 'chat' | 'rag' | 'longctx' | 'vi' | 'agent' | 'audio' | 'jobs'
+
+export const CASES: Readonly<Record<CaseName, Case>> = {
   chat: {
     title: 'chat, 4 KB',
     path: '/chat',
@@ -79,6 +81,4 @@ export const CASES = {
     seconds: 20,
     observations: 101,
   },
-} as const satisfies Record<string, Case>
-
-export type CaseName = keyof typeof CASES
+}
