@@ -77,13 +77,15 @@ export function startChild(file: string, argument: unknown, env: NodeJS.ProcessE
   }
 }
 
-/** A measuring process in Python: a line of JSON is a message of it, and a line of text one to it. */
-export interface PythonChild {
+/** A measuring process that talks by lines: a line of JSON is a message of it, and a line of text one to it. */
+export interface LineChild {
   /** The next message; rejects when the process ends before. */
   receive<T>(): Promise<T>
   send(line: string): void
   /** Resolves when it has ended. */
   ended(): Promise<void>
+  /** Ends it. */
+  stop(): Promise<void>
 }
 
 /** Starts a Python file with `argument` as JSON. */
@@ -92,12 +94,30 @@ export function startPython(
   file: string,
   argument: unknown,
   env: NodeJS.ProcessEnv,
-): PythonChild {
-  const child = spawn(python, ['-B', file, JSON.stringify(argument)], {
-    env: environment({ ...env, PYTHONPATH: join(root, 'clients/python/src') }),
+): LineChild {
+  return startLines(python, ['-B', file, JSON.stringify(argument)], {
+    ...env,
+    PYTHONPATH: join(root, 'clients/python/src'),
+  })
+}
+
+/** Starts a file of TypeScript with `argument` as JSON, to talk with it by lines. */
+export function startNode(file: string, argument: unknown, env: NodeJS.ProcessEnv): LineChild {
+  return startLines(
+    process.execPath,
+    [...process.execArgv, '--expose-gc', file, JSON.stringify(argument)],
+    env,
+  )
+}
+
+function startLines(command: string, args: readonly string[], env: NodeJS.ProcessEnv): LineChild {
+  const child = spawn(command, args, {
+    env: environment(env),
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   tracked(child)
+  // What is written to one that has ended is not to end us: `receive` tells.
+  child.stdin.on('error', () => {})
   const exited = once(child, 'exit')
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
@@ -105,10 +125,11 @@ export function startPython(
       const { value, done } = await lines.next()
       if (!done) return JSON.parse(value) as T
       await exited
-      throw new Error(`${file} ${JSON.stringify(argument)} ended with ${child.exitCode}`)
+      throw new Error(`${command} ${args.join(' ')} ended with ${child.exitCode}`)
     },
     send: (line) => void child.stdin.write(`${line}\n`),
     ended: async () => void (await exited),
+    stop: () => stop(child),
   }
 }
 
@@ -142,38 +163,64 @@ export function makePlace(inMemory = true): Place {
   return place
 }
 
-/** The server that takes the spans of all subjects: it answers at once and counts. */
+/** The server that takes the spans of all subjects and counts them. */
 export interface Server {
   readonly url: string
   /** Spans received since `clear`. */
   received(): Promise<number>
+  /** Different traces among them. */
+  traces(): Promise<number>
+  /** Its requests since `clear`: when they were there (ms since 1970), bytes on the wire and decompressed, spans. */
+  requests(): Promise<[number, number, number, number][]>
+  /** From now on it waits so long before it answers; at first not at all. */
+  setLatency(ms: number): Promise<void>
   clear(): Promise<void>
   stop(): Promise<void>
 }
 
-export async function startServer(): Promise<Server> {
+/** `decode`: it reads spans whole and keeps them, which `traces` needs and costs it some CPU. */
+export async function startServer({ decode = false } = {}): Promise<Server> {
   const { publicKey, secretKey } = KEYS
+  const server = await startProgram('test/langfuse-server/main.ts', [
+    ...(decode ? [] : ['--count-only']),
+    ...['--quiet', '--project', `${publicKey}:${secretKey}`],
+  ])
+  const { at } = server
+  const stats = async () =>
+    (await (await fetch(`${at}/__stats`)).json()) as { received: number; traces: number }
+  return {
+    url: at,
+    received: async () => (await stats()).received,
+    traces: async () => (await stats()).traces,
+    requests: async () =>
+      (await (await fetch(`${at}/__requests`)).json()) as [number, number, number, number][],
+    setLatency: async (ms) => void (await fetch(`${at}/__latency?ms=${ms}`, { method: 'POST' })),
+    clear: async () => void (await fetch(`${at}/__clear`, { method: 'POST' })),
+    stop: server.stop,
+  }
+}
+
+/** A model's server whose answers come after 30 ms, whole. */
+export async function startModel(): Promise<{ url: string; stop(): Promise<void> }> {
+  const { at, stop } = await startProgram('examples/vllm-simulator/main.ts', [
+    ...['--port', '0', '--ttft-ms', '30', '--tokens-per-second', '0', '--tokens', '300'],
+  ])
+  return { url: at, stop }
+}
+
+/** One of the workspace's programs that say their URL in their first line. */
+async function startProgram(
+  file: string,
+  args: readonly string[],
+): Promise<{ at: string; stop(): Promise<void> }> {
   const child = tracked(
-    spawn(
-      process.execPath,
-      [
-        ...process.execArgv,
-        join(root, 'test/langfuse-server/main.ts'),
-        ...['--count-only', '--quiet', '--project', `${publicKey}:${secretKey}`],
-      ],
-      { env: environment({}), stdio: ['ignore', 'pipe', 'inherit'] },
-    ),
+    spawn(process.execPath, [...process.execArgv, join(root, file), ...args], {
+      env: environment({}),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    }),
   )
   const { url } = JSON.parse(await firstLine(child)) as { url: string }
-  return {
-    url,
-    received: async () => {
-      const stats = (await (await fetch(`${url}/__stats`)).json()) as { received: number }
-      return stats.received
-    },
-    clear: async () => void (await fetch(`${url}/__clear`, { method: 'POST' })),
-    stop: () => stop(child),
-  }
+  return { at: url, stop: () => stop(child) }
 }
 
 interface Usage {

@@ -82,6 +82,7 @@ export function createCaptures(): Captures {
         accepted: sum((request) => (request.accepted ? 1 : 0)),
         answers: counted,
         received,
+        traces: new Set([...stored.values()].map(({ traceId }) => traceId)).size,
         stored: received - duplicates.identical - duplicates.changed,
         duplicates: { ...duplicates },
         encodedBytes: sum((request) => request.encodedBytes),

@@ -4,7 +4,8 @@
  *   node test/langfuse-server/main.ts [--port 0] [--project pk:sk]… [--latency ms] [--count-only] [--quiet]
  *
  * The first line on stdout is {"url":…,"port":…}, in one piece. GET /__stats answers with counts (see
- * LangfuseServerStats), POST /__clear forgets. Without --quiet it prints a line per second in which
+ * LangfuseServerStats), GET /__requests with a line of numbers each, POST /__latency?ms=5 sets it, POST /__clear
+ * forgets. Without --quiet it prints a line per second in which
  * something came. With --count-only it neither decodes nor keeps spans. Ends on SIGTERM and SIGINT.
  */
 import { parseArgs } from 'node:util'

@@ -5,7 +5,7 @@
  * plain OTLP endpoint); protobuf or JSON, gzip or not; GET /api/public/health. As with Langfuse, 200
  * means queued, one malformed span turns the whole request into a 400, wrong keys are a 401, and spans
  * are deduplicated by project, trace id, span id and start time, the newest version winning.
- * POST /api/public/scores: see scores.ts; POST and PATCH /api/public/media: media.ts.
+ * POST /api/public/scores: see scores.ts; POST and PATCH /api/public/media: media.ts; prompts.ts.
  * Differences: text that is not UTF-8 is refused, as proto3 demands (Langfuse replaces it), and
  * nothing is shown: no traces API.
  */
@@ -18,6 +18,7 @@ import { createCaptures } from './captures.ts'
 import { countSpans } from './count-spans.ts'
 import { decodeSpans } from './decode.ts'
 import { createMedia } from './media.ts'
+import { takePrompt } from './prompts.ts'
 import { projectOf, readBody } from './request.ts'
 import { type Answer, faultAnswer, misbehave, send } from './respond.ts'
 import { createScores, SCORES_PATH } from './scores.ts'
@@ -150,11 +151,17 @@ export async function startLangfuseServer(
       return
     }
     if (media.take(request, response)) return
+    if (takePrompt(request, response, path, live.projects, live.latencyMs)) return
     request.resume()
     if (route === 'GET /api/public/health') {
       send(response, { status: 200, body: '{"status":"OK","version":"4.16.0"}' })
     } else if (options.control && route === 'GET /__stats') {
       send(response, { status: 200, body: JSON.stringify(stats()) })
+    } else if (options.control && route === 'GET /__requests') {
+      send(response, { status: 200, body: JSON.stringify(requestLines(requests)) })
+    } else if (options.control && route === 'POST /__latency') {
+      live.latencyMs = Number(new URL(url + request.url).searchParams.get('ms'))
+      send(response, { status: 200, body: '{}' })
     } else if (options.control && route === 'POST /__clear') {
       live.clear()
       send(response, { status: 200, body: '{}' })
@@ -212,3 +219,13 @@ export async function startLangfuseServer(
 }
 
 const gunzipAsync = promisify(gunzip)
+
+/** Of each request: when its body was there (ms since 1970), bytes as sent and decompressed, spans. */
+function requestLines(requests: readonly CapturedRequest[]): number[][] {
+  return requests.map(({ at, encodedBytes, decodedBytes, spanCount }) => [
+    Math.round((performance.timeOrigin + at) * 10) / 10,
+    encodedBytes,
+    decodedBytes,
+    spanCount,
+  ])
+}

@@ -231,6 +231,8 @@ export interface LangfuseServerStats {
   answers: Record<string, number>
   /** Spans accepted, resends included. */
   received: number
+  /** Different traces; 0 in count-only mode. */
+  traces: number
   /** Spans after deduplication; equal to `received` in count-only mode, which does not look. */
   stored: number
   duplicates: { identical: number; changed: number }

@@ -1,0 +1,78 @@
+// Measures where tracing overhead comes from, with the real SDKs in a service under load. docs/method.md says how.
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { named, readCommandLine, runProgram, UsageError } from './command-line.ts'
+import { CASES, type CaseName } from './study/cases.ts'
+import { JS } from './study/js/study.ts'
+import type { StudyOptions } from './study/plan.ts'
+import { PYTHON } from './study/python/study.ts'
+import { writeReport } from './study/report/write.ts'
+import type { Results } from './study/results.ts'
+import { type Language, runStudy } from './study/run.ts'
+
+const STUDIES: Readonly<Record<string, Language>> = { js: JS, python: PYTHON }
+const RESULTS = join(import.meta.dirname, 'results')
+
+const USAGE = `Usage: npm run lab -- js|python [flags]
+       npm run lab -- report [--file <raw results>]
+
+Measures a chat service without tracing and with Langfuse's SDK, OpenTelemetry's and Offpath, as installed and
+tuned, and finds what ran while it stood still. Writes lab/results/<study>.json, .md and .html. An hour.
+
+  --quick          the main arms in two cases: three minutes
+  --arm <a,b>      and what they are compared with
+  --case <a,b>     of ${Object.keys(CASES).join(', ')}
+  --rounds <n>
+  --seconds <n>    measured, of each cell
+  --rate <n>       requests a second
+  --seed <n>       of payloads and order (default 1)
+  --json           the raw results as the last line
+
+report renders again from raw results: the given file, or all in lab/results.`
+
+function render(file: string | undefined): void {
+  const files = file === undefined ? rawResults() : [file]
+  if (files.length === 0) throw new UsageError('there are no results yet: npm run lab -- js|python')
+  for (const each of files) {
+    if (!existsSync(each)) throw new UsageError(`--file ${each}: no such file`)
+    for (const written of writeReport(each)) console.log(relative(process.cwd(), written))
+  }
+}
+
+function rawResults(): string[] {
+  if (!existsSync(RESULTS)) return []
+  const names = readdirSync(RESULTS).filter((name) => name.endsWith('.json'))
+  return names.map((name) => join(RESULTS, name))
+}
+
+await runProgram(USAGE, async () => {
+  const line = readCommandLine(
+    [...Object.keys(STUDIES), 'report'],
+    ['quick', 'json'],
+    ['arm', 'case', 'rounds', 'seconds', 'rate', 'seed', 'file'],
+  )
+  if (line.word === 'report') return render(line.text('file'))
+  const language = STUDIES[line.word] as Language
+  const ids = language.arms.map(({ id }) => id)
+  const options: StudyOptions = {
+    quick: line.has('quick'),
+    arms: line.names('arm', ids),
+    cases: line.names('case', Object.keys(CASES) as CaseName[]),
+    rounds: line.wholeNumber('rounds', 1),
+    seconds: line.factor('seconds'),
+    perSecond: line.factor('rate'),
+    seed: line.wholeNumber('seed', 0) ?? 1,
+  }
+  const begun = performance.now()
+  const progress = (text: string): void => {
+    const at = ((performance.now() - begun) / 1000).toFixed(0)
+    console.error(`${at.padStart(5)} s  ${text}`)
+  }
+  const command = ['npm run lab --', ...process.argv.slice(2)].join(' ')
+  const file = join(RESULTS, `${line.word}.json`)
+  mkdirSync(RESULTS, { recursive: true })
+  const keep = (results: Results): void => writeFileSync(file, JSON.stringify(results))
+  const results = await runStudy(language, options, command, progress, keep)
+  for (const written of writeReport(file)) console.log(relative(process.cwd(), written))
+  if (line.has('json')) console.log(JSON.stringify(results))
+})

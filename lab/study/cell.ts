@@ -1,0 +1,156 @@
+/**
+ * A cell: a service, new, under load for some seconds, and what became of what it recorded.
+ *
+ *   service ─▶ warm-up ─▶ flush, all there ─▶ begin ─▶ load ─▶ loaded ─▶ flush, all there ─▶ end
+ *
+ * Latency, delays of the loop and memory count during the load; CPU until all is delivered. Load comes from a process of
+ * its own, at planned times.
+ */
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type LineChild, startChild } from '../apparatus/processes.ts'
+import { rounded } from '../apparatus/statistics.ts'
+import type { Arm } from './arms.ts'
+import type { Beside } from './beside.ts'
+import type { Case, CaseName } from './cases.ts'
+import type { FireRequest, FireResult } from './fire.child.ts'
+import type { Cell, ServiceFigures } from './results.ts'
+import type { ServiceRequest } from './service.ts'
+import { together } from './workers.ts'
+
+export interface CellPlan {
+  readonly part: Cell['part']
+  readonly arm: Arm
+  readonly again?: true
+  readonly case: CaseName
+  readonly round: number
+  readonly path: Case['path']
+  readonly language: Case['language']
+  readonly characters: number
+  readonly perSecond: number
+  readonly seconds: number
+  readonly seed: number
+}
+
+/** What a run of a study has ready for its cells. */
+export interface Stage {
+  /** Starts a service of the study's language. */
+  startService(
+    arm: Arm,
+    request: Omit<ServiceRequest, 'settings'>,
+    env: NodeJS.ProcessEnv,
+  ): LineChild
+  readonly upstream: string
+  /** What an arm needs beside its service; the server that counts is among it. */
+  besideOf(arm: Arm, inCase: CaseName): Promise<Beside>
+}
+
+/** What looks into a service while it is under load. */
+export interface Watch {
+  /** Added to what the service is started with. */
+  readonly request?: Partial<ServiceRequest>
+  begun?(pid: number, seconds: number): Promise<unknown>
+  loaded?(): Promise<unknown>
+}
+
+const WARM_UP_S = 2
+/** Longer than any exporter here rests while it has something to send. */
+const QUIET_MS = 700
+const PATIENCE_MS = 60_000
+
+export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): Promise<Cell> {
+  const { arm, path, language, characters, perSecond, seconds, seed } = plan
+  const beside = await stage.besideOf(arm, plan.case)
+  const { server } = beside
+  const latencyMs = arm.sinkLatencyMs ?? 0
+  await server.setLatency(latencyMs)
+  const services: LineChild[] = []
+  let port = 0
+  let pid = 0
+  const stopAll = async (): Promise<void> => {
+    await Promise.all(services.map((service) => service.stop()))
+  }
+  try {
+    for (let worker = 0; worker < (arm.workers ?? 1); worker++) {
+      const request = { port, upstream: stage.upstream, sink: server.url, ...beside.request }
+      const service = stage.startService(arm, { ...request, ...watch.request }, beside.env)
+      services.push(service)
+      const listening = await service.receive<{ port: number; pid: number }>()
+      port = listening.port
+      pid = listening.pid
+    }
+    const ask = <T>(command: string): Promise<T[]> =>
+      Promise.all(
+        services.map((service) => {
+          service.send(command)
+          return service.receive<T>()
+        }),
+      )
+    const allThere = () => quiet(server.received, QUIET_MS + latencyMs)
+
+    const fireRequest: FireRequest = { port, path, characters, language, perSecond, seed }
+    const fire = startChild(join(import.meta.dirname, 'fire.child.ts'), fireRequest, {})
+    const load = async (duration: number, begin: () => Promise<unknown>): Promise<FireResult> => {
+      fire.send(duration)
+      await fire.receive<'prepared'>()
+      await begin()
+      fire.send('go')
+      return fire.receive<FireResult>()
+    }
+    await load(Math.min(WARM_UP_S, seconds), async () => {})
+    await ask('flush')
+    await allThere()
+    await server.clear()
+
+    const usedBefore = await beside.cpuUs()
+    await watch.begun?.(pid, seconds)
+    const fired = await load(seconds, () => ask('begin'))
+    await ask('loaded')
+    await watch.loaded?.()
+    await ask('flush')
+    await allThere()
+    const besideUs = (await beside.cpuUs()) - usedBefore
+    const figures = await ask<ServiceFigures>('end')
+    await Promise.all(services.map((service) => service.ended()))
+    await fire.stop()
+    await beside.afterwards()
+    if (beside.deliversAfterwards) await allThere()
+    const traces = plan.case === 'jobs' ? { traces: await server.traces() } : {}
+    return {
+      part: plan.part,
+      arm: arm.id,
+      ...(plan.again && { again: true }),
+      case: plan.case,
+      round: plan.round,
+      characters,
+      perSecond,
+      seconds,
+      requests: fired.requests,
+      failed: fired.failed,
+      latency: fired.latency,
+      meanMs: rounded(fired.meanMs, 3) ?? 0,
+      service: together(figures, fired.requests),
+      besideUs: rounded(besideUs / fired.requests, 1) ?? 0,
+      delivered: await server.received(),
+      ...traces,
+      batches: await server.requests(),
+    }
+  } finally {
+    await stopAll()
+    await server.clear()
+    await beside.leave()
+  }
+}
+
+/** Waits until the count has not grown for `quietMs`. */
+async function quiet(count: () => Promise<number>, quietMs: number): Promise<void> {
+  const until = performance.now() + PATIENCE_MS
+  let last = await count()
+  let grewAt = performance.now()
+  while (performance.now() - grewAt < quietMs && performance.now() < until) {
+    await delay(50)
+    const now = await count()
+    if (now > last) grewAt = performance.now()
+    last = now
+  }
+}

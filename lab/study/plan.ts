@@ -1,0 +1,103 @@
+import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import { shuffled } from '../apparatus/statistics.ts'
+import type { Arm } from './arms.ts'
+import { CASES, type CaseName } from './cases.ts'
+import type { CellPlan } from './cell.ts'
+
+/** What is asked of a run. */
+export interface StudyOptions {
+  readonly quick: boolean
+  /** Undefined: all that belong to the run. */
+  readonly arms: readonly string[] | undefined
+  readonly cases: readonly CaseName[] | undefined
+  readonly rounds: number | undefined
+  /** Measured seconds of a cell; undefined: the case's own. */
+  readonly seconds: number | undefined
+  /** Requests a second; undefined: the case's own. */
+  readonly perSecond: number | undefined
+  readonly seed: number
+}
+
+const QUICK_CASES: readonly CaseName[] = ['rag', 'longctx']
+/** Of the case's own seconds. */
+const QUICK_SHARE = 0.5
+const QUICK_MOST_S = 10
+
+const SWEPT_S = 12
+const SIZES = { perSecond: 20, characters: [4, 16, 64, 128, 256].map((kb) => kb * 1024) }
+const RATES = { perSecond: [25, 50, 100, 150], characters: 64 * 1024 }
+
+/** The arms of a run: what was asked for, and what they are compared with. */
+export function chosenArms(
+  all: readonly Arm[],
+  quick: readonly string[],
+  options: StudyOptions,
+): readonly Arm[] {
+  const wished = options.arms ?? (options.quick ? quick : all.map(({ id }) => id))
+  const wanted = new Set(wished)
+  for (const arm of all) if (wanted.has(arm.id)) wanted.add(arm.against ?? 'untraced')
+  return all.filter(({ id }) => wanted.has(id))
+}
+
+/** Cells in the order in which they run: in each round cases in random order, and within a case the arms. */
+export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPlan[] {
+  const random = seededRandom(options.seed)
+  const rounds = options.rounds ?? (options.quick ? 1 : 2)
+  const wished = options.cases ?? (options.quick ? QUICK_CASES : undefined)
+  const names = (Object.keys(CASES) as CaseName[]).filter((name) => wished?.includes(name) ?? true)
+  const plans: CellPlan[] = []
+  for (let round = 1; round <= rounds; round++) {
+    for (const name of shuffled(names, random)) {
+      const { path, language, characters } = CASES[name]
+      const perSecond = options.perSecond ?? CASES[name].perSecond
+      const seconds = options.seconds ?? usualSeconds(name, options.quick)
+      const seed = options.seed * 1000 + round
+      const shared = { part: 'cases', case: name, round, path, language, characters } as const
+      const lanes = lanesOf(arms, name).map((lane) => ({
+        ...shared,
+        ...lane,
+        perSecond,
+        seconds,
+        seed,
+      }))
+      plans.push(...shuffled(lanes, random))
+    }
+  }
+  const isWhole = options.arms === undefined && options.cases === undefined && !options.quick
+  return isWhole ? [...plans, ...sweeps(arms, options, random)] : plans
+}
+
+function usualSeconds(name: CaseName, quick: boolean): number {
+  const { seconds } = CASES[name]
+  return quick ? Math.min(QUICK_MOST_S, seconds * QUICK_SHARE) : seconds
+}
+
+/** Arms of a case; the one without tracing stands there twice. */
+function lanesOf(arms: readonly Arm[], name: CaseName): { arm: Arm; again?: true }[] {
+  const inCase = arms.filter((arm) => arm.cases.includes(name))
+  return inCase.flatMap((arm) =>
+    arm.id === 'untraced' ? [{ arm }, { arm, again: true as const }] : [{ arm }],
+  )
+}
+
+function sweeps(arms: readonly Arm[], options: StudyOptions, random: () => number): CellPlan[] {
+  const swept = arms.filter((arm) => arm.swept)
+  const { path, language } = CASES.rag
+  const seconds = options.seconds ?? SWEPT_S
+  const shared = { case: 'rag', round: 1, path, language, seconds, seed: options.seed } as const
+  const cellsOf = (part: CellPlan['part'], characters: number, perSecond: number): CellPlan[] =>
+    shuffled(
+      swept.map((arm) => ({ ...shared, part, arm, characters, perSecond })),
+      random,
+    )
+  return [
+    ...shuffled(SIZES.characters, random).flatMap((size) => cellsOf('sizes', size, SIZES.perSecond)),
+    ...shuffled(RATES.perSecond, random).flatMap((rate) => cellsOf('rates', RATES.characters, rate)),
+  ]
+}
+
+/** Seconds that a run of cells takes, about. */
+export function durationOf(plans: readonly CellPlan[]): number {
+  // Starting, warm-up and delivery.
+  return plans.reduce((sum, { seconds }) => sum + seconds + 7, 0)
+}

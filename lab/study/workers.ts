@@ -1,0 +1,44 @@
+import type { ServiceFigures, Spread } from './results.ts'
+
+/** Figures of all workers of a service as those of one: see ServiceFigures. CPU was counted per worker, in all. */
+export function together(all: readonly ServiceFigures[], requests: number): ServiceFigures {
+  const [first] = all
+  if (first === undefined) throw new RangeError('a service without workers')
+  if (all.length === 1) return first
+  const sum = (of: (figures: ServiceFigures) => number): number =>
+    all.reduce((total, figures) => total + of(figures), 0)
+  const timed = Math.max(
+    1,
+    sum(({ split }) => split.requests),
+  )
+  const mean = (of: (split: ServiceFigures['split']) => number): number =>
+    sum(({ split }) => of(split) * split.requests) / timed
+  const gil = all.flatMap((figures) => figures.gil ?? [])
+  return {
+    mainUs: sum(({ mainUs }) => mainUs),
+    processUs: sum(({ processUs }) => processUs),
+    lag: worst(all.map(({ lag }) => lag)),
+    ...(gil.length > 0 && { gil: worst(gil) }),
+    stalls: all.flatMap(({ stalls }) => stalls).sort(([a], [b]) => a - b),
+    rssMb: sum(({ rssMb }) => rssMb),
+    threads: sum(({ threads }) => threads),
+    recorded: sum(({ recorded }) => recorded),
+    flushMs: Math.max(...all.map(({ flushMs }) => flushMs)),
+    split: {
+      requests: sum(({ split }) => split.requests),
+      recordingUs: mean(({ recordingUs }) => recordingUs),
+      waitingInCallsUs: mean(({ waitingInCallsUs }) => waitingInCallsUs),
+      flushUs: mean(({ flushUs }) => flushUs),
+      networkUs: mean(({ networkUs }) => networkUs),
+    },
+  }
+}
+
+function worst(spreads: readonly Spread[]): Spread {
+  const most = (of: (spread: Spread) => number): number => Math.max(...spreads.map(of))
+  return {
+    p50Ms: most(({ p50Ms }) => p50Ms),
+    p99Ms: most(({ p99Ms }) => p99Ms),
+    maxMs: most(({ maxMs }) => maxMs),
+  }
+}
