@@ -1,0 +1,34 @@
+"""What an arm of the study may set (../python/arms.ts): one keyword each, named as in the SDKs where they have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    tracer: Literal["untraced", "langfuse", "offpath", "otel", "redis", "file"] = "untraced"
+    #: Functions decorated with the SDK's `observe`, or context managers; the same observations.
+    style: Literal["context", "observe"] = "context"
+    #: `/agent`: the root and the generation alone.
+    few: bool = False
+    flush_at: int | None = None
+    flush_interval: float | None = None
+    sample_rate: float | None = None
+    #: `flush()` in a middleware, before the answer leaves.
+    flush_each_request: bool = False
+    loop: Literal["asyncio", "uvloop"] = "asyncio"
+    #: sys.setswitchinterval; 5 is Python's.
+    switch_interval_ms: float | None = None
+    #: Where batches are encoded and posted.
+    export: Literal["thread", "child"] = "thread"
+    #: langfuse 5 compresses with gzip unless it is told not to.
+    otel_compression: Literal["none"] | None = None
+    media: Literal["base64", "bytes"] = "base64"
+    #: `/jobs`: whether threads get the context of their submitter.
+    executor: Literal["plain", "context"] = "plain"
+    #: `/chat`: what is used beside.
+    attached: Literal["langchain", "logs", "prompt"] | None = None
+    #: Somebody looks with py-spy: it needs a mark to tell the time.
+    profiled: bool = False

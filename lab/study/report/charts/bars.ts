@@ -1,0 +1,65 @@
+import { linearScale, xAxis } from './scales.ts'
+import { box, fitting, line, svgOf, textAt, textWidth, WIDTH } from './svg.ts'
+
+export interface Bar {
+  readonly label: string
+  readonly parts: readonly BarPart[]
+  /** At the right of the bar. */
+  readonly total: string
+}
+
+export interface BarPart {
+  readonly name: string
+  readonly value: number
+  /** Class of its colour. */
+  readonly mark: string
+  readonly shown: string
+}
+
+const LABELS = 216
+const ROW = 24
+const TOP = 12
+
+/** Horizontal bars of parts, on a linear axis from 0. Parts below zero are not drawn; the total says them. */
+export function barChart(
+  bars: readonly Bar[],
+  axis: string,
+  reference?: number,
+  most?: number,
+): string {
+  const right = WIDTH - 16 - Math.max(...bars.map((bar) => textWidth(bar.total)))
+  const bottom = TOP + bars.length * ROW
+  const lengths = bars.map((bar) =>
+    bar.parts.reduce((sum, part) => sum + Math.max(0, part.value), 0),
+  )
+  const scale = linearScale(most === undefined ? lengths : [most], LABELS, right - 8)
+  const parts = xAxis(scale, LABELS, right, TOP, bottom, axis)
+  for (const [index, bar] of bars.entries()) {
+    const y = TOP + index * ROW
+    parts.push(textAt(LABELS - 10, y + ROW / 2 + 4, fitting(bar.label, LABELS - 14), 'end'))
+    let from = 0
+    for (const part of bar.parts) {
+      if (part.value <= 0) continue
+      const left = scale.at(from)
+      from += part.value
+      const width = scale.at(from) - left
+      parts.push(
+        box(
+          left,
+          y + 4,
+          width,
+          ROW - 8,
+          `part ${part.mark}`,
+          `${bar.label}: ${part.name} ${part.shown}`,
+        ),
+      )
+    }
+    parts.push(
+      textAt(Math.min(right, scale.at(from)) + 6, y + ROW / 2 + 4, bar.total, 'start', 'tick'),
+    )
+  }
+  if (reference !== undefined) {
+    parts.push(line(scale.at(reference), TOP - 6, scale.at(reference), bottom, 'reference'))
+  }
+  return svgOf(WIDTH, bottom + 44, axis, parts)
+}

@@ -1,0 +1,236 @@
+import { type Findings, isWithinNoise, type Row, type SweepRow } from './analysis.ts'
+import type { Attributed } from './attribution.ts'
+import { aboveOf, type FigureName } from './figure-names.ts'
+import { digits, intervalOf, shown, unitOf } from './format.ts'
+import { GROUPS, isSampling, titleOf } from './words.ts'
+
+/** A table of plain text: each report escapes and marks it in its own way. */
+export interface Table {
+  readonly header: readonly string[]
+  readonly rows: readonly (readonly TableCell[])[]
+  /** So many columns at the left hold text; the others hold figures. */
+  readonly texts: number
+}
+
+export type TableCell = string | { readonly text: string; readonly as: 'strong' | 'em' | 'code' }
+
+export function latencyTable(findings: Findings, inCase: string): Table {
+  const rows = findings.rows.filter((row) => row.case === inCase)
+  const hasTraces = rows.some((row) => row.figures.traces_per_request !== undefined)
+  const hasP999 = rows.some((row) => row.figures.p999_ms !== undefined)
+  return {
+    header: [
+      ...['arm', 'requests', 'p50 ms', 'p95 ms', 'p99 ms', ...(hasP999 ? ['p99.9 ms'] : [])],
+      ...['max ms', 'longest lag ms', 'recorded', 'delivered', 'lost'],
+      ...[...(hasTraces ? ['traces a request'] : []), 'last flush ms'],
+    ],
+    rows: rows.map((row) => [
+      armCell(row),
+      number(row, 'requests') + failures(row),
+      noted(findings, row, 'p50_ms'),
+      noted(findings, row, 'p95_ms'),
+      noted(findings, row, 'p99_ms', `${number(row, 'p99_ms')}${interval(row, 'p99_ms')}`),
+      ...(hasP999 ? [number(row, 'p999_ms')] : []),
+      number(row, 'max_ms'),
+      noted(findings, row, 'lag_round_max_ms', number(row, 'lag_max_ms')),
+      number(row, 'recorded'),
+      number(row, 'delivered'),
+      lost(row),
+      ...(hasTraces ? [number(row, 'traces_per_request')] : []),
+      number(row, 'flush_ms'),
+    ]),
+    texts: 1,
+  }
+}
+
+/** CPU above the compared arm; in round brackets that of an arm that is compared with none. */
+export function cpuTable(findings: Findings, inCase: string): Table {
+  const rows = findings.rows.filter((row) => row.case === inCase)
+  const hasBeside = rows.some((row) => (row.figures.cpu_beside_us?.value ?? 0) > 0)
+  const above = (row: Row, name: FigureName): string => {
+    const figure = aboveOf(name)
+    if (row.figures[figure] === undefined) return `(${number(row, name)})`
+    return noted(findings, row, name, `${number(row, figure)}${interval(row, figure)}`)
+  }
+  return {
+    header: [
+      ...['arm', 'main thread µs', 'whole process µs', ...(hasBeside ? ['beside µs'] : [])],
+      ...['sum µs', 'RSS MB', 'threads'],
+    ],
+    rows: rows.map((row) => [
+      armCell(row),
+      above(row, 'cpu_main_us'),
+      above(row, 'cpu_process_us'),
+      ...(hasBeside ? [number(row, 'cpu_beside_us')] : []),
+      above(row, 'cpu_total_us'),
+      noted(findings, row, 'rss_mb'),
+      number(row, 'threads'),
+    ]),
+    texts: 1,
+  }
+}
+
+export function lagTable(findings: Findings, inCase: string): Table {
+  const rows = findings.rows.filter((row) => row.case === inCase)
+  const hasGil = rows.some((row) => row.figures.gil_p99_ms !== undefined)
+  return {
+    header: [
+      ...['arm', 'lag p50 ms', 'p99 ms', 'longest of a round ms', 'longest ms'],
+      ...['times a minute above 10 ms', 'part of the time'],
+      ...(hasGil ? ['GIL wait p50 ms', 'p99 ms', 'longest ms'] : []),
+    ],
+    rows: rows.map((row) => [
+      armCell(row),
+      noted(findings, row, 'lag_p50_ms'),
+      noted(findings, row, 'lag_p99_ms'),
+      noted(
+        findings,
+        row,
+        'lag_round_max_ms',
+        `${number(row, 'lag_round_max_ms')}${interval(row, 'lag_round_max_ms')}`,
+      ),
+      number(row, 'lag_max_ms'),
+      number(row, 'stalls_per_minute'),
+      `${number(row, 'stalled_share')} %`,
+      ...(hasGil
+        ? [number(row, 'gil_p50_ms'), number(row, 'gil_p99_ms'), number(row, 'gil_max_ms')]
+        : []),
+    ]),
+    texts: 1,
+  }
+}
+
+/** Of the mean request, µs above the compared arm. No rows when nothing is compared. */
+export function splitTable(findings: Findings, inCase: string): Table {
+  return {
+    header: [
+      ...['arm', 'excess µs', 'recording on the caller', 'waiting in calls'],
+      ...['blocked in a flush', 'network', 'the rest'],
+    ],
+    rows: findings.rows
+      .filter((row) => row.case === inCase && row.figures.rest_us !== undefined && !row.again)
+      .map((row) => [
+        armCell(row),
+        noted(
+          findings,
+          row,
+          'mean_ms',
+          digits((row.figures.mean_above_ms?.value ?? 0) * 1000, 'us'),
+        ),
+        number(row, 'recording_us'),
+        number(row, 'waiting_us'),
+        number(row, 'blocked_us'),
+        number(row, 'network_us'),
+        number(row, 'rest_us'),
+      ]),
+    texts: 1,
+  }
+}
+
+export function fitTable({ fits, arms }: Findings): Table {
+  return {
+    header: ['arm', 'ms per MB', '95 %', 'at 0 MB ms', 'r²', 'batches', 'without a stall'],
+    rows: fits.map((fit) => [
+      arms.find(({ id }) => id === fit.arm)?.title ?? fit.arm,
+      digits(fit.slopeMsPerMb.value),
+      intervalOf(fit.slopeMsPerMb, 'ms_per_mb'),
+      digits(fit.interceptMs),
+      digits(fit.r2, 'number', 2),
+      digits(fit.points.length, 'count'),
+      digits(fit.unseen, 'count'),
+    ]),
+    texts: 1,
+  }
+}
+
+export function sweepTable(findings: Findings, part: SweepRow['part']): Table {
+  return {
+    header: [
+      part === 'sizes' ? 'characters' : 'requests a second',
+      ...['arm', 'requests', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms', 'longest lag ms'],
+      ...['CPU main µs', 'process µs', 'beside µs', 'largest batch MB', 'recorded', 'lost'],
+    ],
+    rows: findings.sweeps
+      .filter((row) => row.part === part)
+      .map((row) => [
+        digits(row.at, 'count'),
+        armCell(row),
+        number(row, 'requests'),
+        number(row, 'p50_ms'),
+        number(row, 'p95_ms'),
+        number(row, 'p99_ms'),
+        number(row, 'max_ms'),
+        number(row, 'lag_max_ms'),
+        number(row, 'cpu_main_us'),
+        number(row, 'cpu_process_us'),
+        number(row, 'cpu_beside_us'),
+        number(row, 'batch_max_mb'),
+        number(row, 'recorded'),
+        lost(row),
+      ]),
+    texts: 2,
+  }
+}
+
+export function functionsTable({ functions }: Attributed): Table {
+  return {
+    header: ['function', 'package', 'thread', 'of the stalled time'],
+    rows: functions.map((one) => [one.name, one.package, one.thread, shown(one.share, 'share')]),
+    texts: 3,
+  }
+}
+
+export function armsTable({ arms }: Findings): Table {
+  return {
+    header: ['arm', 'in commands', 'kind', 'what it does', 'compared with'],
+    rows: arms.map((each) => [
+      each.title,
+      { text: each.id, as: 'code' },
+      GROUPS[each.group],
+      each.what,
+      each.against === each.id ? '–' : { text: each.against, as: 'code' },
+    ]),
+    texts: 5,
+  }
+}
+
+export function skippedTable({ skipped }: Findings): Table {
+  return {
+    header: ['arm', 'why'],
+    rows: skipped.map((each) => [{ text: each.arm, as: 'code' }, each.reason]),
+    texts: 2,
+  }
+}
+
+function armCell(row: Row): TableCell {
+  return row.arm.group === 'baseline' ? { text: titleOf(row), as: 'em' } : titleOf(row)
+}
+
+function number(row: Row, name: FigureName): string {
+  const figure = row.figures[name]
+  return figure === undefined ? '–' : digits(figure.value, unitOf(name))
+}
+
+function interval(row: Row, name: FigureName): string {
+  const figure = row.figures[name]
+  const text = figure === undefined ? '' : intervalOf(figure, unitOf(name))
+  return text === '' ? '' : ` ${text}`
+}
+
+/** The figure, or what is shown of it, with ≈ before it where it is within the noise floor of the compared arm's. */
+function noted(findings: Findings, row: Row, name: FigureName, as = number(row, name)): string {
+  return isWithinNoise(findings, row, name) ? `≈ ${as}` : as
+}
+
+function failures(row: Row): string {
+  const failed = row.figures.failed?.value ?? 0
+  return failed === 0 ? '' : ` (${digits(failed, 'count')} failed)`
+}
+
+function lost(row: Row): TableCell {
+  const count = row.figures.lost?.value ?? 0
+  const recorded = row.figures.recorded?.value ?? 0
+  if (count === 0 || recorded === 0) return digits(count, 'count')
+  const text = `${digits(count, 'count')} (${shown(count / recorded, 'share')})`
+  return isSampling(row) ? `${text}, sampled` : { text, as: 'strong' }
+}

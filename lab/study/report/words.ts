@@ -1,0 +1,131 @@
+import type { ArmGroup } from '../arms.ts'
+import type { Study } from '../results.ts'
+import type { Findings, Row, SweepRow } from './analysis.ts'
+import type { Attributed, Part } from './attribution.ts'
+import { shown, unitOf } from './format.ts'
+
+// Words that both reports use.
+
+export const STUDIES: Readonly<Record<Study, string>> = { js: 'JavaScript', python: 'Python' }
+
+export const GROUPS: Readonly<Record<ArmGroup, string>> = {
+  baseline: 'not traced',
+  installed: 'SDK as installed',
+  tuned: 'SDK tuned',
+  style: 'another style',
+  integration: 'integration',
+  intervention: 'changed to find a cause',
+  elsewhere: 'work done elsewhere',
+}
+
+export const SWEEPS: Readonly<Record<SweepRow['part'], string>> = {
+  sizes: 'By size of the payload',
+  rates: 'By rate',
+}
+
+export const QUICK_TEXT =
+  'A quick run: it shows that all works and which way figures point. None of them is to quote.'
+
+export const FIT_TEXT =
+  'Each batch with the longest stall that ended between the arrival of the batch before it and its own; a least squares line over all cases and sizes. Batches without a stall above 10 ms have no place on the line and are counted. MB: 10⁶ bytes, decompressed.'
+
+export const SPLIT_TEXT =
+  'Of the mean request, µs above the compared arm. The rest is what remains: waiting for the loop, or for the GIL to run it. A part below zero is noise.'
+
+export const STALLS_TEXT =
+  'Cells of their own, under a profiler, which costs: their latencies are not shown. Parts are of the time of all stalls above 20 ms together; what is missing from 100 % no sample explains.'
+
+export function titleOf({ arm, again }: Row): string {
+  return again ? `${arm.title}, again` : arm.title
+}
+
+/** How it was measured, in a few sentences: docs/method.md has the reasons. */
+export function methodOf({ about }: Findings): string[] {
+  const rounds =
+    about.rounds === 1 ? 'one round' : `${about.rounds} rounds, in random order within a round`
+  const gil =
+    about.study === 'python'
+      ? '; beside it a thread that wakes each 5 ms shows the wait for the GIL'
+      : ''
+  return [
+    'Requests start at planned times, whether or not earlier ones are answered, from a process of its own; latency counts from the planned start, so that a stall can’t hide itself. The first seconds are cut.',
+    `Each arm runs in ${rounds}. Latencies of all rounds are pooled in an HdrHistogram; p95 is shown from 200 requests, p99 from 2 000, p99.9 from 20 000, else –. Other figures are medians over rounds, unless they say “longest”.`,
+    'Above: the difference to the compared arm in the same round. [ ]: 95 % bootstrap interval over rounds, seeded, from three rounds up; with few rounds it is at most their range.',
+    'The untraced service runs twice in a round. The largest difference of this pair in any round is the noise floor; ≈ marks what differs from the compared arm by no more.',
+    `Lag is the lateness of a 1 ms ticker on the event loop${gil}. CPU counts until all is delivered, divided by requests; “beside” is a relay or a worker on the same machine. Delivered is what the server that plays Langfuse decoded: a fast arm that loses observations is not fast.`,
+  ]
+}
+
+/** What the machine and the run were: name and value. */
+export function aboutOf({ about }: Findings): (readonly [string, string])[] {
+  const { machine, versions } = about
+  return [
+    [
+      'machine',
+      `${machine.cpu}, ${machine.cores} cores, ${shown(machine.memoryMb, 'mb')}, ${machine.system}`,
+    ],
+    [
+      'versions',
+      Object.entries(versions)
+        .map((pair) => pair.join(' '))
+        .join(', '),
+    ],
+    ['command', about.command],
+    ['started', `${about.startedAt}; it took ${about.minutes.toFixed(0)} minutes`],
+    ['rounds, seed', `${about.rounds}, ${about.seed}`],
+  ]
+}
+
+/** What a case is, and its noise floor. */
+export function caseText(findings: Findings, name: string): string {
+  const facts = findings.cases.find((each) => each.name === name)
+  const noise = findings.noise.find((each) => each.case === name)?.figures
+  const told = [
+    ['p50_ms', 'p50'],
+    ['p99_ms', 'p99'],
+    ['lag_round_max_ms', 'longest lag of a round'],
+    ['cpu_main_us', 'CPU of the main thread'],
+    ['cpu_process_us', 'CPU of the process'],
+    ['rss_mb', 'memory'],
+  ] as const
+  const parts = told.flatMap(([figure, words]) => {
+    const value = noise?.[figure]
+    return value === undefined ? [] : [`${words} ${shown(value, unitOf(figure))}`]
+  })
+  return [
+    `${name}: ${facts?.perSecond} requests a second of ${facts?.observations} observations, as most arms trace them.`,
+    noise === undefined
+      ? 'The A/A pair did not run here: nothing is marked as noise.'
+      : `Noise floor: ${parts.join(', ')}.`,
+  ].join(' ')
+}
+
+export function attributedText(
+  { arms, cases }: Findings,
+  each: Attributed,
+): { heading: string; text: string } {
+  const title = arms.find(({ id }) => id === each.arm)?.title ?? each.arm
+  const inCase = cases.find(({ name }) => name === each.case)?.title ?? each.case
+  const heading = `${title}, ${inCase}`
+  const overall = `Over the whole cell: ${partsText(each.overall, 6)}.`
+  if (each.stalls === 0) {
+    return { heading, text: `No stall above 20 ms in ${each.seconds} s (${each.tool}). ${overall}` }
+  }
+  const stalls = `${each.stalls} stalls above 20 ms in ${each.seconds} s, ${shown(each.stalledMs, 'ms')} together, the longest ${shown(each.longestMs, 'ms')} (${each.tool}).`
+  return {
+    heading,
+    text: `${stalls} By thread: ${partsText(each.threads, 5)}. By package: ${partsText(each.packages, 6)}. ${overall}`,
+  }
+}
+
+function partsText(parts: readonly Part[], most: number): string {
+  return parts
+    .slice(0, most)
+    .map(({ name, share }) => `${name} ${shown(share, 'share')}`)
+    .join(', ')
+}
+
+/** Whether an arm leaves observations out because it is told to. */
+export function isSampling(row: Row): boolean {
+  return row.arm.id.includes('sample')
+}
