@@ -1,16 +1,17 @@
 // Measures where tracing overhead comes from, with the real SDKs in a service under load. docs/method.md says how.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { named, readCommandLine, runProgram, UsageError } from './command-line.ts'
+import { readCommandLine, runProgram, UsageError } from './command-line.ts'
 import { CASES, type CaseName } from './study/cases.ts'
-import { JS } from './study/js/study.ts'
 import type { StudyOptions } from './study/plan.ts'
-import { PYTHON } from './study/python/study.ts'
-import { writeReport } from './study/report/write.ts'
+import { writeReport } from './study/report/report.ts'
 import type { Results } from './study/results.ts'
 import { type Language, runStudy } from './study/run.ts'
 
-const STUDIES: Readonly<Record<string, Language>> = { js: JS, python: PYTHON }
+const STUDIES: Readonly<Record<string, () => Promise<Language>>> = {
+  js: async () => (await import('./study/js/study.ts')).JS,
+  python: async () => (await import('./study/python/study.ts')).PYTHON,
+}
 const RESULTS = join(import.meta.dirname, 'results')
 
 const USAGE = `Usage: npm run lab -- js|python [flags]
@@ -52,7 +53,7 @@ await runProgram(USAGE, async () => {
     ['arm', 'case', 'rounds', 'seconds', 'rate', 'seed', 'file'],
   )
   if (line.word === 'report') return render(line.text('file'))
-  const language = STUDIES[line.word] as Language
+  const language = await (STUDIES[line.word] as () => Promise<Language>)()
   const ids = language.arms.map(({ id }) => id)
   const options: StudyOptions = {
     quick: line.has('quick'),

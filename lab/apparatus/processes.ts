@@ -179,7 +179,9 @@ export interface Server {
 }
 
 /** `decode`: it reads spans whole and keeps them, which `traces` needs and costs it some CPU. */
-export async function startServer({ decode = false } = {}): Promise<Server> {
+export async function startServer(
+  { decode }: { decode: boolean } = { decode: false },
+): Promise<Server> {
   const { publicKey, secretKey } = KEYS
   const server = await startProgram('test/langfuse-server/main.ts', [
     ...(decode ? [] : ['--count-only']),

@@ -110,7 +110,9 @@ export function createBesides(): Besides {
 }
 
 /** A place where nobody reads. What is there at the end is delivered then, to count it. */
-function alone(server: Server): Pick<Beside, 'env' | 'afterwards' | 'deliversAfterwards' | 'leave'> {
+function alone(
+  server: Server,
+): Pick<Beside, 'env' | 'afterwards' | 'deliversAfterwards' | 'leave'> {
   const place = makePlace()
   let relay: Relay | undefined
   return {

@@ -129,7 +129,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       failed: fired.failed,
       latency: fired.latency,
       meanMs: rounded(fired.meanMs, 3) ?? 0,
-      service: together(figures, fired.requests),
+      service: together(figures),
       besideUs: rounded(besideUs / fired.requests, 1) ?? 0,
       delivered: await server.received(),
       ...traces,

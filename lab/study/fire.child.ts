@@ -70,7 +70,10 @@ async function post(payload: Buffer): Promise<string | undefined> {
 }
 
 function resultOf(latencies: Float64Array, isFailed: Uint8Array): FireResult {
-  const histogram = hdr.build({ highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: 3 })
+  const histogram = hdr.build({
+    highestTrackableValue: 600_000_000,
+    numberOfSignificantValueDigits: 3,
+  })
   let sum = 0
   let answered = 0
   for (const [request, ms] of latencies.entries()) {

@@ -91,8 +91,12 @@ function sweeps(arms: readonly Arm[], options: StudyOptions, random: () => numbe
       random,
     )
   return [
-    ...shuffled(SIZES.characters, random).flatMap((size) => cellsOf('sizes', size, SIZES.perSecond)),
-    ...shuffled(RATES.perSecond, random).flatMap((rate) => cellsOf('rates', RATES.characters, rate)),
+    ...shuffled(SIZES.characters, random).flatMap((size) =>
+      cellsOf('sizes', size, SIZES.perSecond),
+    ),
+    ...shuffled(RATES.perSecond, random).flatMap((rate) =>
+      cellsOf('rates', RATES.characters, rate),
+    ),
   ]
 }
 

@@ -44,7 +44,9 @@ for (;;) {
       })),
     })),
   )
-  const body = { resourceSpans: [{ resource: {}, scopeSpans: [{ scope: { name: 'lab' }, spans }] }] }
+  const body = {
+    resourceSpans: [{ resource: {}, scopeSpans: [{ scope: { name: 'lab' }, spans }] }],
+  }
   const response = await fetch(`${sink}/v1/traces`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

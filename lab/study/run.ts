@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { availableParallelism, cpus, release, totalmem, type as systemType } from 'node:os'
+import { availableParallelism, cpus, release, type as systemType, totalmem } from 'node:os'
 import { startModel } from '../apparatus/processes.ts'
 import type { Arm } from './arms.ts'
 import { createBesides, whyNot } from './beside.ts'
@@ -168,7 +168,8 @@ function sourceVersion(): Record<string, string> {
 
 function shown(cell: Cell): string {
   const { service, delivered } = cell
-  const what = cell.part === 'cases' ? cell.case : `${cell.characters >> 10} KB, ${cell.perSecond}/s`
+  const what =
+    cell.part === 'cases' ? cell.case : `${cell.characters >> 10} KB, ${cell.perSecond}/s`
   const lag = `mean ${cell.meanMs.toFixed(1)} ms, loop ${service.lag.maxMs.toFixed(0)} ms`
   const cpu = `CPU ${service.mainUs.toFixed(0)} µs main, ${service.processUs.toFixed(0)} µs all`
   return `${cell.arm}${cell.again ? ' again' : ''}, ${what}: ${lag}, ${cpu}, ${delivered} of ${service.recorded} delivered`

@@ -1,31 +1,32 @@
 import type { ServiceFigures, Spread } from './results.ts'
 
-/** Figures of all workers of a service as those of one: see ServiceFigures. CPU was counted per worker, in all. */
-export function together(all: readonly ServiceFigures[], requests: number): ServiceFigures {
+/** Figures of all workers of a service as those of one: see ServiceFigures. */
+export function together(all: readonly ServiceFigures[]): ServiceFigures {
   const [first] = all
   if (first === undefined) throw new RangeError('a service without workers')
   if (all.length === 1) return first
   const sum = (of: (figures: ServiceFigures) => number): number =>
     all.reduce((total, figures) => total + of(figures), 0)
-  const timed = Math.max(
-    1,
-    sum(({ split }) => split.requests),
-  )
+  const recorded = sum((figures) => figures.recorded)
+  // Each says what a request of its own costs; all their requests have equally many observations.
+  const perRequest = (of: (figures: ServiceFigures) => number): number =>
+    sum((figures) => of(figures) * figures.recorded) / Math.max(1, recorded)
+  const timed = sum(({ split }) => split.requests)
   const mean = (of: (split: ServiceFigures['split']) => number): number =>
-    sum(({ split }) => of(split) * split.requests) / timed
+    sum(({ split }) => of(split) * split.requests) / Math.max(1, timed)
   const gil = all.flatMap((figures) => figures.gil ?? [])
   return {
-    mainUs: sum(({ mainUs }) => mainUs),
-    processUs: sum(({ processUs }) => processUs),
+    mainUs: perRequest(({ mainUs }) => mainUs),
+    processUs: perRequest(({ processUs }) => processUs),
     lag: worst(all.map(({ lag }) => lag)),
     ...(gil.length > 0 && { gil: worst(gil) }),
     stalls: all.flatMap(({ stalls }) => stalls).sort(([a], [b]) => a - b),
     rssMb: sum(({ rssMb }) => rssMb),
     threads: sum(({ threads }) => threads),
-    recorded: sum(({ recorded }) => recorded),
+    recorded,
     flushMs: Math.max(...all.map(({ flushMs }) => flushMs)),
     split: {
-      requests: sum(({ split }) => split.requests),
+      requests: timed,
       recordingUs: mean(({ recordingUs }) => recordingUs),
       waitingInCallsUs: mean(({ waitingInCallsUs }) => waitingInCallsUs),
       flushUs: mean(({ flushUs }) => flushUs),

@@ -61,7 +61,10 @@ function documents(size: number, stretch: (length: number) => string, random: Ra
       id: `doc-${between(random, 1, 1e9)}`,
       score: random(),
       content: stretch(length),
-      source: { path: `contracts/${between(random, 2015, 2026)}.pdf`, page: between(random, 1, 99) },
+      source: {
+        path: `contracts/${between(random, 2015, 2026)}.pdf`,
+        page: between(random, 1, 99),
+      },
     })
   }
   return { total: hits.length, hits }

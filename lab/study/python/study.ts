@@ -31,7 +31,9 @@ export const PYTHON: Language = {
         const service = join(import.meta.dirname, 'service.py')
         return startPython(pythonOf(arm), service, { ...request, settings: arm.settings }, env)
       },
-      profiler: (arm) => profiler(pythonOf(arm)),
+      profiler: () => {
+        throw new Error('later')
+      },
     }
   },
 }
@@ -40,3 +42,22 @@ function environmentOf(arm: Arm): string {
   return arm.environment ?? USUAL
 }
 
+/** Of the packages that requirements name, with the environment where there are several. */
+function versionsOf(pythons: ReadonlyMap<string, string>): Record<string, string> {
+  const versions: Record<string, string> = {}
+  for (const [name, python] of pythons) {
+    const text = execFileSync(python, ['-c', VERSIONS], { encoding: 'utf8' })
+    const found = JSON.parse(text) as Record<string, string>
+    for (const [key, version] of Object.entries(found)) {
+      versions[key === 'langfuse' ? name : key] = version
+    }
+  }
+  return versions
+}
+
+const VERSIONS = `
+import json, platform
+from importlib.metadata import version
+names = ("langfuse", "opentelemetry-sdk", "fastapi", "uvicorn", "uvloop", "httpx", "redis", "langchain-core", "py-spy")
+print(json.dumps({"python": platform.python_version()} | {name: version(name) for name in names}))
+`
