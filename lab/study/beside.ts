@@ -25,9 +25,8 @@ export interface Beside {
   readonly request: Partial<ServiceRequest>
   /** CPU of what delivers in the place of the service, so far, µs. */
   cpuUs(): Promise<number>
-  /** After the service has ended: delivers what it left, where nobody did before. */
-  afterwards(): Promise<void>
-  readonly deliversAfterwards: boolean
+  /** After the service has ended: has what it left delivered, where nobody did before. False: it left nothing. */
+  afterwards(): Promise<boolean>
   /** Cleans up. */
   leave(): Promise<void>
 }
@@ -88,8 +87,7 @@ export function createBesides(): Besides {
         server,
         request: {},
         cpuUs: async () => 0,
-        afterwards: async () => {},
-        deliversAfterwards: false,
+        afterwards: async () => false,
         leave: async () => {},
       }
       if (arm.beside === 'relay') {
@@ -110,18 +108,16 @@ export function createBesides(): Besides {
 }
 
 /** A place where nobody reads. What is there at the end is delivered then, to count it. */
-function alone(
-  server: Server,
-): Pick<Beside, 'env' | 'afterwards' | 'deliversAfterwards' | 'leave'> {
+function alone(server: Server): Pick<Beside, 'env' | 'afterwards' | 'leave'> {
   const place = makePlace()
   let relay: Relay | undefined
   return {
     env: place.env,
-    deliversAfterwards: true,
     async afterwards() {
-      if (isEmpty(place.spool) && isEmpty(join(place.store, 'spool'))) return
+      if (isEmpty(place.spool) && isEmpty(join(place.store, 'spool'))) return false
       await server.setLatency(0)
       relay = await startRelay(place, server.url)
+      return true
     },
     async leave() {
       await relay?.stop()

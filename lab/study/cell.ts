@@ -7,8 +7,7 @@
  * its own, at planned times.
  */
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import { type LineChild, startChild } from '../apparatus/processes.ts'
+import { type LineChild, startChild, waitForCount } from '../apparatus/processes.ts'
 import { rounded } from '../apparatus/statistics.ts'
 import type { Arm } from './arms.ts'
 import type { Beside } from './beside.ts'
@@ -54,9 +53,10 @@ export interface Watch {
 }
 
 const WARM_UP_S = 2
-/** Longer than any exporter here rests while it has something to send. */
+/** What is not there after its flush, and has not grown for so long, does not come. */
 const QUIET_MS = 700
-const PATIENCE_MS = 60_000
+/** Another process may be late on a machine that is busy. */
+const QUIET_BESIDE_MS = 5000
 
 export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): Promise<Cell> {
   const { arm, path, language, characters, perSecond, seconds, seed } = plan
@@ -86,7 +86,12 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
           return service.receive<T>()
         }),
       )
-    const allThere = () => quiet(server.received, QUIET_MS + latencyMs)
+    const flushed = async (): Promise<void> => {
+      const answers = await ask<{ recorded: number }>('flush')
+      const recorded = answers.reduce((sum, answer) => sum + answer.recorded, 0)
+      const patienceMs = (arm.beside === undefined ? QUIET_MS : QUIET_BESIDE_MS) + latencyMs
+      await waitForCount(server.received, recorded, patienceMs)
+    }
 
     const fireRequest: FireRequest = { port, path, characters, language, perSecond, seed }
     const fire = startChild(join(import.meta.dirname, 'fire.child.ts'), fireRequest, {})
@@ -98,8 +103,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       return fire.receive<FireResult>()
     }
     await load(Math.min(WARM_UP_S, seconds), async () => {})
-    await ask('flush')
-    await allThere()
+    await flushed()
     await server.clear()
 
     const usedBefore = await beside.cpuUs()
@@ -107,14 +111,15 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
     const fired = await load(seconds, () => ask('begin'))
     await ask('loaded')
     await watch.loaded?.()
-    await ask('flush')
-    await allThere()
+    await flushed()
     const besideUs = (await beside.cpuUs()) - usedBefore
     const figures = await ask<ServiceFigures>('end')
     await Promise.all(services.map((service) => service.ended()))
     await fire.stop()
-    await beside.afterwards()
-    if (beside.deliversAfterwards) await allThere()
+    const service = together(figures)
+    if (await beside.afterwards()) {
+      await waitForCount(server.received, service.recorded, QUIET_BESIDE_MS)
+    }
     const traces = plan.case === 'jobs' ? { traces: await server.traces() } : {}
     return {
       part: plan.part,
@@ -129,7 +134,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       failed: fired.failed,
       latency: fired.latency,
       meanMs: rounded(fired.meanMs, 3) ?? 0,
-      service: together(figures),
+      service,
       besideUs: rounded(besideUs / fired.requests, 1) ?? 0,
       delivered: await server.received(),
       ...traces,
@@ -139,18 +144,5 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
     await stopAll()
     await server.clear()
     await beside.leave()
-  }
-}
-
-/** Waits until the count has not grown for `quietMs`. */
-async function quiet(count: () => Promise<number>, quietMs: number): Promise<void> {
-  const until = performance.now() + PATIENCE_MS
-  let last = await count()
-  let grewAt = performance.now()
-  while (performance.now() - grewAt < quietMs && performance.now() < until) {
-    await delay(50)
-    const now = await count()
-    if (now > last) grewAt = performance.now()
-    last = now
   }
 }

@@ -87,20 +87,33 @@ export async function runStudy(
     skipped,
   })
 
+  const attempt = async (plan: CellPlan, run: () => Promise<Cell>): Promise<Cell | undefined> => {
+    try {
+      return await run()
+    } catch (error) {
+      const reason = `${plan.case}, round ${plan.round}: ${(error as Error).message.slice(0, 300)}`
+      skipped.push({ arm: plan.arm.id, reason })
+      progress(`${plan.arm.id}: ${reason}`)
+      return undefined
+    }
+  }
   const model = await startModel()
   const besides = createBesides()
   const stage: Stage = { startService, upstream: model.url, besideOf: besides.of }
   const total = plans.length + profiled.length
   try {
     for (const [at, plan] of plans.entries()) {
-      const cell = await runCell(stage, plan)
+      // An arm that breaks is told of; it does not take the others with it.
+      const cell = await attempt(plan, () => runCell(stage, plan))
+      if (cell === undefined) continue
       cells.push(cell)
       progress(`${at + 1} of ${total}: ${shown(cell)}`)
       keep(results())
     }
     for (const [at, plan] of profiled.entries()) {
       const { tool, watch, attribute } = profiler(plan.arm)
-      const cell = await runCell(stage, plan, watch)
+      const cell = await attempt(plan, () => runCell(stage, plan, watch))
+      if (cell === undefined) continue
       const found = await attribute(cell)
       const name = `${plan.arm.id} in ${plan.case}`
       if ('reason' in found) {

@@ -133,6 +133,7 @@ class Commands:
     async def _answer(self, line: str) -> dict[str, Any]:
         if line == "flush":
             await self._flush()
+            return {"recorded": self._counts.recorded}
         elif line == "begin":
             if self._service.settings.profiled:
                 mark()
