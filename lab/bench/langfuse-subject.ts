@@ -2,9 +2,9 @@ import { LangfuseSpanProcessor } from '@langfuse/otel'
 import * as tracing from '@langfuse/tracing'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { KEYS } from '../apparatus/keys.ts'
+import type { Tracing } from '../apparatus/tracing.ts'
 import { droppingExporter } from './dropping-exporter.ts'
 import type { OpenSubject } from './subjects.ts'
-import type { Tracing } from './tracing.ts'
 
 /** Langfuse as its documentation sets it up. */
 export function openLangfuse(

@@ -1,6 +1,6 @@
 import * as sdk from '@offpath/sdk'
+import type { Tracing } from '../apparatus/tracing.ts'
 import type { OpenSubject } from './subjects.ts'
-import type { Tracing } from './tracing.ts'
 
 /** Offpath as installed; OFFPATH_SPOOL_DIR says where. */
 export function openOffpath(): OpenSubject {

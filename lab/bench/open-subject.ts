@@ -1,5 +1,5 @@
+import { untraced } from '../apparatus/tracing.ts'
 import type { OpenSubject, Subject } from './subjects.ts'
-import { untraced } from './tracing.ts'
 
 /**
  * Opens a subject in this process.

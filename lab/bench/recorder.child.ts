@@ -1,6 +1,7 @@
 // One subject, one question: `node recorder.child.ts '{"group":…,"subject":…,"seconds":…,"seed":…}'`, started by
 // recorder.ts, which gets what was measured as a message.
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
+import type { Tracing } from '../apparatus/tracing.ts'
 import { openSubject } from './open-subject.ts'
 import { measureAudio } from './recorder/audio.ts'
 import { measureGeneration } from './recorder/generation.ts'
@@ -8,8 +9,6 @@ import { measureHistory } from './recorder/history.ts'
 import type { Measured } from './recorder/measured.ts'
 import { measureSmall } from './recorder/small.ts'
 import type { RecorderRequest, RecorderResult } from './recorder.ts'
-
-import type { Tracing } from './tracing.ts'
 
 const { group, subject, seconds, seed } = JSON.parse(process.argv[2] as string) as RecorderRequest
 const random = seededRandom(seed)

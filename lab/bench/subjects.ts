@@ -1,4 +1,4 @@
-import type { Tracing } from './tracing.ts'
+import type { Tracing } from '../apparatus/tracing.ts'
 
 // What is compared, each opened in a process of its own that loads no other subject's packages.
 //

@@ -1,5 +1,5 @@
 import type { Random } from '../../apparatus/text.ts'
-import type { Tracing } from '../tracing.ts'
+import type { Tracing } from '../../apparatus/tracing.ts'
 
 /** Gives the next of a request's prepared texts, parsed anew: its strings are flat and new to the process. */
 type Receive = <T>() => T

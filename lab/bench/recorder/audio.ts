@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { writeText } from '../../apparatus/text.ts'
-import type { Tracing } from '../tracing.ts'
+import type { Tracing } from '../../apparatus/tracing.ts'
 import type { Measured } from './measured.ts'
 import { nextTurn, Stopwatch } from './turns.ts'
 

@@ -1,6 +1,6 @@
 import { fromJson, type Message, toJson } from '../../apparatus/payloads.ts'
 import { about, writeText } from '../../apparatus/text.ts'
-import type { Tracing } from '../tracing.ts'
+import type { Tracing } from '../../apparatus/tracing.ts'
 import type { Measured } from './measured.ts'
 import { nextTurn, Stopwatch } from './turns.ts'
 

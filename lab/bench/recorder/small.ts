@@ -1,6 +1,6 @@
 import { fromJson, toJson } from '../../apparatus/payloads.ts'
 import { between, writeText } from '../../apparatus/text.ts'
-import type { Tracing } from '../tracing.ts'
+import type { Tracing } from '../../apparatus/tracing.ts'
 import type { Measured } from './measured.ts'
 import { nextTurn, Stopwatch } from './turns.ts'
 

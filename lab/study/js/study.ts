@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startNode } from '../../apparatus/processes.ts'
 import type { Language } from '../run.ts'
@@ -11,13 +11,17 @@ const PACKAGES = [
   '@langfuse/otel',
   '@opentelemetry/sdk-trace-base',
   '@opentelemetry/exporter-trace-otlp-proto',
+  '@langfuse/client',
+  '@langfuse/langchain',
+  '@langchain/core',
+  'redis',
 ]
-const require = createRequire(import.meta.url)
+const INSTALLED = join(import.meta.dirname, '..', '..', '..', 'node_modules')
 
 export const JS: Language = {
   study: 'js',
   arms: JS_ARMS,
-  quickArms: ['langfuse', 'flush-at-10', 'offpath'],
+  quickArms: ['langfuse', 'langfuse-flush-10', 'offpath'],
   async prepare() {
     return {
       versions: {
@@ -35,6 +39,8 @@ export const JS: Language = {
   },
 }
 
+// Not by require: packages need not export their package.json.
 function versionOf(name: string): string {
-  return (require(`${name}/package.json`) as { version: string }).version
+  const text = readFileSync(join(INSTALLED, name, 'package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
 }

@@ -1,7 +1,7 @@
 // The part of the tracing API that the measured programs use. @langfuse/tracing and @offpath/sdk both have it as it
 // is; the bare OpenTelemetry SDK gets an adapter that does what one writes by hand.
 
-type ObservationType =
+export type ObservationType =
   | 'span'
   | 'generation'
   | 'event'
@@ -36,13 +36,22 @@ export interface Tracing {
   ): Promise<T>
 }
 
+/** The other half of the same API: whole functions are observed, arguments as input, what they give as output. */
+export interface Observing {
+  observe<T, A extends unknown[], R>(
+    run: (this: T, ...args: A) => R,
+    options: { name: string; asType?: ObservationType },
+  ): (this: T, ...args: A) => R
+  updateActiveObservation(attributes: object, options?: { asType: ObservationType }): void
+}
+
 const nothing: Observation = {
   update: () => nothing,
   end: () => {},
   startObservation: () => nothing,
 }
 
-/** Tracing of the subject `none`: the same program, nothing recorded. */
+/** The same program, nothing recorded. */
 export const untraced: Tracing = {
   startObservation: () => nothing,
   startActiveObservation: (_name, run) => run(nothing),

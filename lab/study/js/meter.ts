@@ -1,0 +1,111 @@
+import { readdirSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { ServiceFigures, Spread, Stall } from '../results.ts'
+import type { ChildUsage } from './tracers/tracer.ts'
+
+const TICK_MS = 1
+const STALL_MS = 10
+/** The largest are kept. */
+const MOST_STALLS = 5000
+const NO_CHILD: ChildUsage = { cpuUs: 0, rssBytes: 0, threads: 0 }
+
+type Measured = Pick<
+  ServiceFigures,
+  'mainUs' | 'processUs' | 'lag' | 'stalls' | 'rssMb' | 'threads'
+>
+
+/**
+ * What the process under load says of itself. A ticker that is due each millisecond tells how long the loop was held (it
+ * costs the same in each arm); the longest delay is the loop's own measure of each of its turns, or the ticker's.
+ */
+export class Meter {
+  readonly #usageOfChildren: () => Promise<ChildUsage>
+  readonly #turns = monitorEventLoopDelay({ resolution: 1, samplePerIteration: true })
+  #late: number[] = []
+  #stalls: Stall[] = []
+  #due = 0
+  #ticker: NodeJS.Timeout | undefined
+  #sampler: NodeJS.Timeout | undefined
+  #longestTurnMs = 0
+  #rssBytes = 0
+  #threads = 0
+  #main: NodeJS.CpuUsage = { user: 0, system: 0 }
+  #process: NodeJS.CpuUsage = { user: 0, system: 0 }
+  #childrenUs = 0
+  beganAt = 0
+  loadedAt = 0
+
+  constructor(usageOfChildren: (() => Promise<ChildUsage>) | undefined) {
+    this.#usageOfChildren = usageOfChildren ?? (async () => NO_CHILD)
+    this.#turns.enable()
+  }
+
+  async begin(): Promise<void> {
+    this.#childrenUs = (await this.#usageOfChildren()).cpuUs
+    this.#late = []
+    this.#stalls = []
+    this.#rssBytes = process.memoryUsage.rss()
+    this.#sampler = setInterval(() => {
+      this.#rssBytes = Math.max(this.#rssBytes, process.memoryUsage.rss())
+    }, 100)
+    this.#turns.reset()
+    this.beganAt = epochNow()
+    this.#main = process.threadCpuUsage()
+    this.#process = process.cpuUsage()
+    this.#schedule()
+  }
+
+  async loaded(): Promise<void> {
+    clearTimeout(this.#ticker)
+    clearInterval(this.#sampler)
+    this.#longestTurnMs = this.#turns.max / 1e6
+    this.loadedAt = epochNow()
+    const children = await this.#usageOfChildren()
+    this.#rssBytes += children.rssBytes
+    this.#threads = readdirSync('/proc/self/task').length + children.threads
+  }
+
+  /** CPU is counted up to this call. */
+  async figures(requests: number): Promise<Measured> {
+    const main = process.threadCpuUsage(this.#main)
+    const own = process.cpuUsage(this.#process)
+    const childrenUs = (await this.#usageOfChildren()).cpuUs - this.#childrenUs
+    const answered = Math.max(1, requests)
+    const lag = spread(this.#late)
+    return {
+      mainUs: (main.user + main.system) / answered,
+      processUs: (own.user + own.system + childrenUs) / answered,
+      lag: { ...lag, maxMs: Math.max(lag.maxMs, this.#longestTurnMs) },
+      stalls: this.#stalls
+        .sort(([, a], [, b]) => b - a)
+        .slice(0, MOST_STALLS)
+        .sort(([a], [b]) => a - b),
+      rssMb: this.#rssBytes / 2 ** 20,
+      threads: this.#threads,
+    }
+  }
+
+  #schedule(): void {
+    this.#due = performance.now() + TICK_MS
+    this.#ticker = setTimeout(this.#tick, TICK_MS)
+  }
+
+  readonly #tick = (): void => {
+    const late = Math.max(0, performance.now() - this.#due)
+    this.#late.push(late)
+    if (late > STALL_MS) this.#stalls.push([epochNow(), late])
+    this.#schedule()
+  }
+}
+
+/** By the monotonic clock, as the profiler's. */
+function epochNow(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+function spread(late: readonly number[]): Spread {
+  const sorted = Float64Array.from(late).sort()
+  const at = (part: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0
+  return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: sorted.at(-1) ?? 0 }
+}
