@@ -46,7 +46,7 @@ nav li{margin:3px 0}
 nav a{color:var(--text);text-decoration:none}
 nav ul ul a{color:var(--quiet)}
 nav a:hover{text-decoration:underline}
-main{padding:20px 28px 80px;max-width:1080px}
+main{padding:20px 28px 80px;max-width:1240px}
 h1{font-size:26px;line-height:1.25;margin:0 0 16px}
 h2{font-size:21px;margin:48px 0 8px;padding-top:8px;border-top:1px solid var(--rule)}
 h3{font-size:16px;margin:0 0 4px}
@@ -79,10 +79,11 @@ svg text.strong{font-weight:600}
 .legend i{display:inline-block;width:11px;height:11px;margin-right:6px;vertical-align:-1px}
 .legend i.dot{border-radius:50%}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:13px;margin:8px 0}
-th,td{padding:3px 10px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-th{color:var(--quiet);font-weight:600;vertical-align:bottom}
-th.text,td.text{text-align:left;white-space:normal}
+table{border-collapse:collapse;font-size:12.5px;margin:8px 0}
+th,td{padding:3px 7px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+th{color:var(--quiet);font-weight:600;vertical-align:bottom;white-space:normal}
+th.text,td.text{text-align:left}
+th.wrap,td.wrap{white-space:normal}
 tbody tr:hover{background:var(--raised)}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}

@@ -39,6 +39,10 @@ export function titleOf({ arm, again }: Row): string {
   return again ? `${arm.title}, again` : arm.title
 }
 
+export function armTitleOf({ arms }: Findings, id: string): string {
+  return arms.find((arm) => arm.id === id)?.title ?? id
+}
+
 /** How it was measured, in a few sentences: docs/method.md has the reasons. */
 export function methodOf({ about }: Findings): string[] {
   const rounds =
@@ -101,11 +105,11 @@ export function caseText(findings: Findings, name: string): string {
 }
 
 export function attributedText(
-  { arms, cases }: Findings,
+  findings: Findings,
   each: Attributed,
 ): { heading: string; text: string } {
-  const title = arms.find(({ id }) => id === each.arm)?.title ?? each.arm
-  const inCase = cases.find(({ name }) => name === each.case)?.title ?? each.case
+  const title = armTitleOf(findings, each.arm)
+  const inCase = findings.cases.find(({ name }) => name === each.case)?.title ?? each.case
   const heading = `${title}, ${inCase}`
   const overall = `Over the whole cell: ${partsText(each.overall, 6)}.`
   if (each.stalls === 0) {
