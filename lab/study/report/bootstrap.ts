@@ -1,6 +1,6 @@
 import { seededRandom } from '../../../examples/vllm-simulator/text.ts'
 
-/** What was measured, and where 95 of 100 repetitions would find it; no interval where there are too few rounds for one. */
+/** What was measured, and where 95 of 100 repetitions would find it; no interval of one round. */
 export interface Estimate {
   readonly value: number
   readonly low?: number
@@ -9,8 +9,7 @@ export interface Estimate {
 
 const RESAMPLES = 1000
 
-/** Two rounds say nothing of how far a third may lie off. */
-const LEAST_ROUNDS = 3
+const LEAST_ROUNDS = 2
 
 /** Draws of `n` out of `n` with replacement, as lists of indices; the same for the same seed. */
 export type Draws = (n: number) => readonly (readonly number[])[]
@@ -31,8 +30,8 @@ export function drawsOf(seed: number): Draws {
 }
 
 /**
- * The statistic of `n` items, with the 95 % interval of its values over draws of them (percentile bootstrap). With three
- * rounds that is at most the range of the rounds: an interval then tells apart what differs in every round, and no more.
+ * The statistic of `n` items, with the 95 % interval of its values over draws of them (percentile bootstrap). With two or
+ * three rounds that is the range of the rounds: it then tells apart what differs in every round, and no more.
  *
  * @param statistic of the items with these indices; each as often as it is there
  */

@@ -4,12 +4,12 @@
 const LIGHT = `
 --ground:#fff;--raised:#f6f7f8;--text:#1d2329;--quiet:#57606a;--rule:#d9dde1;--band:#9aa4ae55;
 --baseline:#6b747d;--installed:#d04f00;--tuned:#c78500;--style:#b45a91;--integration:#2f8fc4;--intervention:#00589b;--elsewhere:#00825f;
---one:#0064a8;--two:#5fb4e5;--three:#d98a00;--four:#b45a91;--five:#c2cad1;--six:#00825f;--seven:#d04f00;--eight:#8b949e;`
+--one:#0064a8;--two:#5fb4e5;--three:#d98a00;--four:#b45a91;--five:#aab4bd;--six:#00825f;--seven:#d04f00;--eight:#8b949e;`
 
 const DARK = `
 --ground:#14181c;--raised:#1d2328;--text:#e4e8eb;--quiet:#a2abb4;--rule:#353d45;--band:#8b96a155;
 --baseline:#a7b0b9;--installed:#ff8242;--tuned:#f0b429;--style:#e39cc6;--integration:#6cc3f2;--intervention:#4c9be0;--elsewhere:#2fc398;
---one:#4c9be0;--two:#a5d9f7;--three:#f0b429;--four:#e39cc6;--five:#59636d;--six:#2fc398;--seven:#ff8242;--eight:#87919b;`
+--one:#4c9be0;--two:#a5d9f7;--three:#f0b429;--four:#e39cc6;--five:#6c7782;--six:#2fc398;--seven:#ff8242;--eight:#87919b;`
 
 const GROUP_NAMES = [
   'baseline',
