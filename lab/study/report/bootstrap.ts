@@ -1,6 +1,6 @@
 import { seededRandom } from '../../../examples/vllm-simulator/text.ts'
 
-/** What was measured, and where 95 of 100 repetitions would find it; no interval where there are too few rounds for one. */
+/** What was measured, and where 95 of 100 repetitions would find it; no interval of one round. */
 export interface Estimate {
   readonly value: number
   readonly low?: number
@@ -9,32 +9,44 @@ export interface Estimate {
 
 const RESAMPLES = 1000
 
-/** Two rounds say nothing of how far a third may lie off. */
-const LEAST_ROUNDS = 3
+const LEAST_ROUNDS = 2
 
-/** Draws of `n` out of `n` with replacement, as lists of indices; the same for the same seed. */
-export type Draws = (n: number) => readonly (readonly number[])[]
+/** Draws of `n` out of `n` with replacement; the same for the same seed. */
+export type Draws = (n: number) => readonly Draw[]
+
+interface Draw {
+  /** Ascending. */
+  readonly indices: readonly number[]
+  /** The first draw of the same items: of three there are but ten, and a percentile takes its time. */
+  readonly same: number
+}
 
 /** Draws for a report: those of one `n` are made once, so that what is compared is drawn alike. */
 export function drawsOf(seed: number): Draws {
-  const made = new Map<number, readonly (readonly number[])[]>()
+  const made = new Map<number, readonly Draw[]>()
   return (n) => {
-    let draws = made.get(n)
-    if (draws === undefined) {
-      const random = seededRandom(seed + n)
-      const index = (): number => Math.floor(random() * n)
-      draws = Array.from({ length: RESAMPLES }, () => Array.from({ length: n }, index))
-      made.set(n, draws)
-    }
+    const draws = made.get(n) ?? drawn(n, seededRandom(seed + n))
+    made.set(n, draws)
     return draws
   }
 }
 
+function drawn(n: number, random: () => number): Draw[] {
+  const first = new Map<string, number>()
+  return Array.from({ length: RESAMPLES }, (_, at) => {
+    const indices = Array.from({ length: n }, () => Math.floor(random() * n)).sort((a, b) => a - b)
+    const key = indices.join()
+    const same = first.get(key) ?? at
+    first.set(key, same)
+    return { indices, same }
+  })
+}
+
 /**
- * The statistic of `n` items, with the 95 % interval of its values over draws of them (percentile bootstrap). With three
- * rounds that is at most the range of the rounds: an interval then tells apart what differs in every round, and no more.
+ * The statistic of `n` items, with the 95 % interval of its values over draws of them (percentile bootstrap). With two or
+ * three rounds that is the range of the rounds: it then tells apart what differs in every round, and no more.
  *
- * @param statistic of the items with these indices; each as often as it is there
+ * @param statistic of the items with these indices, each as often as it is there; their order means nothing
  */
 export function estimate(
   n: number,
@@ -44,7 +56,11 @@ export function estimate(
 ): Estimate {
   const value = statistic(Array.from({ length: n }, (_, index) => index))
   if (n < least || !Number.isFinite(value)) return { value }
-  const values = Float64Array.from(draws(n), statistic).filter(Number.isFinite).sort()
+  const drawnValues: number[] = []
+  for (const [at, { indices, same }] of draws(n).entries()) {
+    drawnValues.push(same < at ? (drawnValues[same] as number) : statistic(indices))
+  }
+  const values = Float64Array.from(drawnValues).filter(Number.isFinite).sort()
   const low = values[Math.floor(0.025 * (values.length - 1))]
   const high = values[Math.ceil(0.975 * (values.length - 1))]
   return low === undefined || high === undefined ? { value } : { value, low, high }

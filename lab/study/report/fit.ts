@@ -13,7 +13,7 @@ export interface BatchStall {
 export interface Fit {
   readonly arm: string
   readonly points: readonly BatchStall[]
-  /** Batches without a stall above 10 ms: they have no place on the line. */
+  /** Batches without a stall above 10 ms, or after the load: they have no place on the line. */
   readonly unseen: number
   readonly slopeMsPerMb: Estimate
   readonly interceptMs: number

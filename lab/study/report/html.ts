@@ -1,6 +1,7 @@
 import type { Findings, SweepRow } from './analysis.ts'
+import { attributionCharts } from './charts/of-attribution.ts'
 import { caseCharts } from './charts/of-case.ts'
-import { attributionCharts, fitCharts, stallCharts, sweepCharts } from './charts/of-study.ts'
+import { fitCharts, stallCharts, sweepCharts } from './charts/of-study.ts'
 import { type Chart, escapeText, type LegendEntry } from './charts/svg.ts'
 import { STYLE } from './style.ts'
 import {
@@ -66,15 +67,10 @@ ${sections.map(({ id, title: heading, body }) => `<section id="${escapeText(id)}
 
 function contentsOf({ id, title, charts }: Section): string {
   const inner = charts.map(
-    (chart) => `<li><a href="#${escapeText(chart.id)}">${escapeText(shortOf(chart.id))}</a></li>`,
+    (chart) => `<li><a href="#${escapeText(chart.id)}">${escapeText(chart.name)}</a></li>`,
   )
   const list = inner.length > 1 ? `<ul>${inner.join('')}</ul>` : ''
   return `<li><a href="#${escapeText(id)}">${escapeText(title)}</a>${list}</li>`
-}
-
-/** The last word of a chart's id names its kind. */
-function shortOf(id: string): string {
-  return id.slice(id.lastIndexOf('-') + 1)
 }
 
 function sectionsOf(findings: Findings, method: string): Section[] {
@@ -204,7 +200,9 @@ function paragraph(text: string): string {
 }
 
 function table({ header, rows, texts }: Table): string {
-  const kind = (column: number): string => (column < texts ? ' class="text"' : '')
+  // Only where all is text may it wrap: figures of a row stand on one line.
+  const text = texts === header.length || header.length === 0 ? 'text wrap' : 'text'
+  const kind = (column: number): string => (column < texts ? ` class="${text}"` : '')
   const head =
     header.length === 0
       ? ''

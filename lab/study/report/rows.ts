@@ -84,7 +84,7 @@ function latencyFigures({ cells, latencies }: Rounds, draws: Draws): Figures {
     max_ms: { value: latencies.maxMs },
   }
   for (const [percent, name] of PERCENTILES) {
-    if (!isTold(percent, latencies.requests)) continue
+    if (!isTold(percent, startedIn(cells))) continue
     figures[name] = estimate(cells.length, draws, (indices) =>
       latencies.percentileMs(percent, indices),
     )
@@ -149,7 +149,7 @@ function excess(rounds: Rounds, against: Rounds, draws: Draws): Figures {
   figures.rest_us = above(
     (cell) => cell.meanMs * 1000 - sum(Object.values(SPLIT).map((of) => of(cell))),
   )
-  const least = Math.min(rounds.latencies.requests, against.latencies.requests)
+  const least = Math.min(startedIn(rounds.cells), startedIn(against.cells))
   for (const [percent, name] of PERCENTILES) {
     if (!isTold(percent, least) || name === 'p999_ms') continue
     figures[aboveOf(name)] = estimate(pairs.length, draws, (indices) => {
@@ -179,7 +179,7 @@ export function noiseOf(
     if (Number.isFinite(value)) noise[name as FigureName] = value
   }
   for (const [percent, name] of PERCENTILES) {
-    if (!isTold(percent, Math.min(first.latencies.requests, again.latencies.requests))) continue
+    if (!isTold(percent, Math.min(startedIn(first.cells), startedIn(again.cells)))) continue
     noise[name] = largest(
       pairs.map(
         ([a, b]) =>
@@ -197,6 +197,11 @@ export function curveOf({ latencies }: Rounds): readonly CurvePoint[] {
   return steps
     .filter((percent) => latencies.requests * (1 - percent / 100) >= 10)
     .map((percent) => [percent, latencies.percentileMs(percent)] as const)
+}
+
+/** Failed ones too: a single failure is told beside, and takes no percentile away. */
+function startedIn(cells: readonly Cell[]): number {
+  return sum(cells.map((cell) => cell.requests))
 }
 
 function pairsOf(cells: readonly Cell[], others: readonly Cell[]): (readonly [Cell, Cell])[] {

@@ -4,12 +4,12 @@
 const LIGHT = `
 --ground:#fff;--raised:#f6f7f8;--text:#1d2329;--quiet:#57606a;--rule:#d9dde1;--band:#9aa4ae55;
 --baseline:#6b747d;--installed:#d04f00;--tuned:#c78500;--style:#b45a91;--integration:#2f8fc4;--intervention:#00589b;--elsewhere:#00825f;
---one:#0064a8;--two:#5fb4e5;--three:#d98a00;--four:#b45a91;--five:#c2cad1;--six:#00825f;--seven:#d04f00;--eight:#8b949e;`
+--one:#0064a8;--two:#5fb4e5;--three:#d98a00;--four:#b45a91;--five:#aab4bd;--six:#00825f;--seven:#d04f00;--eight:#8b949e;`
 
 const DARK = `
 --ground:#14181c;--raised:#1d2328;--text:#e4e8eb;--quiet:#a2abb4;--rule:#353d45;--band:#8b96a155;
 --baseline:#a7b0b9;--installed:#ff8242;--tuned:#f0b429;--style:#e39cc6;--integration:#6cc3f2;--intervention:#4c9be0;--elsewhere:#2fc398;
---one:#4c9be0;--two:#a5d9f7;--three:#f0b429;--four:#e39cc6;--five:#59636d;--six:#2fc398;--seven:#ff8242;--eight:#87919b;`
+--one:#4c9be0;--two:#a5d9f7;--three:#f0b429;--four:#e39cc6;--five:#6c7782;--six:#2fc398;--seven:#ff8242;--eight:#87919b;`
 
 const GROUP_NAMES = [
   'baseline',
@@ -46,7 +46,7 @@ nav li{margin:3px 0}
 nav a{color:var(--text);text-decoration:none}
 nav ul ul a{color:var(--quiet)}
 nav a:hover{text-decoration:underline}
-main{padding:20px 28px 80px;max-width:1080px}
+main{padding:20px 28px 80px;max-width:1240px}
 h1{font-size:26px;line-height:1.25;margin:0 0 16px}
 h2{font-size:21px;margin:48px 0 8px;padding-top:8px;border-top:1px solid var(--rule)}
 h3{font-size:16px;margin:0 0 4px}
@@ -79,10 +79,11 @@ svg text.strong{font-weight:600}
 .legend i{display:inline-block;width:11px;height:11px;margin-right:6px;vertical-align:-1px}
 .legend i.dot{border-radius:50%}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:13px;margin:8px 0}
-th,td{padding:3px 10px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-th{color:var(--quiet);font-weight:600;vertical-align:bottom}
-th.text,td.text{text-align:left;white-space:normal}
+table{border-collapse:collapse;font-size:12.5px;margin:8px 0}
+th,td{padding:3px 7px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+th{color:var(--quiet);font-weight:600;vertical-align:bottom;white-space:normal}
+th.text,td.text{text-align:left}
+th.wrap,td.wrap{white-space:normal}
 tbody tr:hover{background:var(--raised)}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}

@@ -202,7 +202,8 @@ function cellOf(model: Model, shape: CellShape, observations: number, random: ()
       const count = Math.min(waiting, model.batch[0])
       const mb = (count / observations) * mbOfRequest * (0.95 + 0.1 * random())
       const ms = (2 + 10 * mb) * (0.8 + 0.4 * random())
-      const from = Math.max(at, (stalls.at(-1)?.[0] ?? 0) - begun + 5)
+      // One after the other, as a batch processor does.
+      const from = Math.max(at, (batches.at(-1)?.[0] ?? 0) - begun + 1)
       const ended = begun + from + ms
       if (ms > 10) stalls.push([ended, ms])
       batches.push([ended + 3 + mb, (mb * 1e6) / 4, mb * 1e6, count])

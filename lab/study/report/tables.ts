@@ -2,7 +2,7 @@ import { type Findings, isWithinNoise, type Row, type SweepRow } from './analysi
 import type { Attributed } from './attribution.ts'
 import { aboveOf, type FigureName } from './figure-names.ts'
 import { digits, intervalOf, shown, unitOf } from './format.ts'
-import { GROUPS, isSampling, titleOf } from './words.ts'
+import { armTitleOf, GROUPS, isSampling, titleOf } from './words.ts'
 
 /** A table of plain text: each report escapes and marks it in its own way. */
 export interface Table {
@@ -127,11 +127,11 @@ export function splitTable(findings: Findings, inCase: string): Table {
   }
 }
 
-export function fitTable({ fits, arms }: Findings): Table {
+export function fitTable(findings: Findings): Table {
   return {
     header: ['arm', 'ms per MB', '95 %', 'at 0 MB ms', 'r²', 'batches', 'without a stall'],
-    rows: fits.map((fit) => [
-      arms.find(({ id }) => id === fit.arm)?.title ?? fit.arm,
+    rows: findings.fits.map((fit) => [
+      armTitleOf(findings, fit.arm),
       digits(fit.slopeMsPerMb.value),
       intervalOf(fit.slopeMsPerMb, 'ms_per_mb'),
       digits(fit.interceptMs),

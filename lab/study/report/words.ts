@@ -27,7 +27,7 @@ export const QUICK_TEXT =
   'A quick run: it shows that all works and which way figures point. None of them is to quote.'
 
 export const FIT_TEXT =
-  'Each batch with the longest stall that ended between the arrival of the batch before it and its own; a least squares line over all cases and sizes. Batches without a stall above 10 ms have no place on the line and are counted. MB: 10⁶ bytes, decompressed.'
+  'Each batch with the longest stall that ended between the arrival of the batch before it and its own; a least squares line over all cases and sizes. Batches without a stall above 10 ms, or after the load, have no place on the line and are counted. MB: 10⁶ bytes, decompressed.'
 
 export const SPLIT_TEXT =
   'Of the mean request, µs above the compared arm. The rest is what remains: waiting for the loop, or for the GIL to run it. A part below zero is noise.'
@@ -37,6 +37,10 @@ export const STALLS_TEXT =
 
 export function titleOf({ arm, again }: Row): string {
   return again ? `${arm.title}, again` : arm.title
+}
+
+export function armTitleOf({ arms }: Findings, id: string): string {
+  return arms.find((arm) => arm.id === id)?.title ?? id
 }
 
 /** How it was measured, in a few sentences: docs/method.md has the reasons. */
@@ -50,7 +54,7 @@ export function methodOf({ about }: Findings): string[] {
   return [
     'Requests start at planned times, whether or not earlier ones are answered, from a process of its own; latency counts from the planned start, so that a stall can’t hide itself. The first seconds are cut.',
     `Each arm runs in ${rounds}. Latencies of all rounds are pooled in an HdrHistogram; p95 is shown from 200 requests, p99 from 2 000, p99.9 from 20 000, else –. Other figures are medians over rounds, unless they say “longest”.`,
-    'Above: the difference to the compared arm in the same round. [ ]: 95 % bootstrap interval over rounds, seeded, from three rounds up; with few rounds it is at most their range.',
+    'Above: the difference to the compared arm in the same round. [ ]: 95 % bootstrap interval over rounds, seeded; with two or three rounds it is their range.',
     'The untraced service runs twice in a round. The largest difference of this pair in any round is the noise floor; ≈ marks what differs from the compared arm by no more.',
     `Lag is the lateness of a 1 ms ticker on the event loop${gil}. CPU counts until all is delivered, divided by requests; “beside” is a relay or a worker on the same machine. Delivered is what the server that plays Langfuse decoded: a fast arm that loses observations is not fast.`,
   ]
@@ -82,6 +86,7 @@ export function caseText(findings: Findings, name: string): string {
   const noise = findings.noise.find((each) => each.case === name)?.figures
   const told = [
     ['p50_ms', 'p50'],
+    ['p95_ms', 'p95'],
     ['p99_ms', 'p99'],
     ['lag_round_max_ms', 'longest lag of a round'],
     ['cpu_main_us', 'CPU of the main thread'],
@@ -101,11 +106,11 @@ export function caseText(findings: Findings, name: string): string {
 }
 
 export function attributedText(
-  { arms, cases }: Findings,
+  findings: Findings,
   each: Attributed,
 ): { heading: string; text: string } {
-  const title = arms.find(({ id }) => id === each.arm)?.title ?? each.arm
-  const inCase = cases.find(({ name }) => name === each.case)?.title ?? each.case
+  const title = armTitleOf(findings, each.arm)
+  const inCase = findings.cases.find(({ name }) => name === each.case)?.title ?? each.case
   const heading = `${title}, ${inCase}`
   const overall = `Over the whole cell: ${partsText(each.overall, 6)}.`
   if (each.stalls === 0) {

@@ -54,9 +54,9 @@ export function barChart(
         ),
       )
     }
-    parts.push(
-      textAt(Math.min(right, scale.at(from)) + 6, y + ROW / 2 + 4, bar.total, 'start', 'tick'),
-    )
+    // Of shares the totals stand below one another, where no bar reaches.
+    const end = most === undefined ? Math.min(right, scale.at(from)) : right
+    parts.push(textAt(end + 6, y + ROW / 2 + 4, bar.total, 'start', 'tick'))
   }
   if (reference !== undefined) {
     parts.push(line(scale.at(reference), TOP - 6, scale.at(reference), bottom, 'reference'))

@@ -21,7 +21,7 @@ const LABEL_LINE = 15
  * Lines on a logarithmic y axis, each with its name at the right, where its end is or as near as there is room. Lines of
  * one group differ in their dashes.
  *
- * @param xScale of the given left and right end; logarithmic over the points' x when not given
+ * @param xScale of the given left and right end
  */
 export function linePanel(
   { name, lines }: Panel,
@@ -30,13 +30,7 @@ export function linePanel(
   labels: number,
   xName: string,
   floor: number,
-  xScale = (from: number, to: number): Scale =>
-    logScale(
-      lines.flatMap((each) => each.points.map(([x]) => x)),
-      from,
-      to,
-      0,
-    ),
+  xScale: (from: number, to: number) => Scale,
 ): string {
   const right = width - labels
   const bottom = height - 44

@@ -23,10 +23,11 @@ export function caseCharts(findings: Findings, inCase: string): Chart[] {
 }
 
 function latencyChart(findings: Findings, inCase: string, rows: readonly Row[]): Chart {
-  const tail: FigureName = rows.some((row) => row.figures.p99_ms) ? 'p99_ms' : 'p95_ms'
-  const name = tail === 'p99_ms' ? 'p99' : 'p95'
+  const tail = tailOf(rows)
+  const name = tail.slice(0, -3)
   return {
     id: `${inCase}-latency`,
+    name: 'latency',
     title: comparison(findings, rows, tail, `${name} latency`),
     how: `Latency from the planned start, each arm: ○ p50, ● ${name}, | longest. The band is the untraced ${name}, give or take the noise floor. Logarithmic.`,
     legend: groupLegend(rows),
@@ -48,6 +49,7 @@ function latencyChart(findings: Findings, inCase: string, rows: readonly Row[]):
 function lagChart(findings: Findings, inCase: string, rows: readonly Row[]): Chart {
   return {
     id: `${inCase}-lag`,
+    name: 'loop lag',
     title: comparison(findings, rows, 'lag_round_max_ms', 'longest loop lag of a round'),
     how: 'Lateness of a 1 ms ticker on the event loop: ○ p99, ● longest of a round (median over rounds), | longest of all. The band is that of the untraced service, give or take the noise floor. Logarithmic; below 0.1 ms nothing is told apart.',
     legend: groupLegend(rows),
@@ -79,7 +81,8 @@ function cpuChart(findings: Findings, inCase: string, rows: readonly Row[]): Cha
   const untraced = rows.find((row) => row.arm.group === 'baseline')
   return {
     id: `${inCase}-cpu`,
-    title: comparison(findings, rows, 'cpu_total_us', 'CPU per request, all processes together,'),
+    name: 'CPU',
+    title: comparison(findings, rows, 'cpu_total_us', 'CPU of all processes per request'),
     how: `Until all is delivered, medians over rounds. The dashed line is the untraced service; its two runs differed by up to ${noiseOf(findings, inCase, 'cpu_total_us')}.`,
     legend: parts.map(([, text, mark]) => ({ text, mark, kind: 'box' })),
     svg: barChart(
@@ -110,9 +113,9 @@ function splitChart(findings: Findings, inCase: string, all: readonly Row[]): Ch
     ['waiting_us', 'waiting in calls', 'two'],
     ['blocked_us', 'blocked in a flush', 'three'],
     ['network_us', 'network', 'four'],
-    ['rest_us', 'the rest: waiting for the loop or the GIL', 'five'],
+    ['rest_us', 'waiting for the loop or the GIL (the rest)', 'five'],
   ] as const
-  const largest = rows.reduce((a, b) => (excessOf(a) >= excessOf(b) ? a : b))
+  const largest = worstOf(rows, 'mean_above_ms') ?? (rows[0] as Row)
   const most = parts
     .map(([figure, name]) => ({ name, value: largest.figures[figure]?.value ?? 0 }))
     .reduce((a, b) => (a.value >= b.value ? a : b))
@@ -120,7 +123,8 @@ function splitChart(findings: Findings, inCase: string, all: readonly Row[]): Ch
   return [
     {
       id: `${inCase}-split`,
-      title: `Most of what ${titleOf(largest)} adds to a mean request is ${most.name}: ${shown(whole === 0 ? 0 : most.value / whole, 'share')} of ${shown(excessOf(largest), 'ms')}`,
+      name: 'excess',
+      title: `Most of what ${titleOf(largest)} adds to a mean request is ${most.name.replace(' (the rest)', '')}: ${shown(whole === 0 ? 0 : most.value / whole, 'share')} of ${shown(excessOf(largest), 'ms')}`,
       how: `The mean request above the compared arm, by where the time goes. Parts below zero are noise and not drawn; the number is the whole excess. The mean of two runs of the same differed by up to ${noiseOf(findings, inCase, 'mean_ms')}.`,
       legend: parts.map(([, text, mark]) => ({ text, mark, kind: 'box' })),
       svg: barChart(
@@ -144,19 +148,23 @@ function curveChart(findings: Findings, inCase: string, rows: readonly Row[]): C
   const last = Math.max(...percents)
   if (main.length < 2 || !Number.isFinite(last)) return []
   const untraced = main.find((row) => row.arm.group === 'baseline')
-  const worst = worstOf(main, 'p95_ms')
+  const tail = tailOf(main)
+  const worst = worstOf(main, tail)
   const times = (name: FigureName): string => {
     const a = worst?.figures[name]?.value
     const b = untraced?.figures[name]?.value
-    return a === undefined || b === undefined ? '–' : `${digits(a / b)} times`
+    return a === undefined || b === undefined
+      ? '–'
+      : `${digits(a / b, 'number', a < 2 * b ? 2 : 1)} times`
   }
   return [
     {
       id: `${inCase}-curves`,
+      name: 'percentiles',
       title:
         worst === undefined
           ? 'Latency by percentile'
-          : `${titleOf(worst)} takes ${times('p50_ms')} as long as the untraced service at the median and ${times('p95_ms')} at p95`,
+          : `${titleOf(worst)} takes ${times('p50_ms')} as long as the untraced service at the median and ${times(tail)} at ${tail.slice(0, -3)}`,
       how: 'The main arms. To the right each half as many requests are left: the axis is that of the requests beyond. A curve ends where fewer than ten requests lie beyond it.',
       legend: [],
       svg: linePanel(
@@ -193,6 +201,11 @@ function percentileScale(last: number, from: number, to: number): Scale {
 function isMain({ cases, rows }: Findings, { arm }: Row): boolean {
   const own = new Set(rows.filter((row) => row.arm.id === arm.id).map((row) => row.case))
   return own.size * 2 >= cases.length
+}
+
+/** The highest percentile that the requests can tell. */
+function tailOf(rows: readonly Row[]): FigureName {
+  return rows.some((row) => row.figures.p99_ms) ? 'p99_ms' : 'p95_ms'
 }
 
 function worstOf(rows: readonly Row[], figure: FigureName): Row | undefined {

@@ -1,36 +1,36 @@
 import type { ArmFacts } from '../../results.ts'
 import type { Findings, SweepRow } from '../analysis.ts'
-import type { Attributed, Part } from '../attribution.ts'
 import type { FigureName } from '../figure-names.ts'
 import { digits, shown, withInterval } from '../format.ts'
-import { type Bar, barChart } from './bars.ts'
+import { armTitleOf } from '../words.ts'
 import { linePanel } from './lines.ts'
+import { stepScale } from './scales.ts'
 import { scatterPanel } from './scatter.ts'
 import { stallChart } from './stall.ts'
 import { type Chart, escapeText } from './svg.ts'
 
 // Charts over all cases of a study.
 
-const PANEL_WIDTH = 472
+const PANEL_WIDTH = 546
 const PANEL_HEIGHT = 320
-const PANEL_LABELS = 150
+const PANEL_LABELS = 232
 
 /** One real stall; none when no SDK as installed held the loop above 10 ms. */
 export function stallCharts(findings: Findings): Chart[] {
   const { timeline } = findings
   if (timeline === undefined) return []
   const [whole, near] = timeline.windows
-  const title = armTitle(findings, timeline.arm)
+  const title = armTitleOf(findings, timeline.arm)
   const inCase = findings.cases.find(({ name }) => name === timeline.case)?.title ?? timeline.case
-  const next = near.batches.find(
-    ({ at }) => at >= Math.max(...near.stalls.map(({ to }) => to)) - 0.05,
-  )
-  const then =
-    next === undefined ? '' : `, and a batch of ${shown(next.mb, 'mb')} arrives at the end of it`
+  const longest = near.stalls.reduce((a, b) => (a.ms >= b.ms ? a : b))
+  const next = near.batches.find(({ at }) => at >= longest.to)
+  const held = whole.stalls.reduce((sum, { ms }) => sum + ms, 0)
+  const then = next === undefined ? '' : `, then a batch of ${shown(next.mb, 'mb')} arrives`
   const about = `${title} in the case ${inCase}, round ${timeline.round}.`
   return [
     {
       id: 'stall',
+      name: 'near',
       title: `One stall: ${title} holds the loop for ${shown(timeline.longestMs, 'ms')}${then}`,
       how: `${about} Above, for how long the loop has been held by then: every request that arrives within waits for the end. Below, the batches at the server.`,
       legend: [],
@@ -38,7 +38,8 @@ export function stallCharts(findings: Findings): Chart[] {
     },
     {
       id: 'stall-cell',
-      title: `In the same cell the loop was held above 10 ms ${digits(whole.stalls.length, 'count')} times`,
+      name: 'whole cell',
+      title: `In the same cell the loop was held above 10 ms ${digits(whole.stalls.length, 'count')} times, for ${shown(held / 1000, 's')} of ${shown(whole.length, 's')}`,
       how: `${about} The whole cell, as above.`,
       legend: [],
       svg: stallChart(whole, false),
@@ -57,13 +58,14 @@ export function fitCharts(findings: Findings): Chart[] {
   return [
     {
       id: 'fit',
-      title: `Each MB of a batch holds the loop for ${withInterval(first.slopeMsPerMb, 'ms_per_mb').replace('/MB', '')} more with ${armTitle(findings, first.arm)}`,
+      name: 'lines',
+      title: `Each MB of a batch holds the loop for ${withInterval(first.slopeMsPerMb, 'ms_per_mb').replace('/MB', '')} more with ${armTitleOf(findings, first.arm)}`,
       how: 'Each dot is a batch with its stall, decompressed bytes; the line is that of least squares. Linear axes, of each panel’s own length.',
       legend: [],
       svg: fits
         .map((fit) =>
           panel(
-            `${armTitle(findings, fit.arm)}: ${withInterval(fit.slopeMsPerMb, 'ms_per_mb')}, r² ${digits(fit.r2, 'number', 2)}, ${digits(fit.points.length, 'count')} batches`,
+            `${armTitleOf(findings, fit.arm)}: ${withInterval(fit.slopeMsPerMb, 'ms_per_mb')}, r² ${digits(fit.r2, 'number', 2)}, ${digits(fit.points.length, 'count')} batches`,
             scatterPanel(fit, groupOf(arms, fit.arm), PANEL_WIDTH, PANEL_HEIGHT),
           ),
         )
@@ -99,6 +101,7 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
   return [
     {
       id: part,
+      name: 'growth',
       title: `With ${installed?.title} the longest loop lag goes from ${point(own[0])} to ${point(own.at(-1))}`,
       how: 'Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
       legend: [],
@@ -122,6 +125,12 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
               PANEL_LABELS,
               xName,
               floor,
+              (from, to) =>
+                stepScale(
+                  own.map((row) => row.at),
+                  from,
+                  to,
+                ),
             ),
           ),
         )
@@ -130,116 +139,8 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
   ]
 }
 
-/** Who had the time of the stalls: by package, by thread, and by package over the whole cell. */
-export function attributionCharts(findings: Findings): Chart[] {
-  const stalled = findings.attributed.filter((each) => each.stalls > 0)
-  const charts: Chart[] = []
-  const threads = new Set(stalled.flatMap((each) => each.threads.map(({ name }) => name)))
-  const first = stalled[0]
-  if (first !== undefined) {
-    charts.push(
-      partsChart(
-        findings,
-        stalled,
-        'stalled-packages',
-        'package',
-        (each) => each.packages,
-        'of the stalled time',
-      ),
-    )
-    if (threads.size > 1) {
-      charts.push(
-        partsChart(
-          findings,
-          stalled,
-          'stalled-threads',
-          'thread',
-          (each) => each.threads,
-          'of the stalled time',
-        ),
-      )
-    }
-  }
-  if (findings.attributed.some((each) => each.overall.length > 0)) {
-    charts.push(
-      partsChart(
-        findings,
-        findings.attributed,
-        'overall-packages',
-        'package',
-        (each) => each.overall,
-        'of all that was sampled',
-      ),
-    )
-  }
-  return charts
-}
-
-const COLOURS = ['one', 'two', 'three', 'four', 'five', 'six', 'seven']
-
-function partsChart(
-  findings: Findings,
-  attributed: readonly Attributed[],
-  id: string,
-  what: string,
-  partsOf: (each: Attributed) => readonly Part[],
-  of: string,
-): Chart {
-  const sums = new Map<string, number>()
-  for (const { name, share } of attributed.flatMap(partsOf)) {
-    sums.set(name, (sums.get(name) ?? 0) + share)
-  }
-  const names = [...sums].toSorted(([, a], [, b]) => b - a).map(([name]) => name)
-  const colours = new Map(
-    names.slice(0, COLOURS.length).map((name, at) => [name, COLOURS[at] as string]),
-  )
-  const bars = attributed.map((each): Bar => {
-    const parts = partsOf(each)
-    const rest = parts
-      .filter(({ name }) => !colours.has(name))
-      .reduce((sum, { share }) => sum + share, 0)
-    const part = (name: string, share: number, mark: string) => ({
-      name,
-      value: share * 100,
-      mark,
-      shown: shown(share, 'share'),
-    })
-    return {
-      label: `${armTitle(findings, each.arm)}, ${each.case}`,
-      parts: [
-        ...[...colours].map(([name, mark]) =>
-          part(name, parts.find((one) => one.name === name)?.share ?? 0, mark),
-        ),
-        part('others', rest, 'eight'),
-      ],
-      total:
-        id === 'overall-packages'
-          ? `${digits(each.seconds, 'count')} s`
-          : `${digits(each.stalls, 'count')} stalls, ${shown(each.stalledMs, 'ms')}`,
-    }
-  })
-  const one = attributed.reduce((a, b) => (a.stalledMs >= b.stalledMs ? a : b))
-  const largest = partsOf(one)[0]
-  return {
-    id,
-    title: `${largest?.name ?? 'Nothing'} has ${shown(largest?.share ?? 0, 'share')} ${of} with ${armTitle(findings, one.arm)} in the case ${one.case}`,
-    how: `By ${what}, in cells of their own under a profiler. What is missing from 100 % no sample explains.`,
-    legend: [
-      ...[...colours].map(([text, mark]) => ({ text, mark, kind: 'box' as const })),
-      ...(names.length > COLOURS.length
-        ? [{ text: 'others', mark: 'eight', kind: 'box' as const }]
-        : []),
-    ],
-    svg: barChart(bars, `% ${of}`, undefined, 100),
-  }
-}
-
 function panel(caption: string, svg: string): string {
   return `<div class="panel">${caption === '' ? '' : `<p>${escapeText(caption)}</p>`}${svg}</div>`
-}
-
-function armTitle({ arms }: Findings, id: string): string {
-  return arms.find((arm) => arm.id === id)?.title ?? id
 }
 
 function groupOf(arms: readonly ArmFacts[], id: string): ArmFacts['group'] {

@@ -33,7 +33,7 @@ export function spanScale(least: number, most: number, from: number, to: number)
   return { at: (value) => from + (place(value) / (most - least)) * (to - from), ticks }
 }
 
-/** Logarithmic, with ticks at 1, 2 and 5; nothing below `floor` is told apart. */
+/** Logarithmic; nothing below `floor` is told apart. */
 export function logScale(
   values: readonly number[],
   from: number,
@@ -42,17 +42,20 @@ export function logScale(
 ): Scale {
   const seen = values.filter((value) => Number.isFinite(value) && value > 0)
   const least = Math.max(floor, Math.min(...seen, Number.MAX_VALUE)) / 1.1
-  const most = Math.max(...seen, least * 2) * 1.1
+  const most = Math.max(...seen, least * 1.3) * 1.1
   const start = Math.log10(least)
   const length = Math.log10(most) - start
   const ticks: Tick[] = []
-  const decades = length > 2.6 ? [1] : length > 1.7 ? [1, 3] : [1, 2, 5]
+  const decades =
+    length > 2.6 ? [1] : length > 1.7 ? [1, 3] : length > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7]
   for (let decade = Math.floor(start); decade <= start + length; decade++) {
     for (const digit of decades) {
       const value = digit * 10 ** decade
       if (value >= least && value <= most) ticks.push(tickOf(value))
     }
   }
+  // Within less than a third of a decade these would be one or two.
+  if (length < 0.35) ticks.splice(0, ticks.length, ...spanScale(least, most, from, to).ticks)
   return {
     at: (value) => {
       const place = Math.log10(Math.min(most, Math.max(least, value))) - start
@@ -60,6 +63,15 @@ export function logScale(
     },
     ticks,
   }
+}
+
+/** Logarithmic with ticks at the values themselves; whole multiples of 1024 as K. */
+export function stepScale(values: readonly number[], from: number, to: number): Scale {
+  const steps = [...new Set(values)].toSorted((a, b) => a - b)
+  const ticks = steps.map((value) =>
+    value % 1024 === 0 ? { value, text: `${value / 1024} K` } : tickOf(value),
+  )
+  return { at: logScale(steps, from, to, 0).at, ticks }
 }
 
 /** Grid lines over the height, with the numbers below and what they are. */

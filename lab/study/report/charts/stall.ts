@@ -51,7 +51,7 @@ export function stallChart(window: Window, named: boolean): string {
   }
   for (const { at, mb, observations } of window.batches) {
     const tip = `${mb.toFixed(1)} MB, ${observations} observations`
-    parts.push(line(x.at(at), LAG_TOP, x.at(at), BATCH_TOP, 'arrival'))
+    parts.push(line(x.at(at), LAG_TOP, x.at(at), LAG_BOTTOM, 'arrival'))
     parts.push(box(x.at(at) - 2, size.at(mb), 4, BATCH_BOTTOM - size.at(mb), 'part batch', tip))
   }
   if (named) parts.push(...namesOf(window, x.at))
@@ -70,6 +70,7 @@ function namesOf(window: Window, at: (seconds: number) => number): string[] {
   const batches = window.batches
     .toSorted((a, b) => b.mb - a.mb)
     .slice(0, MOST_LABELS)
+    .filter(({ mb }, _, [largest]) => mb > 0.05 * (largest?.mb ?? 0))
     .toSorted((a, b) => a.at - b.at)
   const texts = batches.map(({ mb, observations }) => `${mb.toFixed(1)} MB, ${observations} obs.`)
   const width = Math.max(0, ...texts.map((text) => textWidth(text))) + 8

@@ -9,6 +9,8 @@ export function escapeText(value: string): string {
 export interface Chart {
   /** In links. */
   readonly id: string
+  /** In the list of contents. */
+  readonly name: string
   /** A sentence: what it shows. */
   readonly title: string
   /** How it is to be read. */
