@@ -63,6 +63,27 @@ export const PYTHON_ARMS: readonly Arm[] = [
     settings: { tracer: 'otel' },
   },
 
+  {
+    id: 'langfuse-3-flush-50',
+    title: 'Langfuse 3, flush_at 50',
+    what: 'Langfuse(flush_at=50, flush_interval=30) of langfuse 3.15.0.',
+    group: 'tuned',
+    cases: ['rag', 'longctx'],
+    settings: { ...langfuse, flush_at: 50, flush_interval: 30 },
+    environment: 'langfuse-3',
+  },
+  {
+    id: 'langfuse-3-flush-50-env',
+    title: 'Langfuse 3, variables 50',
+    what: 'The same by LANGFUSE_FLUSH_AT=50 and LANGFUSE_FLUSH_INTERVAL=30.',
+    group: 'tuned',
+    cases: ['rag', 'longctx'],
+    settings: {
+      ...langfuse,
+      variables: { LANGFUSE_FLUSH_AT: '50', LANGFUSE_FLUSH_INTERVAL: '30' },
+    },
+    environment: 'langfuse-3',
+  },
   ...[10, 50, 512].map(
     (flushAt): Arm => ({
       id: `langfuse-5-flush-${flushAt}`,

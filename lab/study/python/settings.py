@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -16,6 +16,8 @@ class Settings:
     flush_at: int | None = None
     flush_interval: float | None = None
     sample_rate: float | None = None
+    #: Of the environment, set before the SDK is imported.
+    variables: dict[str, str] = field(default_factory=dict)
     #: `flush()` in a middleware, before the answer leaves.
     flush_each_request: bool = False
     loop: Literal["asyncio", "uvloop"] = "asyncio"

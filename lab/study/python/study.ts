@@ -14,7 +14,7 @@ const USUAL = 'langfuse-5'
 export const PYTHON: Language = {
   study: 'python',
   arms: PYTHON_ARMS,
-  quickArms: ['langfuse-5', 'flush-at-10', 'offpath'],
+  quickArms: ['langfuse-5', 'langfuse-5-flush-10', 'offpath'],
   async prepare(arms, progress) {
     const command = findPython(OLDEST_PYTHON)
     if (command === undefined) throw new UsageError(`no Python from 3.${OLDEST_PYTHON} on is found`)

@@ -11,6 +11,7 @@ file       one JSON per observation, written to a file in memory (by_hand.py)
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,7 @@ class Nothing:
 
 
 def _langfuse(settings: Settings, sink: str) -> Tracer:
+    os.environ.update(settings.variables)
     from langfuse import Langfuse, observe
     from langfuse.media import LangfuseMedia
 
