@@ -44,7 +44,7 @@ async function answer(command: string): Promise<ServiceAnswer | object> {
   switch (command) {
     case 'flush':
       await flush()
-      return {}
+      return { recorded: counts.recorded }
     case 'begin':
       counts.requests = counts.recorded = 0
       account.begin()
