@@ -7,11 +7,13 @@ import type { StudyOptions } from './study/plan.ts'
 import { writeReport } from './study/report/report.ts'
 import type { Results } from './study/results.ts'
 import { type Language, runStudy } from './study/run.ts'
+import { whatIsWrongWith } from './study/workload.ts'
 
 const STUDIES: Readonly<Record<string, () => Promise<Language>>> = {
   js: async () => (await import('./study/js/study.ts')).JS,
   python: async () => (await import('./study/python/study.ts')).PYTHON,
 }
+const CASE_NAMES = (Object.keys(CASES) as CaseName[]).filter((name) => name !== 'own')
 const RESULTS = join(import.meta.dirname, 'results')
 
 const USAGE = `Usage: npm run lab -- js|python [flags]
@@ -22,7 +24,8 @@ tuned, and finds what ran while it stood still. Writes lab/results/<study>.json,
 
   --quick          the main arms in two cases: three minutes
   --arm <a,b>      and what they are compared with
-  --case <a,b>     of ${Object.keys(CASES).join(', ')}
+  --case <a,b>     of ${CASE_NAMES.join(', ')}
+  --bodies <file>  your own requests in the place of the cases: a line of JSON each, {"messages":[…],"documents":…}
   --rounds <n>
   --seconds <n>    measured, of each cell
   --rate <n>       requests a second
@@ -40,6 +43,12 @@ function render(file: string | undefined): void {
   }
 }
 
+function ownRequests(file: string | undefined): string | undefined {
+  const wrong = file === undefined ? undefined : whatIsWrongWith(file)
+  if (wrong !== undefined) throw new UsageError(`--bodies ${file}: ${wrong}`)
+  return file
+}
+
 function rawResults(): string[] {
   if (!existsSync(RESULTS)) return []
   const names = readdirSync(RESULTS).filter((name) => name.endsWith('.json'))
@@ -50,7 +59,7 @@ await runProgram(USAGE, async () => {
   const line = readCommandLine(
     [...Object.keys(STUDIES), 'report'],
     ['quick', 'json'],
-    ['arm', 'case', 'rounds', 'seconds', 'rate', 'seed', 'file'],
+    ['arm', 'case', 'bodies', 'rounds', 'seconds', 'rate', 'seed', 'file'],
   )
   if (line.word === 'report') return render(line.text('file'))
   const language = await (STUDIES[line.word] as () => Promise<Language>)()
@@ -58,7 +67,8 @@ await runProgram(USAGE, async () => {
   const options: StudyOptions = {
     quick: line.has('quick'),
     arms: line.names('arm', ids),
-    cases: line.names('case', Object.keys(CASES) as CaseName[]),
+    cases: line.names('case', CASE_NAMES),
+    bodies: ownRequests(line.text('bodies')),
     rounds: line.wholeNumber('rounds', 1),
     seconds: line.factor('seconds'),
     perSecond: line.factor('rate'),

@@ -15,7 +15,7 @@ export interface Case {
 
 const KB = 1024
 
-export type CaseName = 'chat' | 'rag' | 'longctx' | 'vi' | 'agent' | 'audio' | 'jobs'
+export type CaseName = 'chat' | 'rag' | 'longctx' | 'vi' | 'agent' | 'audio' | 'jobs' | 'own'
 
 export const CASES: Readonly<Record<CaseName, Case>> = {
   chat: {
@@ -24,7 +24,7 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
     characters: 4 * KB,
     language: 'en',
     perSecond: 100,
-    seconds: 12,
+    seconds: 10,
     observations: 3,
   },
   rag: {
@@ -33,7 +33,7 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
     characters: 64 * KB,
     language: 'en',
     perSecond: 100,
-    seconds: 12,
+    seconds: 10,
     observations: 3,
   },
   longctx: {
@@ -51,7 +51,7 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
     characters: 64 * KB,
     language: 'vi',
     perSecond: 100,
-    seconds: 12,
+    seconds: 10,
     observations: 3,
   },
   agent: {
@@ -69,7 +69,7 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
     characters: 200,
     language: 'en',
     perSecond: 4,
-    seconds: 30,
+    seconds: 25,
     observations: 2,
   },
   jobs: {
@@ -78,7 +78,17 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
     characters: 2 * KB,
     language: 'en',
     perSecond: 4,
-    seconds: 20,
+    seconds: 15,
     observations: 101,
+  },
+  /** With `--bodies` alone: requests that a user brings. */
+  own: {
+    title: 'own requests',
+    path: '/chat',
+    characters: 0,
+    language: 'en',
+    perSecond: 20,
+    seconds: 50,
+    observations: 3,
   },
 }

@@ -26,6 +26,8 @@ export interface CellPlan {
   readonly path: Case['path']
   readonly language: Case['language']
   readonly characters: number
+  /** A file with requests. */
+  readonly bodies?: string | undefined
   readonly perSecond: number
   readonly seconds: number
   readonly seed: number
@@ -59,7 +61,7 @@ const QUIET_MS = 700
 const QUIET_BESIDE_MS = 5000
 
 export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): Promise<Cell> {
-  const { arm, path, language, characters, perSecond, seconds, seed } = plan
+  const { arm, path, language, characters, bodies, perSecond, seconds, seed } = plan
   const beside = await stage.besideOf(arm, plan.case)
   const { server } = beside
   const latencyMs = arm.sinkLatencyMs ?? 0
@@ -93,7 +95,8 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       await waitForCount(server.received, recorded, patienceMs)
     }
 
-    const fireRequest: FireRequest = { port, path, characters, language, perSecond, seed }
+    const request = { path, characters, language, bodies, perSecond }
+    const fireRequest: FireRequest = { ...request, port, seed }
     const fire = startChild(join(import.meta.dirname, 'fire.child.ts'), fireRequest, {})
     const load = async (duration: number, begin: () => Promise<unknown>): Promise<FireResult> => {
       fire.send(duration)

@@ -6,11 +6,13 @@ import hdr from 'hdr-histogram-js'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
 import { openLoop, planOf } from '../apparatus/open-loop.ts'
 import type { Case } from './cases.ts'
-import { bodiesOf } from './workload.ts'
+import { bodiesOf, ownBodies } from './workload.ts'
 
 export interface FireRequest extends Pick<Case, 'path' | 'characters' | 'language' | 'perSecond'> {
   readonly port: number
   readonly seed: number
+  /** See `ownBodies`. */
+  readonly bodies?: string | undefined
 }
 
 export interface FireResult {
@@ -21,12 +23,19 @@ export interface FireResult {
   readonly meanMs: number
 }
 
-const { port, path, characters, language, perSecond, seed } = JSON.parse(
-  process.argv[2] as string,
-) as FireRequest
+const {
+  port,
+  path,
+  characters,
+  language,
+  bodies: file,
+  perSecond,
+  seed,
+} = JSON.parse(process.argv[2] as string) as FireRequest
 const random = seededRandom(seed)
 const agent = new Agent({ keepAlive: true })
-const write = bodiesOf(path, characters, language, random)
+const write =
+  file === undefined ? bodiesOf(path, characters, language, random) : ownBodies(file, random)
 process.once('disconnect', () => process.exit())
 
 for (;;) {

@@ -10,6 +10,8 @@ export interface StudyOptions {
   /** Undefined: all that belong to the run. */
   readonly arms: readonly string[] | undefined
   readonly cases: readonly CaseName[] | undefined
+  /** A file with the user's own requests, in the place of all cases. */
+  readonly bodies: string | undefined
   readonly rounds: number | undefined
   /** Measured seconds of a cell; undefined: the case's own. */
   readonly seconds: number | undefined
@@ -23,9 +25,10 @@ const QUICK_CASES: readonly CaseName[] = ['rag', 'longctx']
 const QUICK_SHARE = 0.5
 const QUICK_MOST_S = 10
 
-const SWEPT_S = 12
-const SIZES = { perSecond: 20, characters: [4, 16, 64, 128, 256].map((kb) => kb * 1024) }
-const RATES = { perSecond: [25, 50, 100, 150], characters: 64 * 1024 }
+/** A batch of Langfuse's goes each 5 s. */
+const SWEPT_S = 10
+const SIZES = { perSecond: 20, characters: [4, 16, 64, 256].map((kb) => kb * 1024) }
+const RATES = { perSecond: [50, 100, 150], characters: 64 * 1024 }
 
 /** The arms of a run: what was asked for, and what they are compared with. */
 export function chosenArms(
@@ -43,8 +46,7 @@ export function chosenArms(
 export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPlan[] {
   const random = seededRandom(options.seed)
   const rounds = options.rounds ?? (options.quick ? 1 : 2)
-  const wished = options.cases ?? (options.quick ? QUICK_CASES : undefined)
-  const names = (Object.keys(CASES) as CaseName[]).filter((name) => wished?.includes(name) ?? true)
+  const names = casesOf(options)
   const plans: CellPlan[] = []
   for (let round = 1; round <= rounds; round++) {
     for (const name of shuffled(names, random)) {
@@ -55,6 +57,7 @@ export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPl
       const shared = { part: 'cases', case: name, round, path, language, characters } as const
       const lanes = lanesOf(arms, name).map((lane) => ({
         ...shared,
+        bodies: name === 'own' ? options.bodies : undefined,
         ...lane,
         perSecond,
         seconds,
@@ -63,8 +66,16 @@ export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPl
       plans.push(...shuffled(lanes, random))
     }
   }
-  const isWhole = options.arms === undefined && options.cases === undefined && !options.quick
+  const isWhole =
+    names.length > 1 && options.arms === undefined && options.cases === undefined && !options.quick
   return isWhole ? [...plans, ...sweeps(arms, options, random)] : plans
+}
+
+function casesOf({ cases, quick, bodies }: StudyOptions): CaseName[] {
+  if (bodies !== undefined) return ['own']
+  const wished = cases ?? (quick ? QUICK_CASES : undefined)
+  const all = (Object.keys(CASES) as CaseName[]).filter((name) => name !== 'own')
+  return all.filter((name) => wished?.includes(name) ?? true)
 }
 
 function usualSeconds(name: CaseName, quick: boolean): number {
@@ -74,7 +85,8 @@ function usualSeconds(name: CaseName, quick: boolean): number {
 
 /** Arms of a case; the one without tracing stands there twice. */
 function lanesOf(arms: readonly Arm[], name: CaseName): { arm: Arm; again?: true }[] {
-  const inCase = arms.filter((arm) => arm.cases.includes(name))
+  const like = name === 'own' ? 'rag' : name
+  const inCase = arms.filter((arm) => arm.cases.includes(like))
   return inCase.flatMap((arm) =>
     arm.id === 'untraced' ? [{ arm }, { arm, again: true as const }] : [{ arm }],
   )

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { about, between, type Random, writeText } from '../apparatus/text.ts'
 import type { Case } from './cases.ts'
 import type { ServiceBody, Step } from './service.ts'
@@ -39,6 +40,33 @@ export function bodiesOf(
       output: { orders: between(of, 0, 9), note: stretch(between(of, 20, 120)), kept: of() < 0.5 },
     }
   }
+}
+
+/** Requests that a user brings: a line of JSON each, with `messages` and perhaps `documents`. Any of them, at random. */
+export function ownBodies(file: string, random: Random): () => Buffer {
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
+  return () => Buffer.from(lines[between(random, 0, lines.length - 1)] as string)
+}
+
+/** What is wrong with such a file; undefined: nothing. */
+export function whatIsWrongWith(file: string): string | undefined {
+  let lines: string[]
+  try {
+    lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
+  } catch (error) {
+    return (error as Error).message
+  }
+  if (lines.length === 0) return 'it is empty'
+  for (const [at, line] of lines.entries()) {
+    try {
+      const { messages: given } = JSON.parse(line) as Partial<ServiceBody>
+      if (Array.isArray(given) && given.length > 0) continue
+      return `line ${at + 1} has no messages: {"messages":[{"role":"user","content":"…"}],"documents":…}`
+    } catch {
+      return `line ${at + 1} is not JSON`
+    }
+  }
+  return undefined
 }
 
 function messages(size: number, stretch: (length: number) => string): ServiceBody['messages'] {
