@@ -17,6 +17,8 @@ export interface Arm {
   readonly settings: Readonly<Record<string, unknown>>
   /** Python: which list of requirements it runs with, `requirements-<name>.txt`; `langfuse-5` when not given. */
   readonly environment?: string
+  /** In the place of the case's own, where that would be too much. */
+  readonly load?: { readonly perSecond: number; readonly seconds: number }
   /** Processes of the service, on one port. */
   readonly workers?: number
   /** What the server that plays Langfuse waits before it answers. */

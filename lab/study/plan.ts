@@ -51,18 +51,15 @@ export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPl
   for (let round = 1; round <= rounds; round++) {
     for (const name of shuffled(names, random)) {
       const { path, language, characters } = CASES[name]
-      const perSecond = options.perSecond ?? CASES[name].perSecond
-      const seconds = options.seconds ?? usualSeconds(name, options.quick)
       const seed = options.seed * 1000 + round
       const shared = { part: 'cases', case: name, round, path, language, characters } as const
-      const lanes = lanesOf(arms, name).map((lane) => ({
-        ...shared,
-        bodies: name === 'own' ? options.bodies : undefined,
-        ...lane,
-        perSecond,
-        seconds,
-        seed,
-      }))
+      const lanes = lanesOf(arms, name).map((lane) => {
+        const load = lane.arm.load ?? CASES[name]
+        const perSecond = options.perSecond ?? load.perSecond
+        const seconds = options.seconds ?? usualSeconds(load.seconds, options.quick)
+        const bodies = name === 'own' ? options.bodies : undefined
+        return { ...shared, ...lane, bodies, perSecond, seconds, seed }
+      })
       plans.push(...shuffled(lanes, random))
     }
   }
@@ -78,8 +75,7 @@ function casesOf({ cases, quick, bodies }: StudyOptions): CaseName[] {
   return all.filter((name) => wished?.includes(name) ?? true)
 }
 
-function usualSeconds(name: CaseName, quick: boolean): number {
-  const { seconds } = CASES[name]
+function usualSeconds(seconds: number, quick: boolean): number {
   return quick ? Math.min(QUICK_MOST_S, seconds * QUICK_SHARE) : seconds
 }
 

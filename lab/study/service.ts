@@ -22,7 +22,7 @@ export interface ServiceRequest {
   readonly sink: string
   /** redis://… for arms that hand over to Redis; the list is `lab`. */
   readonly redis?: string
-  /** JavaScript: where the CPU profile goes; there is one to make. */
+  /** A profile is made. JavaScript: it goes there. Python: py-spy does it; the service marks the time in it at `begin`. */
   readonly profile?: string
 }
 

@@ -14,6 +14,9 @@ const AUDIO = {
   bytes: 'LangfuseMedia(content_bytes=…)',
 } as const
 
+/** 100 a second with 200 tokens each would be more than a process can do with LangChain. */
+const CHAINED = { perSecond: 20, seconds: 50 }
+
 /** What the study of Python compares. */
 export const PYTHON_ARMS: readonly Arm[] = [
   {
@@ -174,6 +177,7 @@ export const PYTHON_ARMS: readonly Arm[] = [
     group: 'baseline',
     cases: ['chat'],
     settings: { tracer: 'untraced', attached: 'langchain' },
+    load: CHAINED,
   },
   {
     id: 'langfuse-5-langchain',
@@ -183,6 +187,7 @@ export const PYTHON_ARMS: readonly Arm[] = [
     cases: ['chat'],
     against: 'untraced-langchain',
     settings: { ...langfuse, attached: 'langchain' },
+    load: CHAINED,
   },
   {
     id: 'untraced-logs',

@@ -51,11 +51,16 @@ async def answer_through_langchain(service: Service, messages: list[dict[str, st
 
 
 def _model_of(service: Service) -> Any:
+    from handlers import MODEL
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
     class Streaming(BaseChatModel):
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {"model_name": MODEL}
+
         @property
         def _llm_type(self) -> str:
             return "vllm"
@@ -63,18 +68,15 @@ def _model_of(service: Service) -> Any:
         def _generate(self, *_: Any, **__: Any) -> ChatResult:
             raise NotImplementedError
 
-        async def _astream(
-            self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any
-        ) -> AsyncIterator[ChatGenerationChunk]:
+        async def _astream(self, messages: Any, **_: Any) -> AsyncIterator[ChatGenerationChunk]:
             roles = {"human": "user", "ai": "assistant", "system": "system"}
             turns = [{"role": roles[turn.type], "content": turn.content} for turn in messages]
             answer, usage = await service.ask(turns)
             for token in _pieces(answer):
-                chunk = ChatGenerationChunk(message=AIMessageChunk(content=token))
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(token, chunk=chunk)
-                yield chunk
+                yield ChatGenerationChunk(message=AIMessageChunk(content=token))
                 await asyncio.sleep(0)
+            used = {f"{key}_tokens": count for key, count in usage.items()}
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=used))
 
     return Streaming()
 

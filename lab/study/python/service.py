@@ -88,8 +88,8 @@ def make_app(service: Service, split: Split, counts: Counts) -> FastAPI:
 
 
 def endpoint_of(path: str, handler: Handler, service: Service, split: Split, counts: Counts) -> Any:
-    observations = observations_of(path, service.settings)
     tracer = service.tracer
+    observations = observations_of(path, service.settings) + tracer.of_framework
 
     async def endpoint(http: Request) -> dict[str, str]:
         body = await http.json()
@@ -113,12 +113,13 @@ def endpoint_of(path: str, handler: Handler, service: Service, split: Split, cou
 class Commands:
     """Answers the lines of stdin."""
 
-    def __init__(self, service: Service, split: Split, counts: Counts) -> None:
+    def __init__(self, service: Service, split: Split, counts: Counts, is_profiled: bool) -> None:
         self._service = service
         self._split = split
         self._counts = counts
         self._meter = Meter(service.tracer.child_cpu_ns)
         self._flush_ms = 0.0
+        self._is_profiled = is_profiled
 
     async def run(self) -> None:
         reader = asyncio.StreamReader()
@@ -135,7 +136,7 @@ class Commands:
             await self._flush()
             return {"recorded": self._counts.recorded}
         elif line == "begin":
-            if self._service.settings.profiled:
+            if self._is_profiled:
                 mark()
             self._counts.requests = self._counts.recorded = 0
             self._split.begin()
@@ -189,7 +190,7 @@ async def serve(request: dict[str, Any]) -> None:
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     say({"port": listening.getsockname()[1], "pid": os.getpid()})
-    commands = asyncio.create_task(Commands(service, split, counts).run())
+    commands = asyncio.create_task(Commands(service, split, counts, "profile" in request).run())
     await asyncio.wait((serving, commands), return_when=asyncio.FIRST_COMPLETED)
     for task in (serving, commands):
         if task.done():

@@ -32,5 +32,3 @@ class Settings:
     executor: Literal["plain", "context"] = "plain"
     #: `/chat`: what is used beside.
     attached: Literal["langchain", "logs", "prompt"] | None = None
-    #: Somebody looks with py-spy: it needs a mark to tell the time.
-    profiled: bool = False

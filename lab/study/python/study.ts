@@ -7,6 +7,7 @@ import { UsageError } from '../../command-line.ts'
 import type { Arm } from '../arms.ts'
 import type { Language } from '../run.ts'
 import { PYTHON_ARMS } from './arms.ts'
+import { profiler } from './profiler.ts'
 
 const OLDEST_PYTHON = 11
 const USUAL = 'langfuse-5'
@@ -31,9 +32,7 @@ export const PYTHON: Language = {
         const service = join(import.meta.dirname, 'service.py')
         return startPython(pythonOf(arm), service, { ...request, settings: arm.settings }, env)
       },
-      profiler: () => {
-        throw new Error('later')
-      },
+      profiler: (arm) => profiler(pythonOf(arm)),
     }
   },
 }
