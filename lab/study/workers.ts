@@ -7,11 +7,10 @@ export function together(all: readonly ServiceFigures[]): ServiceFigures {
   if (all.length === 1) return first
   const sum = (of: (figures: ServiceFigures) => number): number =>
     all.reduce((total, figures) => total + of(figures), 0)
-  const recorded = sum((figures) => figures.recorded)
-  // Each says what a request of its own costs; all their requests have equally many observations.
-  const perRequest = (of: (figures: ServiceFigures) => number): number =>
-    sum((figures) => of(figures) * figures.recorded) / Math.max(1, recorded)
   const timed = sum(({ split }) => split.requests)
+  // Each says what a request of its own costs; every worker times the same part of its requests.
+  const perRequest = (of: (figures: ServiceFigures) => number): number =>
+    sum((figures) => of(figures) * figures.split.requests) / Math.max(1, timed)
   const mean = (of: (split: ServiceFigures['split']) => number): number =>
     sum(({ split }) => of(split) * split.requests) / Math.max(1, timed)
   const gil = all.flatMap((figures) => figures.gil ?? [])
@@ -23,7 +22,7 @@ export function together(all: readonly ServiceFigures[]): ServiceFigures {
     stalls: all.flatMap(({ stalls }) => stalls).sort(([a], [b]) => a - b),
     rssMb: sum(({ rssMb }) => rssMb),
     threads: sum(({ threads }) => threads),
-    recorded,
+    recorded: sum(({ recorded }) => recorded),
     flushMs: Math.max(...all.map(({ flushMs }) => flushMs)),
     split: {
       requests: timed,

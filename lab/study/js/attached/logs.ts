@@ -7,9 +7,11 @@ const LINES = 20
 /** Log lines go to a destination that makes an update of the active observation of each; without an SDK they are dropped. */
 export function attachLogs(observing: Observing | undefined): Attached {
   let account: Account | undefined
+  let inRequest = false
   const stream = {
     write(line: string): void {
-      if (observing === undefined) return
+      // Fastify has lines of its own, when it starts.
+      if (observing === undefined || !inRequest) return
       const update = () => observing.updateActiveObservation({ metadata: { log: line } })
       if (account === undefined) update()
       else account.call(update)
@@ -19,9 +21,11 @@ export function attachLogs(observing: Observing | undefined): Attached {
     logger: { level: 'info', stream },
     writeLog(log, user, accountInHand) {
       account = accountInHand
+      inRequest = true
       for (let line = 0; line < LINES; line++) {
         log.info({ step: line, user, kept: line % 5 }, 'a step of the answer')
       }
+      inRequest = false
     },
   }
 }

@@ -26,12 +26,14 @@ export function exportInChild(sink: string): {
     stdio: ['ignore', 2, 2, 'ipc'],
   })
   const waiting = new Map<number, (result: ExportResult) => void>()
+  let drained: () => void = () => {}
   let tellUsage: (usage: ChildUsage) => void = () => {}
   let last = 0
   child.on('message', (message: FromChild) => {
     if (!('batch' in message)) return tellUsage(message)
     waiting.get(message.batch)?.({ code: message.code })
     waiting.delete(message.batch)
+    if (waiting.size === 0) drained()
   })
   child.once('exit', (code) => {
     for (const done of waiting.values()) done({ code: ExportResultCode.FAILED })
@@ -44,6 +46,11 @@ export function exportInChild(sink: string): {
         waiting.set(++last, done)
         send({ batch: last, spans: spans.map(plain) })
       },
+      forceFlush: () =>
+        new Promise((resolve) => {
+          drained = resolve
+          if (waiting.size === 0) resolve()
+        }),
       shutdown: async () => child.disconnect(),
     },
     usage: () =>

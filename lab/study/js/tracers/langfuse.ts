@@ -29,7 +29,11 @@ export async function openLangfuse(settings: Settings, sink: string): Promise<Tr
   return {
     forRequest: () => tracing as unknown as Tracing,
     observing: tracing as unknown as Observing,
-    flush: () => processor.forceFlush(),
+    async flush() {
+      await processor.forceFlush()
+      // It does not wait for a batch that was on its way already; the SDK keeps its own exporter to itself.
+      await exporter?.forceFlush?.()
+    },
     ...(child !== undefined && { usageOfChildren: child.usage }),
   }
 }
