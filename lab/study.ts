@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { readCommandLine, runProgram, UsageError } from './command-line.ts'
 import { CASES, type CaseName } from './study/cases.ts'
 import type { StudyOptions } from './study/plan.ts'
+import { fillDocuments } from './study/report/documents.ts'
 import { writeReport } from './study/report/report.ts'
 import type { Results } from './study/results.ts'
 import { type Language, runStudy } from './study/run.ts'
@@ -18,6 +19,7 @@ const RESULTS = join(import.meta.dirname, 'results')
 
 const USAGE = `Usage: npm run lab -- js|python [flags]
        npm run lab -- report [--file <raw results>]
+       npm run lab -- figures
 
 Measures a chat service without tracing and with Langfuse's SDK, OpenTelemetry's and Offpath, as installed and
 tuned, and finds what ran while it stood still. Writes lab/results/<study>.json, .md and .html. An hour.
@@ -32,7 +34,8 @@ tuned, and finds what ran while it stood still. Writes lab/results/<study>.json,
   --seed <n>       of payloads and order (default 1)
   --json           the raw results as the last line
 
-report renders again from raw results: the given file, or all in lab/results.`
+report renders again from raw results: the given file, or all in lab/results. figures writes the figures in the documents anew
+from docs/results.`
 
 function render(file: string | undefined): void {
   const files = file === undefined ? rawResults() : [file]
@@ -49,6 +52,11 @@ function ownRequests(file: string | undefined): string | undefined {
   return file
 }
 
+function figures(): void {
+  const written = fillDocuments(true)
+  console.log(written.length === 0 ? 'all documents have these figures' : written.join('\n'))
+}
+
 function rawResults(): string[] {
   if (!existsSync(RESULTS)) return []
   const names = readdirSync(RESULTS).filter((name) => name.endsWith('.json'))
@@ -57,11 +65,12 @@ function rawResults(): string[] {
 
 await runProgram(USAGE, async () => {
   const line = readCommandLine(
-    [...Object.keys(STUDIES), 'report'],
+    [...Object.keys(STUDIES), 'report', 'figures'],
     ['quick', 'json'],
     ['arm', 'case', 'bodies', 'rounds', 'seconds', 'rate', 'seed', 'file'],
   )
   if (line.word === 'report') return render(line.text('file'))
+  if (line.word === 'figures') return figures()
   const language = await (STUDIES[line.word] as () => Promise<Language>)()
   const ids = language.arms.map(({ id }) => id)
   const options: StudyOptions = {

@@ -12,7 +12,9 @@ export type Found = Estimate | string
  *     rag/noise/p99_ms                                  how far apart the pair was in a round, at most
  *     sizes/langfuse-5/65536/p99_ms                     sweep over characters of a request
  *     rates/langfuse-5/100/p99_ms                       sweep over requests a second
- *     fit/langfuse-5/slope_ms_per_mb                    also intercept_ms, r2, batches, unseen
+ *     fit/langfuse-5/longest/slope_ms_per_mb            bytes of a batch against its longest stall; also intercept_ms, r2
+ *     fit/langfuse-5/together/slope_ms_per_mb           against all its stalls together
+ *     fit/langfuse-5/batches                            also unseen
  *     attributed/rag/langfuse-5/stalls                  also stalled_ms, longest_ms
  *     attributed/rag/langfuse-5/thread/<name>/share     of the stalled time; also package/<name>/share
  *     attributed/rag/langfuse-5/overall/<name>/share    of all that was sampled, by package
@@ -43,9 +45,14 @@ export function addressesOf(findings: Findings): ReadonlyMap<string, Found> {
   }
   for (const row of findings.sweeps) addRow(`${row.part}/${row.id}/${row.at}`, row)
   for (const fit of findings.fits) {
-    add(`fit/${fit.arm}/slope_ms_per_mb`, fit.slopeMsPerMb)
-    add(`fit/${fit.arm}/intercept_ms`, fit.interceptMs)
-    add(`fit/${fit.arm}/r2`, fit.r2)
+    for (const [which, line] of [
+      ['longest', fit.longest],
+      ['together', fit.together],
+    ] as const) {
+      add(`fit/${fit.arm}/${which}/slope_ms_per_mb`, line.slopeMsPerMb)
+      add(`fit/${fit.arm}/${which}/intercept_ms`, line.interceptMs)
+      add(`fit/${fit.arm}/${which}/r2`, line.r2)
+    }
     add(`fit/${fit.arm}/batches`, fit.points.length)
     add(`fit/${fit.arm}/unseen`, fit.unseen)
   }

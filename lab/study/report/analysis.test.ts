@@ -133,7 +133,7 @@ describe('a batch', () => {
     return { ...some, batches, service: { ...some.service, stalls } }
   }
 
-  test('goes with the longest stall since the batch before', () => {
+  test('goes with the stalls since the batch before', () => {
     const { points, unseen } = pairBatches([
       cell(
         [
@@ -149,18 +149,18 @@ describe('a batch', () => {
         ],
       ),
     ])
-    expect(points.map(({ mb, ms }) => [mb, ms])).toEqual([
-      [2, 40],
-      [1, 15],
+    expect(points.map(({ mb, longestMs, togetherMs }) => [mb, longestMs, togetherMs])).toEqual([
+      [2, 40, 52],
+      [1, 15, 15],
     ])
     expect(unseen).toBe(1)
   })
 
   test('lies on the line that the model drew', () => {
     const fit = findings.fits.find(({ arm }) => arm === 'sdk-5')
-    expect(fit?.slopeMsPerMb.low).toBeLessThan(10)
-    expect(fit?.slopeMsPerMb.high).toBeGreaterThan(9.5)
-    expect(fit?.r2).toBeGreaterThan(0.9)
+    expect(fit?.longest.slopeMsPerMb.low).toBeLessThan(10)
+    expect(fit?.longest.slopeMsPerMb.high).toBeGreaterThan(9.5)
+    expect(fit?.longest.r2).toBeGreaterThan(0.9)
     // What a relay sends holds up no service.
     expect(findings.fits.map(({ arm }) => arm)).not.toContain('relay')
   })
@@ -195,7 +195,7 @@ test('addresses lead to the figures, and to the ends of their intervals', () => 
     'rag/noise/p99_ms',
     'sizes/sdk-5/65536/lag_max_ms',
     'rates/relay/100/cpu_total_us',
-    'fit/sdk-5/slope_ms_per_mb/high',
+    'fit/sdk-5/longest/slope_ms_per_mb/high',
     'attributed/longctx/sdk-5/thread/OtelBatchSpanProcessor/share',
     'attributed/longctx/sdk-5/package/protobuf/share',
     'timeline/longest_ms',

@@ -9,8 +9,6 @@ export interface Estimate {
 
 const RESAMPLES = 1000
 
-const LEAST_ROUNDS = 2
-
 /** Draws of `n` out of `n` with replacement; the same for the same seed. */
 export type Draws = (n: number) => readonly Draw[]
 
@@ -52,10 +50,9 @@ export function estimate(
   n: number,
   draws: Draws,
   statistic: (indices: readonly number[]) => number,
-  least: number = LEAST_ROUNDS,
 ): Estimate {
   const value = statistic(Array.from({ length: n }, (_, index) => index))
-  if (n < least || !Number.isFinite(value)) return { value }
+  if (n < 2 || !Number.isFinite(value)) return { value }
   const drawnValues: number[] = []
   for (const [at, { indices, same }] of draws(n).entries()) {
     drawnValues.push(same < at ? (drawnValues[same] as number) : statistic(indices))

@@ -1,3 +1,4 @@
+import { UsageError } from '../../command-line.ts'
 import type { Found } from './addresses.ts'
 import type { Estimate } from './bootstrap.ts'
 import { digits, shown, type Unit, unitOf, withInterval } from './format.ts'
@@ -22,7 +23,7 @@ import { digits, shown, type Unit, unitOf, withInterval } from './format.ts'
 export type LookUp = (address: string) => Found
 
 /** A mark that can't be filled. */
-export class FigureError extends Error {}
+export class FigureError extends UsageError {}
 
 const MARK = /<!--=(.*?)-->([\s\S]*?)<!--\/-->/g
 

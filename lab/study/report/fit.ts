@@ -6,15 +6,23 @@ export interface BatchStall {
   readonly case: string
   /** Decompressed. */
   readonly mb: number
-  readonly ms: number
+  readonly longestMs: number
+  /** Of all stalls that go with the batch: where a GIL is handed to and fro, one batch holds the loop many times. */
+  readonly togetherMs: number
 }
 
-/** The line through an arm's batches: stall = intercept + slope × size. */
+/** An arm's batches, and the lines through them. */
 export interface Fit {
   readonly arm: string
   readonly points: readonly BatchStall[]
-  /** Batches without a stall above 10 ms, or after the load: they have no place on the line. */
+  /** Batches without a stall above 10 ms, or after the load: they have no place on the lines. */
   readonly unseen: number
+  readonly longest: FittedLine
+  readonly together: FittedLine
+}
+
+/** Stall = intercept + slope × size. */
+export interface FittedLine {
   readonly slopeMsPerMb: Estimate
   readonly interceptMs: number
   /** Part of the variance that the line explains. */
@@ -24,8 +32,8 @@ export interface Fit {
 const LEAST_POINTS = 10
 
 /**
- * Each batch with the longest stall that ended after the batch before it had arrived and before it had itself: it is
- * built, serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted.
+ * Each batch with the stalls that ended after the batch before it had arrived and before it had itself: it is built,
+ * serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted.
  */
 export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; unseen: number } {
   const points: BatchStall[] = []
@@ -34,45 +42,58 @@ export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; uns
     const stalls = cell.service.stalls.toSorted(([a], [b]) => a - b)
     let at = 0
     for (const [arrived, , bytes] of cell.batches.toSorted(([a], [b]) => a - b)) {
-      let longest = 0
+      let longestMs = 0
+      let togetherMs = 0
       for (; at < stalls.length; at++) {
         const [endedAt, ms] = stalls[at] as (typeof stalls)[number]
         if (endedAt > arrived) break
-        longest = Math.max(longest, ms)
+        longestMs = Math.max(longestMs, ms)
+        togetherMs += ms
       }
-      if (longest > 0) points.push({ case: cell.case, mb: bytes / 1e6, ms: longest })
+      if (longestMs > 0) points.push({ case: cell.case, mb: bytes / 1e6, longestMs, togetherMs })
       else unseen++
     }
   }
   return { points, unseen }
 }
 
-/** Least squares; undefined of fewer than ten batches with a stall, or of batches that are all of a size. */
+/** Undefined of fewer than ten batches with a stall, or of batches that are all of a size. */
 export function fitOf(arm: string, cells: readonly Cell[], draws: Draws): Fit | undefined {
   const { points, unseen } = pairBatches(cells)
   if (points.length < LEAST_POINTS) return undefined
   const sizes = points.map((point) => point.mb)
   if (Math.max(...sizes) < 1.5 * Math.min(...sizes)) return undefined
-  const { slope, intercept, r2 } = leastSquares(points)
+  const lineOf = (of: (point: BatchStall) => number): FittedLine =>
+    fittedLine(
+      points.map((point) => ({ mb: point.mb, ms: of(point) })),
+      draws,
+    )
   return {
-    arm,
-    points,
-    unseen,
-    slopeMsPerMb: {
-      ...estimate(
-        points.length,
-        draws,
-        (indices) => leastSquares(indices.map((index) => points[index] as BatchStall)).slope,
-        LEAST_POINTS,
-      ),
-      value: slope,
-    },
+    ...{ arm, points, unseen },
+    longest: lineOf(({ longestMs }) => longestMs),
+    together: lineOf(({ togetherMs }) => togetherMs),
+  }
+}
+
+interface Point {
+  readonly mb: number
+  readonly ms: number
+}
+
+function fittedLine(points: readonly Point[], draws: Draws): FittedLine {
+  const { intercept, r2 } = leastSquares(points)
+  return {
+    slopeMsPerMb: estimate(
+      points.length,
+      draws,
+      (indices) => leastSquares(indices.map((index) => points[index] as Point)).slope,
+    ),
     interceptMs: intercept,
     r2,
   }
 }
 
-export function leastSquares(points: readonly { readonly mb: number; readonly ms: number }[]): {
+export function leastSquares(points: readonly Point[]): {
   slope: number
   intercept: number
   r2: number

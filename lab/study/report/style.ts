@@ -25,7 +25,7 @@ const PART_NAMES = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eigh
 const colours = [
   ...GROUP_NAMES.map(
     (name) =>
-      `.fill.${name},.seen.${name},i.dot.${name}{fill:var(--${name});background:var(--${name})}.open.${name},.stem.${name},.curve.${name},.leader.${name}{stroke:var(--${name})}`,
+      `.fill.${name},.seen.${name},i.dot.${name}{fill:var(--${name});background:var(--${name})}.open.${name},.stem.${name},.ring.${name},.curve.${name},.leader.${name}{stroke:var(--${name})}`,
   ),
   ...PART_NAMES.map(
     (name) => `.part.${name},i.box.${name}{fill:var(--${name});background:var(--${name})}`,
@@ -70,7 +70,8 @@ svg text.strong{font-weight:600}
 .dash1{stroke-dasharray:7 3}.dash2{stroke-dasharray:2 3}.dash3{stroke-dasharray:9 3 2 3}
 .leader{stroke-width:1;stroke:var(--quiet);opacity:.6}
 .reference{stroke:var(--text);stroke-width:1.5;stroke-dasharray:4 3}
-.seen{opacity:.45}
+.seen{opacity:.5}
+.ring{fill:none;stroke-width:1;opacity:.5}
 .fitted{fill:none;stroke:var(--text);stroke-width:1.5}
 .held{fill:var(--installed);fill-opacity:.35;stroke:var(--installed);stroke-width:1.5}
 .arrival{stroke:var(--intervention);stroke-width:1;stroke-dasharray:3 3;opacity:.7}

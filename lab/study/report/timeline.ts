@@ -22,23 +22,33 @@ export interface Window {
   }[]
 }
 
-/** The cell with the longest stall of those with batches; undefined when there is none above 10 ms. */
+/** Longer than a batch is on its way when it is compressed as well. */
+const ARRIVES_WITHIN_MS = 3000
+
+interface Seen {
+  readonly cell: Cell
+  readonly stall: Stall
+  /** Of the batch that the stall built: the first to arrive after it. */
+  readonly arrival: number | undefined
+}
+
+/** The longest stall after which a batch arrived, or else the longest; undefined when there is none above 10 ms. */
 export function timelineOf(cells: readonly Cell[]): Timeline | undefined {
-  let best: { cell: Cell; stall: Stall } | undefined
+  let best: Seen | undefined
   for (const cell of cells) {
-    if (cell.batches.length === 0) continue
     for (const stall of cell.service.stalls) {
-      if (best === undefined || stall[1] > best.stall[1]) best = { cell, stall }
+      const arrival = cell.batches
+        .map(([at]) => at)
+        .filter((at) => at >= stall[0] && at < stall[0] + ARRIVES_WITHIN_MS)
+        .reduce<number | undefined>((a, b) => Math.min(a ?? b, b), undefined)
+      const seen = { cell, stall, arrival }
+      if (best === undefined || rank(seen) > rank(best)) best = seen
     }
   }
   if (best === undefined) return undefined
   const { cell, stall } = best
   const [endedAt, ms] = stall
-  // The batch that the stall built is the first to arrive after it; its arrival belongs into the picture.
-  const arrival = Math.min(
-    ...cell.batches.map(([at]) => at).filter((at) => at >= endedAt),
-    endedAt + 2 * ms,
-  )
+  const arrival = best.arrival ?? endedAt + ms
   const margin = Math.max(100, 0.75 * ms)
   const times = [
     ...cell.service.stalls.map(([at, length]) => at - length),
@@ -60,6 +70,10 @@ export function timelineOf(cells: readonly Cell[]): Timeline | undefined {
       cut(cell, endedAt - ms - margin, arrival + margin),
     ],
   }
+}
+
+function rank({ stall, arrival }: Seen): number {
+  return stall[1] + (arrival === undefined ? 0 : 1e9)
 }
 
 function cut(cell: Cell, from: number, to: number): Window {

@@ -1,6 +1,7 @@
 import type { ArmFacts } from '../../results.ts'
 import type { Findings, SweepRow } from '../analysis.ts'
 import type { FigureName } from '../figure-names.ts'
+import type { FittedLine } from '../fit.ts'
 import { digits, shown, withInterval } from '../format.ts'
 import { armTitleOf } from '../words.ts'
 import { linePanel } from './lines.ts'
@@ -59,13 +60,13 @@ export function fitCharts(findings: Findings): Chart[] {
     {
       id: 'fit',
       name: 'lines',
-      title: `Each MB of a batch holds the loop for ${withInterval(first.slopeMsPerMb, 'ms_per_mb').replace('/MB', '')} more with ${armTitleOf(findings, first.arm)}`,
-      how: 'Each dot is a batch with its stall, decompressed bytes; the line is that of least squares. Linear axes, of each panel’s own length.',
+      title: `With ${armTitleOf(findings, first.arm)} each MB of a batch makes its longest stall ${perMb(first.longest)} longer, and all its stalls together ${perMb(first.together)}`,
+      how: 'Each batch, by its decompressed bytes: ● its longest stall, ○ all its stalls together. Least squares lines: full and dashed. Linear axes, of each panel’s own length.',
       legend: [],
       svg: fits
         .map((fit) =>
           panel(
-            `${armTitleOf(findings, fit.arm)}: ${withInterval(fit.slopeMsPerMb, 'ms_per_mb')}, r² ${digits(fit.r2, 'number', 2)}, ${digits(fit.points.length, 'count')} batches`,
+            `${armTitleOf(findings, fit.arm)}, ${digits(fit.points.length, 'count')} batches. Longest: ${perMb(fit.longest)}/MB, r² ${digits(fit.longest.r2, 'number', 2)}. Together: ${perMb(fit.together)}/MB, r² ${digits(fit.together.r2, 'number', 2)}`,
             scatterPanel(fit, groupOf(arms, fit.arm), PANEL_WIDTH, PANEL_HEIGHT),
           ),
         )
@@ -137,6 +138,10 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
         .join(''),
     },
   ]
+}
+
+function perMb({ slopeMsPerMb }: FittedLine): string {
+  return withInterval(slopeMsPerMb, 'ms')
 }
 
 function panel(caption: string, svg: string): string {
