@@ -56,7 +56,15 @@ function versionsOf(pythons: ReadonlyMap<string, string>): Record<string, string
 
 const VERSIONS = `
 import json, platform
-from importlib.metadata import version
-names = ("langfuse", "opentelemetry-sdk", "fastapi", "uvicorn", "uvloop", "httpx", "redis", "langchain-core", "py-spy")
-print(json.dumps({"python": platform.python_version()} | {name: version(name) for name in names}))
+from importlib.metadata import PackageNotFoundError, version
+found = {"python": platform.python_version()}
+for name in (
+    "langfuse", "opentelemetry-sdk", "protobuf", "fastapi", "uvicorn", "uvloop", "httpx", "redis", "langchain-core",
+    "py-spy",
+):
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
 `
