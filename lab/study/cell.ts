@@ -88,11 +88,12 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
           return service.receive<T>()
         }),
       )
-    const flushed = async (): Promise<void> => {
+    /** How many observations have not arrived. */
+    const flushed = async (): Promise<number> => {
       const answers = await ask<{ recorded: number }>('flush')
       const recorded = answers.reduce((sum, answer) => sum + answer.recorded, 0)
       const patienceMs = (arm.beside === undefined ? QUIET_MS : QUIET_BESIDE_MS) + latencyMs
-      await waitForCount(server.received, recorded, patienceMs)
+      return recorded - (await waitForCount(server.received, recorded, patienceMs))
     }
 
     const request = { path, characters, language, bodies, perSecond }
@@ -106,7 +107,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       return fire.receive<FireResult>()
     }
     await load(Math.min(WARM_UP_S, seconds), async () => {})
-    await flushed()
+    const ofWarmUp = await flushed()
     await server.clear()
 
     const usedBefore = await beside.cpuUs()
@@ -120,9 +121,9 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
     await Promise.all(services.map((service) => service.ended()))
     await fire.stop()
     const service = together(figures)
-    if (await beside.afterwards()) {
-      await waitForCount(server.received, service.recorded, QUIET_BESIDE_MS)
-    }
+    // Where nobody delivered before, what the warm-up left comes too.
+    const late = (await beside.afterwards()) ? ofWarmUp : 0
+    if (late > 0) await waitForCount(server.received, late + service.recorded, QUIET_BESIDE_MS)
     const traces = plan.case === 'jobs' ? { traces: await server.traces() } : {}
     return {
       part: plan.part,
@@ -139,7 +140,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       meanMs: rounded(fired.meanMs, 3) ?? 0,
       service,
       besideUs: rounded(besideUs / fired.requests, 1) ?? 0,
-      delivered: await server.received(),
+      delivered: Math.max(0, (await server.received()) - late),
       ...traces,
       batches: await server.requests(),
     }

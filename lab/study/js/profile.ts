@@ -5,6 +5,8 @@ import type { AttributedStall, Attribution, Share, Stall } from '../results.ts'
 
 /** V8's own is 1000 µs. */
 const INTERVAL_US = 500
+/** Whoever runs is sampled, the garbage collector too: after so long without a sample the thread had no core. */
+const GAP_MS = 10 * (INTERVAL_US / 1000)
 const STALL_MS = 20
 const SHARES_OF_A_STALL = 10
 const SHARES_OVER_ALL = 40
@@ -52,7 +54,7 @@ export function attributeProfile(
   return attribute(JSON.parse(readFileSync(path, 'utf8')) as RecordedProfile, stalls)
 }
 
-/** Who ran in the stalls above 20 ms, and over all that was measured. A sample counts for the time until the next. */
+/** Who ran in the stalls above 20 ms, and over all that was measured. A sample counts for the time until the next one. */
 export function attribute(
   profile: RecordedProfile,
   stalls: readonly Stall[],
@@ -70,14 +72,21 @@ export function attribute(
 
   const between = (begin: number, end: number, most: number): Share[] => {
     const sums = new Map<string, { place: Place; ms: number }>()
-    for (const [at, node] of samples.entries()) {
-      const ms = Math.min(end, startedAt[at + 1]!) - Math.max(begin, startedAt[at]!)
-      const place = places.get(node)
-      if (ms <= 0 || place === undefined) continue
+    const add = (place: Place | undefined, since: number, until: number): void => {
+      const ms = Math.min(end, until) - Math.max(begin, since)
+      if (ms <= 0 || place === undefined) return
       const key = `${place.package} ${place.function}`
       const sum = sums.get(key) ?? { place, ms: 0 }
       sum.ms += ms
       sums.set(key, sum)
+    }
+    for (const [at, node] of samples.entries()) {
+      const since = startedAt[at]!
+      const until = startedAt[at + 1]!
+      const place = places.get(node)
+      const known = Math.min(until, since + GAP_MS)
+      add(place, since, known)
+      add(place && NOT_RUNNING, known, until)
     }
     return [...sums.values()]
       .sort((a, b) => b.ms - a.ms)
@@ -100,7 +109,12 @@ export function attribute(
 
 type Place = Pick<Share, 'package' | 'function'>
 
-/** Where the time of each node belongs; nothing for idling. */
+const NOT_RUNNING: Place = { package: '(not running)', function: '(no core, no sample)' }
+
+/**
+ * Where the time of each node belongs; nothing for idling. What V8 and Node themselves do, such as JSON.stringify or a
+ * write to a socket, belongs to the package that called it, where one did.
+ */
 function placesOf(nodes: readonly Profiler.ProfileNode[]): Map<number, Place> {
   const places = new Map<number, Place>()
   const children = new Map(nodes.map((node) => [node.id, node.children ?? []]))
@@ -119,14 +133,14 @@ function placeOf(
   { functionName, url, lineNumber }: Profiler.ProfileNode['callFrame'],
   above: Place | undefined,
 ): Place | undefined {
-  if (url === '') {
+  if (url === '' || url.startsWith('wasm:')) {
     if (functionName === '(garbage collector)') {
       return { package: 'garbage collection', function: functionName }
     }
     if (functionName === '(program)') return { package: '(program)', function: functionName }
-    // V8's own functions, such as JSON.stringify, belong to who calls them.
     return above
   }
+  if (url.startsWith('node:') && above !== undefined && above.package !== 'node') return above
   const { package: name, file } = fileOf(url)
   const where = `${file}:${lineNumber + 1}`
   return { package: name, function: `${functionName || '(anonymous)'} (${where})` }
