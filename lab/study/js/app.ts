@@ -51,7 +51,11 @@ export function createApp(
           ? await (handlers[path] as Handler)({ ...call, tracing })
           : await (timed[path] as Handler)({ ...call, tracing: timedTracing(tracing, own) })
       await tracer.handOver?.(tracing, (run) => (own === undefined ? run() : own.call(run)))
-      if (settings.flushEachRequest) await (own?.flush(tracer.flush()) ?? tracer.flush())
+      if (settings.flushEachRequest) {
+        // Nobody fails a request for that: what is lost is not delivered.
+        const flushed = tracer.flush().catch(() => {})
+        await (own?.flush(flushed) ?? flushed)
+      }
       return { answer }
     })
   }

@@ -126,6 +126,11 @@ test('a stall cuts samples at its ends', () => {
     ['application', 3],
     ['node', 2],
   ])
+  const { stalls: late } = attribute(synthetic, [[1046, 21]])
+  expect(late[0]?.shares.map(({ package: name, ms }) => [name, ms])).toEqual([
+    ['(not running)', 20],
+    ['(program)', 1],
+  ])
 })
 
 test('who is not sampled for long has no core', () => {

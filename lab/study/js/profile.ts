@@ -70,7 +70,7 @@ export function attribute(
   }
   startedAt[samples.length] = zero + profile.endTime / 1000
 
-  const between = (begin: number, end: number, most: number): Share[] => {
+  const between = (begin: number, end: number, most: number, idle?: Place): Share[] => {
     const sums = new Map<string, { place: Place; ms: number }>()
     const add = (place: Place | undefined, since: number, until: number): void => {
       const ms = Math.min(end, until) - Math.max(begin, since)
@@ -83,7 +83,7 @@ export function attribute(
     for (const [at, node] of samples.entries()) {
       const since = startedAt[at]!
       const until = startedAt[at + 1]!
-      const place = places.get(node)
+      const place = places.get(node) ?? idle
       const known = Math.min(until, since + GAP_MS)
       add(place, since, known)
       add(place && NOT_RUNNING, known, until)
@@ -100,7 +100,8 @@ export function attribute(
         ([endedAt, ms]): AttributedStall => ({
           endedAt,
           ms,
-          shares: between(endedAt - ms, endedAt, SHARES_OF_A_STALL),
+          // A timer was due all the while: who idles then has not been woken.
+          shares: between(endedAt - ms, endedAt, SHARES_OF_A_STALL, NOT_RUNNING),
         }),
       ),
     overall: between(from, to, SHARES_OVER_ALL),
