@@ -1,7 +1,7 @@
 // The part of the tracing API that the measured programs use. @langfuse/tracing and @offpath/sdk both have it as it
 // is; the bare OpenTelemetry SDK gets an adapter that does what one writes by hand.
 
-export type ObservationType =
+type ObservationType =
   | 'span'
   | 'generation'
   | 'event'

@@ -15,8 +15,7 @@ interface PushedObservation {
   /** Nanoseconds since 1970. */
   readonly startTimeUnixNano: string
   readonly endTimeUnixNano: string
-  /** Values as JSON text. */
-  readonly attributes: Readonly<Record<string, string>>
+  readonly attributes: Readonly<Record<string, unknown>>
 }
 
 const { url, sink } = JSON.parse(process.argv[2] as string) as { url: string; sink: string }
@@ -38,9 +37,9 @@ for (;;) {
   const spans = [first.element, ...more].flatMap((entry) =>
     (JSON.parse(entry) as PushedRequest).observations.map(({ attributes, ...span }) => ({
       ...span,
-      attributes: Object.entries(attributes).map(([key, text]) => ({
+      attributes: Object.entries(attributes).map(([key, value]) => ({
         key,
-        value: { stringValue: text },
+        value: { stringValue: typeof value === 'string' ? value : JSON.stringify(value) },
       })),
     })),
   )

@@ -16,7 +16,7 @@ type Measured = Pick<
 
 /**
  * What the process under load says of itself. A ticker that is due each millisecond tells how long the loop was held (it
- * costs the same in each arm); the longest delay is the loop's own measure of each of its turns, or the ticker's.
+ * costs some 2 % of a core, the same in each arm); the longest delay is the loop's own measure of each of its turns, or the ticker's.
  */
 export class Meter {
   readonly #usageOfChildren: () => Promise<ChildUsage>

@@ -6,7 +6,7 @@ export const PARAMETERS = { temperature: 0.2, top_p: 0.9 }
 
 export type Messages = ServiceBody['messages']
 
-export interface Completion {
+interface Completion {
   readonly answer: string
   readonly usage: { readonly input: number; readonly output: number; readonly total: number }
 }

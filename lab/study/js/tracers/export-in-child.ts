@@ -5,7 +5,7 @@ import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace-base'
 import type { ChildUsage } from './tracer.ts'
 
 /** A span as plain data: what a structured clone can carry. */
-export type PlainSpan = Omit<ReadableSpan, 'spanContext' | 'resource'> & {
+type PlainSpan = Omit<ReadableSpan, 'spanContext' | 'resource'> & {
   readonly spanContext: ReturnType<ReadableSpan['spanContext']>
   readonly resource: ReadableSpan['resource']['attributes']
 }
