@@ -48,9 +48,7 @@ def make_service(request: dict[str, Any]) -> Service:
     if settings.attached == "logs":
         log.setLevel(logging.INFO)
         log.addHandler(UpdatingHandler(tracer.client if settings.tracer != "untraced" else None))
-    upstream = httpx.AsyncClient(
-        base_url=request["upstream"], timeout=60, limits=httpx.Limits(max_connections=1000)
-    )
+    upstream = httpx.AsyncClient(base_url=request["upstream"], timeout=60)
     return Service(settings, tracer, upstream, make_executor(settings))
 
 
