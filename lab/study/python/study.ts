@@ -56,7 +56,8 @@ function versionsOf(pythons: ReadonlyMap<string, string>): Record<string, string
 
 const VERSIONS = `
 import json, platform
-from importlib.metadata import version
+from importlib.metadata import distributions
 names = ("langfuse", "opentelemetry-sdk", "fastapi", "uvicorn", "uvloop", "httpx", "redis", "langchain-core", "py-spy")
-print(json.dumps({"python": platform.python_version()} | {name: version(name) for name in names}))
+found = {each.name: each.version for each in distributions() if each.name in names}
+print(json.dumps({"python": platform.python_version()} | found))
 `
