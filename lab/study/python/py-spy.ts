@@ -60,10 +60,7 @@ export function attribute(
       const key = `${share.thread} ${share.package} ${share.function}`
       sums.set(key, { ...share, ms: ms + (sums.get(key)?.ms ?? 0) })
     }
-    return [...sums.values()]
-      .sort((a, b) => b.ms - a.ms)
-      .map((share) => ({ ...share, ms: rounded(share.ms, 1) ?? 0 }))
-      .filter(({ ms }) => ms > 0)
+    return functionsOf([...sums.values()])
   }
   return {
     stalls: stalls
@@ -77,6 +74,22 @@ export function attribute(
       ),
     overall: sharesOf(-Infinity, Infinity, false).slice(0, SHARES_OVER_ALL),
   }
+}
+
+/** Lines of a function together; the one that had most stands for it. */
+function functionsOf(lines: readonly Share[]): Share[] {
+  const sorted = lines.toSorted((a, b) => b.ms - a.ms)
+  const functions = Map.groupBy(
+    sorted,
+    (share) => `${share.thread} ${share.package} ${share.function.replace(/:\d+\)$/, '')}`,
+  )
+  return [...functions.values()]
+    .map((shares) => {
+      const ms = shares.reduce((sum, share) => sum + share.ms, 0)
+      return { ...(shares[0] as Share), ms: rounded(ms, 1) ?? 0 }
+    })
+    .filter(({ ms }) => ms > 0)
+    .sort((a, b) => b.ms - a.ms)
 }
 
 interface Span {

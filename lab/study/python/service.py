@@ -48,9 +48,7 @@ def make_service(request: dict[str, Any]) -> Service:
     if settings.attached == "logs":
         log.setLevel(logging.INFO)
         log.addHandler(UpdatingHandler(tracer.client if settings.tracer != "untraced" else None))
-    upstream = httpx.AsyncClient(
-        base_url=request["upstream"], timeout=60, limits=httpx.Limits(max_connections=1000)
-    )
+    upstream = httpx.AsyncClient(base_url=request["upstream"], timeout=60)
     return Service(settings, tracer, upstream, make_executor(settings))
 
 
@@ -180,7 +178,9 @@ async def serve(request: dict[str, Any]) -> None:
     service = make_service(request)
     split, counts = Split(), Counts()
     server = uvicorn.Server(
-        uvicorn.Config(make_app(service, split, counts), log_level="error", access_log=False)
+        uvicorn.Config(
+            make_app(service, split, counts), log_level="error", access_log=False, timeout_keep_alive=60
+        )
     )
     # asyncio turns Nagle's algorithm off where the protocol is named: without that an answer waits 40 ms.
     listening = socket.socket(proto=socket.IPPROTO_TCP)

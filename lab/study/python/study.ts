@@ -56,15 +56,8 @@ function versionsOf(pythons: ReadonlyMap<string, string>): Record<string, string
 
 const VERSIONS = `
 import json, platform
-from importlib.metadata import PackageNotFoundError, version
-found = {"python": platform.python_version()}
-for name in (
-    "langfuse", "opentelemetry-sdk", "protobuf", "fastapi", "uvicorn", "uvloop", "httpx", "redis", "langchain-core",
-    "py-spy",
-):
-    try:
-        found[name] = version(name)
-    except PackageNotFoundError:
-        pass
-print(json.dumps(found))
+from importlib.metadata import distributions
+names = ("langfuse", "opentelemetry-sdk", "protobuf", "fastapi", "uvicorn", "uvloop", "httpx", "redis", "langchain-core", "py-spy")
+found = {each.name: each.version for each in distributions() if each.name in names}
+print(json.dumps({"python": platform.python_version()} | found))
 `
