@@ -56,6 +56,7 @@ figure{margin:28px 0;scroll-margin-top:12px}
 figcaption{color:var(--quiet);font-size:13px;margin-bottom:8px;max-width:860px}
 .warning{border:1px solid var(--tuned);border-left-width:6px;padding:8px 12px}
 .drawing{overflow-x:auto;display:flex;flex-wrap:wrap;gap:12px 16px}
+.panel{width:546px}
 .panel p{margin:8px 0 0;font-size:13px}
 svg{display:block;flex:none;font:12px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 svg text{fill:var(--text)}

@@ -27,7 +27,7 @@ export const QUICK_TEXT =
   'A quick run: it shows that all works and which way figures point. None of them is to quote.'
 
 export const FIT_TEXT =
-  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms, or after the load, have no place on the line and are counted. MB: 10⁶ bytes, decompressed.'
+  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms have no place on the lines and are counted; those that arrived after the load are left out. MB: 10⁶ bytes, decompressed.'
 
 export const SPLIT_TEXT =
   'Of the mean request, µs above the compared arm. The rest is what remains: waiting for the loop, or for the GIL to run it. A part below zero is noise.'

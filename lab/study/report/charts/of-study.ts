@@ -41,7 +41,7 @@ export function stallCharts(findings: Findings): Chart[] {
       id: 'stall-cell',
       name: 'whole cell',
       title: `In the same cell the loop was held above 10 ms ${digits(whole.stalls.length, 'count')} times, for ${shown(held / 1000, 's')} of ${shown(whole.length, 's')}`,
-      how: `${about} The whole cell, as above.`,
+      how: `${about} The whole cell, as above; after the load no stalls are noted.`,
       legend: [],
       svg: stallChart(whole, false),
     },
