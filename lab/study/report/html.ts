@@ -24,10 +24,10 @@ import {
   FIT_TEXT,
   methodOf,
   QUICK_TEXT,
-  SPLIT_TEXT,
   STALLS_TEXT,
   STUDIES,
   SWEEPS,
+  splitText,
 } from './words.ts'
 
 interface Section {
@@ -118,7 +118,7 @@ function sectionsOf(findings: Findings, method: string): Section[] {
             ? ''
             : folded(
                 'Where a request’s excess goes, in figures',
-                `${paragraph(SPLIT_TEXT)}${table(split)}`,
+                `${paragraph(splitText(findings))}${table(split)}`,
               ),
         ].join(''),
       }

@@ -104,7 +104,7 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
       id: part,
       name: 'growth',
       title: `With ${installed?.title} the longest loop lag goes from ${point(own[0])} to ${point(own.at(-1))}`,
-      how: 'Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
+      how: 'Shorter cells than those of the cases, and fewer: they show directions. Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
       legend: [],
       svg: figures
         .map(([figure, name, floor]) =>
