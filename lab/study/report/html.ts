@@ -200,8 +200,8 @@ function paragraph(text: string): string {
 }
 
 function table({ header, rows, texts }: Table): string {
-  // Only where all is text may it wrap: figures of a row stand on one line.
-  const text = texts === header.length || header.length === 0 ? 'text wrap' : 'text'
+  // Names beside figures stand on one line, prose and the names of functions may be long.
+  const text = texts > 2 || header.length === 0 ? 'text wrap' : 'text'
   const kind = (column: number): string => (column < texts ? ` class="${text}"` : '')
   const head =
     header.length === 0

@@ -85,7 +85,7 @@ table{border-collapse:collapse;font-size:12.5px;margin:8px 0}
 th,td{padding:3px 7px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 th{color:var(--quiet);font-weight:600;vertical-align:bottom;white-space:normal}
 th.text,td.text{text-align:left}
-th.wrap,td.wrap{white-space:normal}
+th.wrap,td.wrap{white-space:normal;overflow-wrap:anywhere}
 tbody tr:hover{background:var(--raised)}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}

@@ -29,15 +29,19 @@ function latencyChart(findings: Findings, inCase: string, rows: readonly Row[]):
     id: `${inCase}-latency`,
     name: 'latency',
     title: comparison(findings, rows, tail, `${name} latency`),
-    how: `Latency from the planned start, each arm: ○ p50, ● ${name}, | longest. The band is the untraced ${name}, give or take the noise floor. Logarithmic.`,
+    how: `Latency from the planned start, each arm: ${tail === 'p50_ms' ? '' : '○ p50, '}● ${name}, | longest. The band is the untraced ${name}, give or take the noise floor. Logarithmic.`,
     legend: groupLegend(rows),
     svg: rangeChart(
       rows.map((row) => ({
         label: titleOf(row),
         group: row.arm.group,
-        marks: [row.figures.p50_ms?.value, row.figures[tail]?.value, row.figures.max_ms?.value],
+        marks: [
+          tail === 'p50_ms' ? undefined : row.figures.p50_ms?.value,
+          row.figures[tail]?.value,
+          row.figures.max_ms?.value,
+        ],
       })),
-      ['p50', name, 'max'],
+      [tail === 'p50_ms' ? '' : 'p50', name, 'max'],
       'latency, ms (log)',
       'ms',
       noiseBand(findings, rows, inCase, tail),
@@ -211,7 +215,8 @@ function isMain({ cases, rows }: Findings, { arm }: Row): boolean {
 
 /** The highest percentile that the requests can tell. */
 function tailOf(rows: readonly Row[]): FigureName {
-  return rows.some((row) => row.figures.p99_ms) ? 'p99_ms' : 'p95_ms'
+  const told = (['p99_ms', 'p95_ms'] as const).find((name) => rows.some((row) => row.figures[name]))
+  return told ?? 'p50_ms'
 }
 
 function worstOf(rows: readonly Row[], figure: FigureName): Row | undefined {

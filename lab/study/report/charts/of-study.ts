@@ -56,11 +56,15 @@ export function fitCharts(findings: Findings): Chart[] {
   const first = (installed.length > 0 ? installed : fits).reduce((a, b) =>
     a.points.length >= b.points.length ? a : b,
   )
+  const title = armTitleOf(findings, first.arm)
   return [
     {
       id: 'fit',
       name: 'lines',
-      title: `With ${armTitleOf(findings, first.arm)} each MB of a batch makes its longest stall ${perMb(first.longest)} longer, and all its stalls together ${perMb(first.together)}`,
+      title:
+        (first.longest.slopeMsPerMb.low ?? 0) > 0
+          ? `With ${title} each MB of a batch makes its longest stall ${perMb(first.longest)} longer, and all its stalls together ${perMb(first.together)}`
+          : `With ${title} the bytes of a batch don’t explain how long it holds the loop`,
       how: 'Each batch, by its decompressed bytes: ● its longest stall, ○ all its stalls together. Least squares lines: full and dashed. Linear axes, of each panel’s own length.',
       legend: [],
       svg: fits
