@@ -112,7 +112,12 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
 
     const usedBefore = await beside.cpuUs()
     await watch.begun?.(pid, seconds)
-    const fired = await load(seconds, () => ask('begin'))
+    let begunAt = 0
+    const fired = await load(seconds, async () => {
+      await ask('begin')
+      begunAt = Date.now()
+    })
+    const loadedAt = Date.now()
     await ask('loaded')
     await watch.loaded?.()
     await flushed()
@@ -134,6 +139,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       characters,
       perSecond,
       seconds,
+      measured: [begunAt, loadedAt],
       requests: fired.requests,
       failed: fired.failed,
       latency: fired.latency,

@@ -60,6 +60,8 @@ export interface Cell {
   readonly characters: number
   readonly perSecond: number
   readonly seconds: number
+  /** From when to when stalls were noted (ms since 1970): those of batches that arrived later are not all known. */
+  readonly measured: readonly [from: number, to: number]
   readonly requests: number
   /** Requests that were not answered with 200. */
   readonly failed: number

@@ -130,7 +130,7 @@ test('delivered is held against recorded', () => {
 describe('a batch', () => {
   const cell = (stalls: Stall[], batches: Batch[]): Cell => {
     const [some] = results.cells as [Cell]
-    return { ...some, batches, service: { ...some.service, stalls } }
+    return { ...some, measured: [0, 4100], batches, service: { ...some.service, stalls } }
   }
 
   test('goes with the stalls since the batch before', () => {
@@ -141,11 +141,14 @@ describe('a batch', () => {
           [950, 40],
           [1900, 15],
           [4000, 90],
+          [4050, 11],
         ],
         [
           [1000, 0, 2e6, 10],
           [2000, 0, 1e6, 10],
           [3000, 0, 3e6, 10],
+          // After the load.
+          [4200, 0, 9e6, 10],
         ],
       ),
     ])

@@ -33,7 +33,7 @@ export interface SweepRow extends Row {
 }
 
 /** How far apart two runs of the same were, at most, in a round. */
-export interface Noise {
+interface Noise {
   readonly case: string
   readonly figures: Readonly<Partial<Record<FigureName, number>>>
 }

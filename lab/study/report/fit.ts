@@ -15,7 +15,7 @@ export interface BatchStall {
 export interface Fit {
   readonly arm: string
   readonly points: readonly BatchStall[]
-  /** Batches without a stall above 10 ms, or after the load: they have no place on the lines. */
+  /** Batches without a stall above 10 ms: they have no place on the lines. */
   readonly unseen: number
   readonly longest: FittedLine
   readonly together: FittedLine
@@ -33,15 +33,18 @@ const LEAST_POINTS = 10
 
 /**
  * Each batch with the stalls that ended after the batch before it had arrived and before it had itself: it is built,
- * serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted.
+ * serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted. Those
+ * that arrived after the load are left out: nobody has seen how they held the loop.
  */
 export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; unseen: number } {
   const points: BatchStall[] = []
   let unseen = 0
   for (const cell of cells) {
     const stalls = cell.service.stalls.toSorted(([a], [b]) => a - b)
+    const [, loadedAt] = cell.measured
     let at = 0
     for (const [arrived, , bytes] of cell.batches.toSorted(([a], [b]) => a - b)) {
+      if (arrived > loadedAt) break
       let longestMs = 0
       let togetherMs = 0
       for (; at < stalls.length; at++) {

@@ -24,10 +24,10 @@ import {
   FIT_TEXT,
   methodOf,
   QUICK_TEXT,
-  SPLIT_TEXT,
   STALLS_TEXT,
   STUDIES,
   SWEEPS,
+  splitText,
 } from './words.ts'
 
 interface Section {
@@ -118,7 +118,7 @@ function sectionsOf(findings: Findings, method: string): Section[] {
             ? ''
             : folded(
                 'Where a request’s excess goes, in figures',
-                `${paragraph(SPLIT_TEXT)}${table(split)}`,
+                `${paragraph(splitText(findings))}${table(split)}`,
               ),
         ].join(''),
       }
@@ -200,8 +200,8 @@ function paragraph(text: string): string {
 }
 
 function table({ header, rows, texts }: Table): string {
-  // Only where all is text may it wrap: figures of a row stand on one line.
-  const text = texts === header.length || header.length === 0 ? 'text wrap' : 'text'
+  // Names beside figures stand on one line, prose and the names of functions may be long.
+  const text = texts > 2 || header.length === 0 ? 'text wrap' : 'text'
   const kind = (column: number): string => (column < texts ? ` class="${text}"` : '')
   const head =
     header.length === 0

@@ -20,10 +20,10 @@ import {
   FIT_TEXT,
   methodOf,
   QUICK_TEXT,
-  SPLIT_TEXT,
   STALLS_TEXT,
   STUDIES,
   SWEEPS,
+  splitText,
 } from './words.ts'
 
 /** @param method link to docs/method.md from where the report will stand */
@@ -67,7 +67,7 @@ function caseSection(findings: Findings, name: string): string[] {
     table(lagTable(findings, name)),
     ...(split.rows.length === 0
       ? []
-      : ['### Where a request’s excess goes', escaped(SPLIT_TEXT), table(split)]),
+      : ['### Where a request’s excess goes', escaped(splitText(findings)), table(split)]),
   ]
 }
 

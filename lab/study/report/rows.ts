@@ -19,8 +19,8 @@ const OF_A_ROUND: Readonly<Partial<Record<FigureName, (cell: Cell) => number | u
   lag_round_max_ms: (cell) => cell.service.lag.maxMs,
   gil_p50_ms: (cell) => cell.service.gil?.p50Ms,
   gil_p99_ms: (cell) => cell.service.gil?.p99Ms,
-  stalls_per_minute: (cell) => (cell.service.stalls.length / cell.seconds) * 60,
-  stalled_share: (cell) => sum(cell.service.stalls.map(([, ms]) => ms)) / (cell.seconds * 1000),
+  stalls_per_minute: (cell) => (cell.service.stalls.length / measuredMs(cell)) * 60_000,
+  stalled_share: (cell) => sum(cell.service.stalls.map(([, ms]) => ms)) / measuredMs(cell),
   cpu_main_us: (cell) => cell.service.mainUs,
   cpu_other_us: (cell) => cell.service.processUs - cell.service.mainUs,
   cpu_process_us: (cell) => cell.service.processUs,
@@ -197,6 +197,11 @@ export function curveOf({ latencies }: Rounds): readonly CurvePoint[] {
   return steps
     .filter((percent) => latencies.requests * (1 - percent / 100) >= 10)
     .map((percent) => [percent, latencies.percentileMs(percent)] as const)
+}
+
+/** Longer than the load when requests queue up. */
+function measuredMs({ measured: [from, to] }: Cell): number {
+  return to - from
 }
 
 /** Failed ones too: a single failure is told beside, and takes no percentile away. */

@@ -56,6 +56,7 @@ figure{margin:28px 0;scroll-margin-top:12px}
 figcaption{color:var(--quiet);font-size:13px;margin-bottom:8px;max-width:860px}
 .warning{border:1px solid var(--tuned);border-left-width:6px;padding:8px 12px}
 .drawing{overflow-x:auto;display:flex;flex-wrap:wrap;gap:12px 16px}
+.panel{width:546px}
 .panel p{margin:8px 0 0;font-size:13px}
 svg{display:block;flex:none;font:12px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 svg text{fill:var(--text)}
@@ -84,7 +85,7 @@ table{border-collapse:collapse;font-size:12.5px;margin:8px 0}
 th,td{padding:3px 7px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 th{color:var(--quiet);font-weight:600;vertical-align:bottom;white-space:normal}
 th.text,td.text{text-align:left}
-th.wrap,td.wrap{white-space:normal}
+th.wrap,td.wrap{white-space:normal;overflow-wrap:anywhere}
 tbody tr:hover{background:var(--raised)}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}

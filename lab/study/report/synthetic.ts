@@ -234,6 +234,7 @@ function cellOf(model: Model, shape: CellShape, observations: number, random: ()
   return {
     ...shape,
     arm: model.id,
+    measured: [begun, begun + shape.seconds * 1000],
     requests: plan.length,
     failed: 0,
     latency: encodeIntoCompressedBase64(histogram),

@@ -14,6 +14,8 @@ export interface Timeline {
 export interface Window {
   /** s. */
   readonly length: number
+  /** When the load ended, after which nothing is noted; it may lie beyond the window. */
+  readonly loadedAt: number
   readonly stalls: readonly { readonly from: number; readonly to: number; readonly ms: number }[]
   readonly batches: readonly {
     readonly at: number
@@ -32,14 +34,16 @@ interface Seen {
   readonly arrival: number | undefined
 }
 
-/** The longest stall after which a batch arrived, or else the longest; undefined when there is none above 10 ms. */
+/** The longest stall after which a batch arrived under load, or else the longest; undefined when there is none above 10 ms. */
 export function timelineOf(cells: readonly Cell[]): Timeline | undefined {
   let best: Seen | undefined
   for (const cell of cells) {
     for (const stall of cell.service.stalls) {
       const arrival = cell.batches
         .map(([at]) => at)
-        .filter((at) => at >= stall[0] && at < stall[0] + ARRIVES_WITHIN_MS)
+        .filter(
+          (at) => at >= stall[0] && at < Math.min(stall[0] + ARRIVES_WITHIN_MS, cell.measured[1]),
+        )
         .reduce<number | undefined>((a, b) => Math.min(a ?? b, b), undefined)
       const seen = { cell, stall, arrival }
       if (best === undefined || rank(seen) > rank(best)) best = seen
@@ -50,23 +54,15 @@ export function timelineOf(cells: readonly Cell[]): Timeline | undefined {
   const [endedAt, ms] = stall
   const arrival = best.arrival ?? endedAt + ms
   const margin = Math.max(100, 0.75 * ms)
-  const times = [
-    ...cell.service.stalls.map(([at, length]) => at - length),
-    ...cell.service.stalls.map(([at]) => at),
-    ...cell.batches.map(([at]) => at),
-  ]
-  const first = times.reduce((a, b) => Math.min(a, b))
-  const last = Math.min(
-    times.reduce((a, b) => Math.max(a, b)),
-    first + cell.seconds * 1000 + 5000,
-  )
+  const [begunAt, loadedAt] = cell.measured
+  const last = cell.batches.map(([at]) => at).filter((at) => at < loadedAt + 5000)
   return {
     arm: cell.arm,
     case: cell.case,
     round: cell.round,
     longestMs: ms,
     windows: [
-      cut(cell, first - 200, Math.max(last, arrival) + 200),
+      cut(cell, begunAt, Math.max(loadedAt, ...last) + 200),
       cut(cell, endedAt - ms - margin, arrival + margin),
     ],
   }
@@ -80,6 +76,7 @@ function cut(cell: Cell, from: number, to: number): Window {
   const seconds = (at: number): number => (at - from) / 1000
   return {
     length: (to - from) / 1000,
+    loadedAt: seconds(cell.measured[1]),
     stalls: cell.service.stalls
       .filter(([endedAt, ms]: Stall) => endedAt > from && endedAt - ms < to)
       .toSorted(([a], [b]) => a - b)

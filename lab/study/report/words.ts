@@ -27,10 +27,7 @@ export const QUICK_TEXT =
   'A quick run: it shows that all works and which way figures point. None of them is to quote.'
 
 export const FIT_TEXT =
-  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms, or after the load, have no place on the line and are counted. MB: 10⁶ bytes, decompressed.'
-
-export const SPLIT_TEXT =
-  'Of the mean request, µs above the compared arm. The rest is what remains: waiting for the loop, or for the GIL to run it. A part below zero is noise.'
+  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms have no place on the lines and are counted; those that arrived after the load are left out. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.'
 
 export const STALLS_TEXT =
   'Cells of their own, under a profiler, which costs: their latencies are not shown. Parts are of the time of all stalls above 20 ms together; what is missing from 100 % no sample explains.'
@@ -43,6 +40,15 @@ export function armTitleOf({ arms }: Findings, id: string): string {
   return arms.find((arm) => arm.id === id)?.title ?? id
 }
 
+/** What a request waits for that no call explains. */
+export function restOf({ about }: Findings): string {
+  return about.study === 'python' ? 'the loop or the GIL' : 'the loop'
+}
+
+export function splitText(findings: Findings): string {
+  return `Of the mean request, µs above the compared arm. The rest is what remains: waiting for ${restOf(findings)}. A part below zero is noise.`
+}
+
 /** How it was measured, in a few sentences: docs/method.md has the reasons. */
 export function methodOf({ about }: Findings): string[] {
   const rounds =
@@ -52,7 +58,7 @@ export function methodOf({ about }: Findings): string[] {
       ? '; beside it a thread that wakes each 5 ms shows the wait for the GIL'
       : ''
   return [
-    'Requests start at planned times, whether or not earlier ones are answered, from a process of its own; latency counts from the planned start, so that a stall can’t hide itself. The first seconds are cut.',
+    'Requests start at planned times, whether or not earlier ones are answered, and come from another process; latency counts from the planned start, so that a stall can’t hide itself. The first seconds are cut.',
     `Each arm runs in ${rounds}. Latencies of all rounds are pooled in an HdrHistogram; p95 is shown from 200 requests, p99 from 2 000, p99.9 from 20 000, else –. Other figures are medians over rounds, unless they say “longest”.`,
     'Above: the difference to the compared arm in the same round. [ ]: 95 % bootstrap interval over rounds, seeded; with two or three rounds it is their range.',
     'The untraced service runs twice in a round. The largest difference of this pair in any round is the noise floor; ≈ marks what differs from the compared arm by no more.',
@@ -75,7 +81,10 @@ export function aboutOf({ about }: Findings): (readonly [string, string])[] {
         .join(', '),
     ],
     ['command', about.command],
-    ['started', `${about.startedAt}; it took ${about.minutes.toFixed(0)} minutes`],
+    [
+      'started',
+      `${about.startedAt.slice(0, 16).replace('T', ' ')} UTC; it took ${about.minutes.toFixed(0)} min`,
+    ],
     ['rounds, seed', `${about.rounds}, ${about.seed}`],
   ]
 }

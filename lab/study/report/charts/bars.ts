@@ -20,11 +20,16 @@ const LABELS = 216
 const ROW = 24
 const TOP = 12
 
-/** Horizontal bars of parts, on a linear axis from 0. Parts below zero are not drawn; the total says them. */
+/**
+ * Horizontal bars of parts, on a linear axis from 0. Parts below zero are not drawn; the total says them.
+ *
+ * @param reference a line over all bars, and how far to its sides nothing is told apart
+ * @param most end of the axis; that of the bars when not given
+ */
 export function barChart(
   bars: readonly Bar[],
   axis: string,
-  reference?: number,
+  reference?: { readonly value: number; readonly noise: number },
   most?: number,
 ): string {
   const right = WIDTH - 16 - Math.max(...bars.map((bar) => textWidth(bar.total)))
@@ -34,6 +39,11 @@ export function barChart(
   )
   const scale = linearScale(most === undefined ? lengths : [most], LABELS, right - 8)
   const parts = xAxis(scale, LABELS, right, TOP, bottom, axis)
+  if (reference !== undefined && reference.noise > 0) {
+    const from = scale.at(reference.value - reference.noise)
+    const to = scale.at(reference.value + reference.noise)
+    parts.push(box(from, TOP, to - from, bottom - TOP, 'band', 'noise floor'))
+  }
   for (const [index, bar] of bars.entries()) {
     const y = TOP + index * ROW
     parts.push(textAt(LABELS - 10, y + ROW / 2 + 4, fitting(bar.label, LABELS - 14), 'end'))
@@ -59,7 +69,8 @@ export function barChart(
     parts.push(textAt(end + 6, y + ROW / 2 + 4, bar.total, 'start', 'tick'))
   }
   if (reference !== undefined) {
-    parts.push(line(scale.at(reference), TOP - 6, scale.at(reference), bottom, 'reference'))
+    const x = scale.at(reference.value)
+    parts.push(line(x, TOP - 6, x, bottom, 'reference'))
   }
   return svgOf(WIDTH, bottom + 44, axis, parts)
 }

@@ -2,7 +2,7 @@ import type { ArmGroup } from '../../arms.ts'
 import { apart, logScale, type Scale, xAxis, yAxis } from './scales.ts'
 import { dot, fitting, line, path, svgOf, textAt } from './svg.ts'
 
-export interface Line {
+interface Line {
   readonly label: string
   readonly group: ArmGroup
   readonly points: readonly (readonly [x: number, y: number])[]

@@ -3,7 +3,7 @@ import { isWithinNoise } from '../analysis.ts'
 import { aboveOf, type FigureName } from '../figure-names.ts'
 import { digits, shown, unitOf } from '../format.ts'
 import { sum } from '../rows.ts'
-import { GROUPS, titleOf } from '../words.ts'
+import { GROUPS, restOf, titleOf } from '../words.ts'
 import { barChart } from './bars.ts'
 import { linePanel } from './lines.ts'
 import { rangeChart } from './ranges.ts'
@@ -29,15 +29,19 @@ function latencyChart(findings: Findings, inCase: string, rows: readonly Row[]):
     id: `${inCase}-latency`,
     name: 'latency',
     title: comparison(findings, rows, tail, `${name} latency`),
-    how: `Latency from the planned start, each arm: ○ p50, ● ${name}, | longest. The band is the untraced ${name}, give or take the noise floor. Logarithmic.`,
+    how: `Latency from the planned start, each arm: ${tail === 'p50_ms' ? '' : '○ p50, '}● ${name}, | longest. The band is the untraced ${name}, give or take the noise floor. Logarithmic.`,
     legend: groupLegend(rows),
     svg: rangeChart(
       rows.map((row) => ({
         label: titleOf(row),
         group: row.arm.group,
-        marks: [row.figures.p50_ms?.value, row.figures[tail]?.value, row.figures.max_ms?.value],
+        marks: [
+          tail === 'p50_ms' ? undefined : row.figures.p50_ms?.value,
+          row.figures[tail]?.value,
+          row.figures.max_ms?.value,
+        ],
       })),
-      ['p50', name, 'max'],
+      [tail === 'p50_ms' ? '' : 'p50', name, 'max'],
       'latency, ms (log)',
       'ms',
       noiseBand(findings, rows, inCase, tail),
@@ -83,7 +87,7 @@ function cpuChart(findings: Findings, inCase: string, rows: readonly Row[]): Cha
     id: `${inCase}-cpu`,
     name: 'CPU',
     title: comparison(findings, rows, 'cpu_total_us', 'CPU of all processes per request'),
-    how: `Until all is delivered, medians over rounds. The dashed line is the untraced service; its two runs differed by up to ${noiseOf(findings, inCase, 'cpu_total_us')}.`,
+    how: `Until all is delivered, medians over rounds. The dashed line is the untraced service, the band its noise floor: two runs differed by up to ${noiseOf(findings, inCase, 'cpu_total_us')}.`,
     legend: parts.map(([, text, mark]) => ({ text, mark, kind: 'box' })),
     svg: barChart(
       rows.map((row) => ({
@@ -95,7 +99,10 @@ function cpuChart(findings: Findings, inCase: string, rows: readonly Row[]): Cha
         total: digits(row.figures.cpu_total_us?.value ?? Number.NaN, 'us'),
       })),
       'CPU per request, µs',
-      untraced?.figures.cpu_total_us?.value,
+      {
+        value: untraced?.figures.cpu_total_us?.value ?? 0,
+        noise: noiseIn(findings, inCase, 'cpu_total_us') ?? 0,
+      },
     ),
   }
 }
@@ -113,7 +120,7 @@ function splitChart(findings: Findings, inCase: string, all: readonly Row[]): Ch
     ['waiting_us', 'waiting in calls', 'two'],
     ['blocked_us', 'blocked in a flush', 'three'],
     ['network_us', 'network', 'four'],
-    ['rest_us', 'waiting for the loop or the GIL (the rest)', 'five'],
+    ['rest_us', `waiting for ${restOf(findings)} (the rest)`, 'five'],
   ] as const
   const largest = worstOf(rows, 'mean_above_ms') ?? (rows[0] as Row)
   const most = parts
@@ -124,8 +131,10 @@ function splitChart(findings: Findings, inCase: string, all: readonly Row[]): Ch
     {
       id: `${inCase}-split`,
       name: 'excess',
-      title: `Most of what ${titleOf(largest)} adds to a mean request is ${most.name.replace(' (the rest)', '')}: ${shown(whole === 0 ? 0 : most.value / whole, 'share')} of ${shown(excessOf(largest), 'ms')}`,
-      how: `The mean request above the compared arm, by where the time goes. Parts below zero are noise and not drawn; the number is the whole excess. The mean of two runs of the same differed by up to ${noiseOf(findings, inCase, 'mean_ms')}.`,
+      title: isWithinNoise(findings, largest, 'mean_ms')
+        ? `What ${titleOf(largest)} adds to a mean request, ${shown(excessOf(largest), 'ms')}, is within the noise`
+        : `Most of what ${titleOf(largest)} adds to a mean request is ${most.name.replace(' (the rest)', '')}: ${shown(whole === 0 ? 0 : most.value / whole, 'share')} of ${shown(excessOf(largest), 'ms')}`,
+      how: `The mean request above the compared arm, by where the time goes. Parts below zero are noise and not drawn; the number is the whole excess. The band is the noise floor: two runs of the same differed by up to ${noiseOf(findings, inCase, 'mean_ms')}.`,
       legend: parts.map(([, text, mark]) => ({ text, mark, kind: 'box' })),
       svg: barChart(
         rows.map((row) => ({
@@ -137,6 +146,7 @@ function splitChart(findings: Findings, inCase: string, all: readonly Row[]): Ch
           total: `${isWithinNoise(findings, row, 'mean_ms') ? '≈ ' : ''}${shown(excessOf(row), 'ms')}`,
         })),
         'ms of a mean request above the compared arm',
+        { value: 0, noise: noiseIn(findings, inCase, 'mean_ms') ?? 0 },
       ),
     },
   ]
@@ -164,7 +174,7 @@ function curveChart(findings: Findings, inCase: string, rows: readonly Row[]): C
       title:
         worst === undefined
           ? 'Latency by percentile'
-          : `${titleOf(worst)} takes ${times('p50_ms')} as long as the untraced service at the median and ${times(tail)} at ${tail.slice(0, -3)}`,
+          : `${titleOf(worst)} takes ${times('p50_ms')} as long as the untraced service at the median and ${times(tail)} at ${tail.slice(0, -3)}${isWithinNoise(findings, worst, tail) ? ', which is within the noise' : ''}`,
       how: 'The main arms. To the right each half as many requests are left: the axis is that of the requests beyond. A curve ends where fewer than ten requests lie beyond it.',
       legend: [],
       svg: linePanel(
@@ -205,7 +215,8 @@ function isMain({ cases, rows }: Findings, { arm }: Row): boolean {
 
 /** The highest percentile that the requests can tell. */
 function tailOf(rows: readonly Row[]): FigureName {
-  return rows.some((row) => row.figures.p99_ms) ? 'p99_ms' : 'p95_ms'
+  const told = (['p99_ms', 'p95_ms'] as const).find((name) => rows.some((row) => row.figures[name]))
+  return told ?? 'p50_ms'
 }
 
 function worstOf(rows: readonly Row[], figure: FigureName): Row | undefined {
@@ -245,7 +256,7 @@ function noiseBand(
   inCase: string,
   figure: FigureName,
 ): [number, number] | undefined {
-  const noise = findings.noise.find((each) => each.case === inCase)?.figures[figure]
+  const noise = noiseIn(findings, inCase, figure)
   const pair = rows
     .filter((row) => row.again || rows.some((each) => each.again && each.arm.id === row.arm.id))
     .map((row) => row.figures[figure]?.value)
@@ -254,8 +265,12 @@ function noiseBand(
   return [Math.min(...pair) - noise / 2, Math.max(...pair) + noise / 2]
 }
 
+function noiseIn(findings: Findings, inCase: string, figure: FigureName): number | undefined {
+  return findings.noise.find((each) => each.case === inCase)?.figures[figure]
+}
+
 function noiseOf(findings: Findings, inCase: string, figure: FigureName): string {
-  const noise = findings.noise.find((each) => each.case === inCase)?.figures[figure]
+  const noise = noiseIn(findings, inCase, figure)
   return noise === undefined ? 'an unknown amount (no A/A pair here)' : shown(noise, unitOf(figure))
 }
 

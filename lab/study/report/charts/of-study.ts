@@ -41,7 +41,7 @@ export function stallCharts(findings: Findings): Chart[] {
       id: 'stall-cell',
       name: 'whole cell',
       title: `In the same cell the loop was held above 10 ms ${digits(whole.stalls.length, 'count')} times, for ${shown(held / 1000, 's')} of ${shown(whole.length, 's')}`,
-      how: `${about} The whole cell, as above.`,
+      how: `${about} The whole cell, as above; after the load no stalls are noted.`,
       legend: [],
       svg: stallChart(whole, false),
     },
@@ -56,11 +56,15 @@ export function fitCharts(findings: Findings): Chart[] {
   const first = (installed.length > 0 ? installed : fits).reduce((a, b) =>
     a.points.length >= b.points.length ? a : b,
   )
+  const title = armTitleOf(findings, first.arm)
   return [
     {
       id: 'fit',
       name: 'lines',
-      title: `With ${armTitleOf(findings, first.arm)} each MB of a batch makes its longest stall ${perMb(first.longest)} longer, and all its stalls together ${perMb(first.together)}`,
+      title:
+        (first.longest.slopeMsPerMb.low ?? 0) > 0
+          ? `With ${title} each MB of a batch makes its longest stall ${perMb(first.longest)} longer, and all its stalls together ${perMb(first.together)}`
+          : `With ${title} the bytes of a batch don’t explain how long it holds the loop`,
       how: 'Each batch, by its decompressed bytes: ● its longest stall, ○ all its stalls together. Least squares lines: full and dashed. Linear axes, of each panel’s own length.',
       legend: [],
       svg: fits
@@ -104,7 +108,7 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
       id: part,
       name: 'growth',
       title: `With ${installed?.title} the longest loop lag goes from ${point(own[0])} to ${point(own.at(-1))}`,
-      how: 'Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
+      how: 'Shorter cells than those of the cases, and fewer: they show directions. Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
       legend: [],
       svg: figures
         .map(([figure, name, floor]) =>

@@ -31,6 +31,12 @@ export function stallChart(window: Window, named: boolean): string {
     ...yAxis(size, LEFT, RIGHT, BATCH_TOP, 'batches that arrived, MB'),
     ...xAxis(x, LEFT, RIGHT, LAG_TOP, BATCH_BOTTOM, 'seconds'),
   ]
+  if (window.loadedAt < window.length) {
+    const end = x.at(Math.max(0, window.loadedAt))
+    const text = 'the load is over'
+    parts.push(box(end, LAG_TOP, RIGHT - end, LAG_BOTTOM - LAG_TOP, 'band', text))
+    if (RIGHT - end > textWidth(text) + 8) parts.push(textAt(end + 6, LAG_BOTTOM - 6, text))
+  }
   for (const { from, to, ms } of window.stalls) {
     // A stall that began before the window is cut at its edge.
     const begun = Math.max(0, from)
@@ -64,7 +70,8 @@ function namesOf(window: Window, at: (seconds: number) => number): string[] {
   const parts: string[] = []
   if (longest !== undefined) {
     const text = `${longest.ms.toFixed(0)} ms`
-    const x = Math.max(LEFT + textWidth(text), at(longest.to) - 6)
+    // Not over the name of the axis.
+    const x = Math.max(LEFT + 130 + textWidth(text), at(longest.to) - 6)
     parts.push(textAt(x, LAG_TOP - 6, text, 'end', 'strong'))
   }
   const batches = window.batches
