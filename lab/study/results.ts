@@ -88,6 +88,8 @@ export interface ServiceFigures {
   readonly lag: Spread
   /** Python: what a thread that wakes each 5 ms was late, ms. */
   readonly gil?: Spread
+  /** Of the garbage collector, while requests ran. */
+  readonly gc: Collections
   /** Delays of the loop above 10 ms. */
   readonly stalls: readonly Stall[]
   readonly rssMb: number
@@ -103,6 +105,14 @@ export interface Spread {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly maxMs: number
+}
+
+export interface Collections {
+  /** Of all objects: Python's third generation, V8's mark-compact. */
+  readonly full: number
+  readonly fullMaxMs: number
+  /** Of all collections together. */
+  readonly totalMs: number
 }
 
 /** When it ended (ms since 1970), and how long it was, ms. */

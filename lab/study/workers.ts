@@ -19,6 +19,11 @@ export function together(all: readonly ServiceFigures[]): ServiceFigures {
     processUs: perRequest(({ processUs }) => processUs),
     lag: worst(all.map(({ lag }) => lag)),
     ...(gil.length > 0 && { gil: worst(gil) }),
+    gc: {
+      full: sum(({ gc }) => gc.full),
+      fullMaxMs: Math.max(...all.map(({ gc }) => gc.fullMaxMs)),
+      totalMs: sum(({ gc }) => gc.totalMs),
+    },
     stalls: all.flatMap(({ stalls }) => stalls).sort(([a], [b]) => a - b),
     rssMb: sum(({ rssMb }) => rssMb),
     threads: sum(({ threads }) => threads),

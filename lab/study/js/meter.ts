@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
 import type { ServiceFigures, Spread, Stall } from '../results.ts'
 import type { ChildUsage } from './tracers/tracer.ts'
 
@@ -11,7 +11,7 @@ const NO_CHILD: ChildUsage = { cpuUs: 0, rssBytes: 0, threads: 0 }
 
 type Measured = Pick<
   ServiceFigures,
-  'mainUs' | 'processUs' | 'lag' | 'stalls' | 'rssMb' | 'threads'
+  'mainUs' | 'processUs' | 'lag' | 'gc' | 'stalls' | 'rssMb' | 'threads'
 >
 
 /**
@@ -21,6 +21,8 @@ type Measured = Pick<
 export class Meter {
   readonly #usageOfChildren: () => Promise<ChildUsage>
   readonly #turns = monitorEventLoopDelay({ resolution: 1, samplePerIteration: true })
+  readonly #collections = new PerformanceObserver((list) => this.#note(list.getEntries()))
+  #gc = { full: 0, fullMaxMs: 0, totalMs: 0 }
   #late: number[] = []
   #stalls: Stall[] = []
   #due = 0
@@ -48,6 +50,10 @@ export class Meter {
     this.#sampler = setInterval(() => {
       this.#rssBytes = Math.max(this.#rssBytes, process.memoryUsage.rss())
     }, 100)
+    // All arms begin without garbage: else what they did before would decide who has one collection more.
+    globalThis.gc?.()
+    this.#gc = { full: 0, fullMaxMs: 0, totalMs: 0 }
+    this.#collections.observe({ entryTypes: ['gc'] })
     this.#turns.reset()
     this.beganAt = epochNow()
     this.#main = process.threadCpuUsage()
@@ -59,6 +65,8 @@ export class Meter {
     clearTimeout(this.#ticker)
     clearInterval(this.#sampler)
     this.#longestTurnMs = this.#turns.max / 1e6
+    this.#note(this.#collections.takeRecords())
+    this.#collections.disconnect()
     this.loadedAt = epochNow()
     const children = await this.#usageOfChildren()
     this.#rssBytes += children.rssBytes
@@ -76,12 +84,23 @@ export class Meter {
       mainUs: (main.user + main.system) / answered,
       processUs: (own.user + own.system + childrenUs) / answered,
       lag: { ...lag, maxMs: Math.max(lag.maxMs, this.#longestTurnMs) },
+      gc: this.#gc,
       stalls: this.#stalls
         .sort(([, a], [, b]) => b - a)
         .slice(0, MOST_STALLS)
         .sort(([a], [b]) => a - b),
       rssMb: this.#rssBytes / 2 ** 20,
       threads: this.#threads,
+    }
+  }
+
+  #note(entries: readonly PerformanceEntry[]): void {
+    const gc = this.#gc
+    for (const { duration, detail } of entries as readonly CollectionEntry[]) {
+      gc.totalMs += duration
+      if (detail.kind !== constants.NODE_PERFORMANCE_GC_MAJOR) continue
+      gc.full++
+      gc.fullMaxMs = Math.max(gc.fullMaxMs, duration)
     }
   }
 
@@ -96,6 +115,11 @@ export class Meter {
     if (late > STALL_MS) this.#stalls.push([epochNow(), late])
     this.#schedule()
   }
+}
+
+/** What Node's types leave out of entries of the type `gc`. */
+interface CollectionEntry extends PerformanceEntry {
+  readonly detail: { readonly kind: number }
 }
 
 /** By the monotonic clock, as the profiler's. */

@@ -246,6 +246,14 @@ export const PYTHON_ARMS: readonly Arm[] = [
     }),
   ),
   {
+    id: 'langfuse-5-gc-freeze',
+    title: 'Langfuse 5, gc.freeze()',
+    what: 'gc.collect() and gc.freeze() when all is imported: full collections leave alone what was there before.',
+    group: 'intervention',
+    cases: ['rag'],
+    settings: { ...langfuse, gc_freeze: true },
+  },
+  {
     id: 'langfuse-5-child',
     title: 'Langfuse 5, export in a child',
     what: 'The same batches, pickled to a child process that encodes and posts them.',

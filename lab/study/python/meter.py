@@ -7,6 +7,7 @@ for the GIL. Both cost the same in each arm, some 2 % of a core.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -31,6 +32,7 @@ class Meter:
         self._late_ms = array("d")
         self._stalls: list[tuple[float, float]] = []
         self._probe: _GilProbe | None = None
+        self._collector = _Collector()
         self._rss_pages = 0
         self._threads = 0
         self._main_ns = self._process_ns = 0
@@ -40,6 +42,7 @@ class Meter:
         self._stalls = []
         self._probe = _GilProbe()
         self._probe.start()
+        self._collector.begin()
         self._rss_pages = _rss_pages()
         self._rss_due = 0.0
         self._main_ns = time.thread_time_ns()
@@ -49,6 +52,7 @@ class Meter:
 
     def loaded(self) -> None:
         self._running = False
+        self._collector.end()
         self._threads = len(os.listdir(_TASKS)) if os.path.isdir(_TASKS) else threading.active_count()
         if self._probe is not None:
             # Its own thread is none of the service's.
@@ -66,6 +70,7 @@ class Meter:
             "processUs": round(process_ns / per_request, 2),
             "lag": _spread(self._late_ms),
             "gil": _spread(self._probe.late_ms if self._probe else array("d")),
+            "gc": self._collector.figures(),
             "stalls": [[round(ended, 1), round(ms, 2)] for ended, ms in sorted(largest)],
             "rssMb": round(self._rss_pages * _PAGE / 2**20, 2),
             "threads": self._threads,
@@ -93,6 +98,42 @@ class Meter:
         ended = os.times()
         children_s = ended.children_user + ended.children_system
         return time.process_time_ns() + round(children_s * 1e9) + self._child_cpu_ns()
+
+
+class _Collector:
+    """What the garbage collector takes. A full collection holds the GIL for as long as it looks at all that the process has;
+    it comes after so many allocations, so all arms begin with one: else their phase would decide who has one more."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._full = 0
+        self._full_max_ms = 0.0
+        self._total_ms = 0.0
+
+    def begin(self) -> None:
+        gc.collect()
+        self.__init__()  # type: ignore[misc]
+        gc.callbacks.append(self._note)
+
+    def end(self) -> None:
+        gc.callbacks.remove(self._note)
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "full": self._full,
+            "fullMaxMs": round(self._full_max_ms, 2),
+            "totalMs": round(self._total_ms, 2),
+        }
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+            return
+        ms = (time.perf_counter() - self._began) * 1000
+        self._total_ms += ms
+        if info["generation"] == 2:
+            self._full += 1
+            self._full_max_ms = max(self._full_max_ms, ms)
 
 
 class _GilProbe(threading.Thread):

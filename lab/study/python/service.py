@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import json
 import logging
 import os
@@ -49,7 +50,11 @@ def make_service(request: dict[str, Any]) -> Service:
         log.setLevel(logging.INFO)
         log.addHandler(UpdatingHandler(tracer.client if settings.tracer != "untraced" else None))
     upstream = httpx.AsyncClient(base_url=request["upstream"], timeout=60)
-    return Service(settings, tracer, upstream, make_executor(settings))
+    executor = make_executor(settings)
+    if settings.gc_freeze:
+        gc.collect()
+        gc.freeze()
+    return Service(settings, tracer, upstream, executor)
 
 
 def make_executor(settings: Settings) -> concurrent.futures.Executor:

@@ -23,6 +23,8 @@ class Settings:
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     #: sys.setswitchinterval; 5 is Python's.
     switch_interval_ms: float | None = None
+    #: gc.freeze() when all is imported: full collections then leave that alone.
+    gc_freeze: bool = False
     #: Where batches are encoded and posted.
     export: Literal["thread", "child"] = "thread"
     #: langfuse 5 compresses with gzip unless it is told not to.

@@ -43,6 +43,12 @@ export type FigureName =
   | 'gil_p99_ms'
   /** Longest lateness of the thread, all rounds. */
   | 'gil_max_ms'
+  /** Full collections of garbage a minute. */
+  | 'gc_full_per_minute'
+  /** Longest of them. */
+  | 'gc_full_max_ms'
+  /** Part of the time that the garbage collector took. */
+  | 'gc_share'
   /** Times a minute that the loop was held above 10 ms. */
   | 'stalls_per_minute'
   /** Part of the time that the loop was held above 10 ms. */

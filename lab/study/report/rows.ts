@@ -19,6 +19,8 @@ const OF_A_ROUND: Readonly<Partial<Record<FigureName, (cell: Cell) => number | u
   lag_round_max_ms: (cell) => cell.service.lag.maxMs,
   gil_p50_ms: (cell) => cell.service.gil?.p50Ms,
   gil_p99_ms: (cell) => cell.service.gil?.p99Ms,
+  gc_full_per_minute: (cell) => (cell.service.gc.full / measuredMs(cell)) * 60_000,
+  gc_share: (cell) => cell.service.gc.totalMs / measuredMs(cell),
   stalls_per_minute: (cell) => (cell.service.stalls.length / measuredMs(cell)) * 60_000,
   stalled_share: (cell) => sum(cell.service.stalls.map(([, ms]) => ms)) / measuredMs(cell),
   cpu_main_us: (cell) => cell.service.mainUs,
@@ -100,6 +102,7 @@ function roundFigures({ cells }: Rounds, draws: Draws): Figures {
     const values = cells.map(of).filter((value) => value !== undefined)
     if (values.length > 0) figures[name as FigureName] = medianOf(values, draws)
   }
+  figures.gc_full_max_ms = { value: Math.max(...cells.map((cell) => cell.service.gc.fullMaxMs)) }
   const gil = cells.map((cell) => cell.service.gil?.maxMs).filter((ms) => ms !== undefined)
   if (gil.length > 0) figures.gil_max_ms = { value: Math.max(...gil) }
   return figures

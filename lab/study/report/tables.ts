@@ -77,6 +77,7 @@ export function lagTable(findings: Findings, inCase: string): Table {
     header: [
       ...['arm', 'lag p50 ms', 'p99 ms', 'longest of a round ms', 'longest ms'],
       ...['times a minute above 10 ms', 'part of the time'],
+      ...['full GCs a minute', 'longest ms'],
       ...(hasGil ? ['GIL wait p50 ms', 'p99 ms', 'longest ms'] : []),
     ],
     rows: rows.map((row) => [
@@ -92,6 +93,7 @@ export function lagTable(findings: Findings, inCase: string): Table {
       number(row, 'lag_max_ms'),
       number(row, 'stalls_per_minute'),
       `${number(row, 'stalled_share')} %`,
+      ...[number(row, 'gc_full_per_minute'), number(row, 'gc_full_max_ms')],
       ...(hasGil
         ? [number(row, 'gil_p50_ms'), number(row, 'gil_p99_ms'), number(row, 'gil_max_ms')]
         : []),
