@@ -167,13 +167,13 @@ def job(client: Any, text: str) -> int:
 
 HANDLERS: dict[str, Handler] = {"/chat": chat, "/agent": agent, "/audio": audio, "/jobs": jobs}
 
-_OBSERVATIONS = {"/chat": 3, "/agent": 60, "/audio": 2, "/jobs": 101}
 
-
-def observations_of(path: str, settings: Settings) -> int:
+def observations_of(path: str, body: dict[str, Any], settings: Settings) -> int:
     """What a request records."""
     if settings.tracer == "untraced":
         return 0
-    if path == "/agent" and settings.few:
-        return 2
-    return _OBSERVATIONS[path]
+    if path == "/agent":
+        return 2 if settings.few else 2 + len(body["steps"])
+    if path == "/jobs":
+        return 1 + 2 * len(body["jobs"])
+    return 3 if path == "/chat" else 2

@@ -92,13 +92,12 @@ def make_app(service: Service, split: Split, counts: Counts) -> FastAPI:
 
 def endpoint_of(path: str, handler: Handler, service: Service, split: Split, counts: Counts) -> Any:
     tracer = service.tracer
-    observations = observations_of(path, service.settings) + tracer.of_framework
 
     async def endpoint(http: Request) -> dict[str, str]:
         body = await http.json()
         client = tracer.for_request()
         counts.requests += 1
-        counts.recorded += observations
+        counts.recorded += observations_of(path, body, service.settings) + tracer.of_framework
         account = split.next_account()
         if account is None:
             answer = await handler(service, client, body)
