@@ -1,6 +1,6 @@
 // Measures where tracing overhead comes from, with the real SDKs in a service under load. docs/method.md says how.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { readCommandLine, runProgram, UsageError } from './command-line.ts'
 import { CASES, type CaseName } from './study/cases.ts'
 import type { StudyOptions } from './study/plan.ts'
@@ -32,6 +32,7 @@ tuned, and finds what ran while it stood still. Writes lab/results/<study>.json,
   --seconds <n>    measured, of each cell
   --rate <n>       requests a second
   --seed <n>       of payloads and order (default 1)
+  --out <file>     where the raw results go; the reports go beside
   --json           the raw results as the last line
 
 report renders again from raw results: the given file, or all in lab/results. figures writes the figures in the documents anew
@@ -67,7 +68,7 @@ await runProgram(USAGE, async () => {
   const line = readCommandLine(
     [...Object.keys(STUDIES), 'report', 'figures'],
     ['quick', 'json'],
-    ['arm', 'case', 'bodies', 'rounds', 'seconds', 'rate', 'seed', 'file'],
+    ['arm', 'case', 'bodies', 'rounds', 'seconds', 'rate', 'seed', 'out', 'file'],
   )
   if (line.word === 'report') return render(line.text('file'))
   if (line.word === 'figures') return figures()
@@ -89,8 +90,8 @@ await runProgram(USAGE, async () => {
     console.error(`${at.padStart(5)} s  ${text}`)
   }
   const command = ['npm run lab --', ...process.argv.slice(2)].join(' ')
-  const file = join(RESULTS, `${line.word}.json`)
-  mkdirSync(RESULTS, { recursive: true })
+  const file = line.text('out') ?? join(RESULTS, `${line.word}.json`)
+  mkdirSync(dirname(file), { recursive: true })
   const keep = (results: Results): void => writeFileSync(file, JSON.stringify(results))
   const results = await runStudy(language, options, command, progress, keep)
   for (const written of writeReport(file)) console.log(relative(process.cwd(), written))

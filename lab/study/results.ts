@@ -25,7 +25,7 @@ export interface Results {
 
 export type Study = 'js' | 'python'
 
-export interface Machine {
+interface Machine {
   readonly cpu: string
   readonly cores: number
   readonly memoryMb: number
@@ -107,7 +107,7 @@ export interface Spread {
   readonly maxMs: number
 }
 
-export interface Collections {
+interface Collections {
   /** Of all objects: Python's third generation, V8's mark-compact. */
   readonly full: number
   readonly fullMaxMs: number

@@ -18,7 +18,7 @@ export interface Language {
   prepare(arms: readonly Arm[], progress: (text: string) => void): Promise<Prepared>
 }
 
-export interface Prepared {
+interface Prepared {
   readonly startService: Stage['startService']
   /** Of what is measured, by name. */
   readonly versions: Readonly<Record<string, string>>

@@ -50,8 +50,6 @@ export class Meter {
     this.#sampler = setInterval(() => {
       this.#rssBytes = Math.max(this.#rssBytes, process.memoryUsage.rss())
     }, 100)
-    // All arms begin without garbage: else what they did before would decide who has one collection more.
-    globalThis.gc?.()
     this.#gc = { full: 0, fullMaxMs: 0, totalMs: 0 }
     this.#collections.observe({ entryTypes: ['gc'] })
     this.#turns.reset()
