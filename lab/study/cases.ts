@@ -69,7 +69,7 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
     characters: 200,
     language: 'en',
     perSecond: 4,
-    seconds: 25,
+    seconds: 15,
     observations: 2,
   },
   jobs: {

@@ -111,5 +111,5 @@ function sweeps(arms: readonly Arm[], options: StudyOptions, random: () => numbe
 /** Seconds that a run of cells takes, about. */
 export function durationOf(plans: readonly CellPlan[]): number {
   // Starting, warm-up and delivery.
-  return plans.reduce((sum, { seconds }) => sum + seconds + 7, 0)
+  return plans.reduce((sum, { seconds }) => sum + seconds + 5, 0)
 }

@@ -6,6 +6,10 @@ import type { Settings } from './settings.ts'
 // the question is not another one.
 
 const MAIN: readonly CaseName[] = ['chat', 'rag', 'longctx', 'vi', 'agent']
+const TUNED_CASES: Readonly<Record<number, readonly CaseName[]>> = {
+  10: MAIN,
+  50: ['rag', 'longctx', 'agent'],
+}
 
 interface JsArm extends Arm {
   readonly settings: Settings & Arm['settings']
@@ -40,7 +44,7 @@ export const JS_ARMS: readonly JsArm[] = [
     title: 'OpenTelemetry to a collector',
     what: 'The bare OpenTelemetry SDK: BatchSpanProcessor, OTLP/protobuf over HTTP to an endpoint beside the service.',
     group: 'installed',
-    cases: MAIN,
+    cases: ['rag', 'longctx', 'agent'],
     settings: { tracer: 'otel' },
   },
 
@@ -50,7 +54,7 @@ export const JS_ARMS: readonly JsArm[] = [
       title: `Langfuse, flushAt ${flushAt}`,
       what: `new LangfuseSpanProcessor({ flushAt: ${flushAt}, flushInterval: 30 }).`,
       group: 'tuned',
-      cases: flushAt === 512 ? ['rag'] : MAIN,
+      cases: TUNED_CASES[flushAt] ?? ['rag'],
       settings: { ...langfuse, flushAt, flushInterval: 30 },
     }),
   ),
@@ -59,7 +63,7 @@ export const JS_ARMS: readonly JsArm[] = [
     title: 'Langfuse, 1 trace in 10',
     what: "OpenTelemetry's TraceIdRatioBasedSampler(0.1): the SDK for JavaScript has no sample rate of its own.",
     group: 'tuned',
-    cases: MAIN,
+    cases: ['rag'],
     settings: { ...langfuse, sampleRate: 0.1 },
   },
   {
@@ -221,7 +225,7 @@ export const JS_ARMS: readonly JsArm[] = [
     title: 'Redis, one JSON a request',
     what: 'By hand: one JSON.stringify and one awaited LPUSH per request, a worker delivers.',
     group: 'elsewhere',
-    cases: ['rag', 'longctx'],
+    cases: ['rag'],
     settings: { tracer: 'redis' },
     beside: 'redis-worker',
   },
@@ -230,7 +234,7 @@ export const JS_ARMS: readonly JsArm[] = [
     title: 'a file, one JSON a span',
     what: 'By hand: one JSON.stringify and one fs.writeSync per observation to a file in memory; nobody delivers it.',
     group: 'elsewhere',
-    cases: ['rag', 'longctx'],
+    cases: ['rag'],
     settings: { tracer: 'file' },
   },
   {
