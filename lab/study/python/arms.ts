@@ -21,6 +21,9 @@ const AUDIO = {
 /** 100 a second with 200 tokens each would be more than a process can do with LangChain. */
 const CHAINED = { perSecond: 20, seconds: 25 }
 
+/** Each blocks the loop for as long as the server takes: 100 a second would be all of its time. */
+const PROMPTED = { perSecond: 50, seconds: 20 }
+
 /** What the study of Python compares. */
 export const PYTHON_ARMS: readonly Arm[] = [
   {
@@ -211,12 +214,23 @@ export const PYTHON_ARMS: readonly Arm[] = [
     settings: { ...langfuse, attached: 'logs' },
   },
   {
+    id: 'untraced-prompt',
+    title: 'untraced, 50 a second',
+    what: 'The service without tracing or prompts, at the rate of the arm that asks for a prompt.',
+    group: 'baseline',
+    cases: ['chat'],
+    settings: { tracer: 'untraced' },
+    load: PROMPTED,
+  },
+  {
     id: 'langfuse-5-prompt',
     title: 'Langfuse 5, prompt not cached',
     what: 'get_prompt(…, cache_ttl_seconds=0) in each request: HTTP that blocks the event loop. The server answers after 5 ms.',
     group: 'integration',
     cases: ['chat'],
     settings: { ...langfuse, attached: 'prompt' },
+    against: 'untraced-prompt',
+    load: PROMPTED,
     sinkLatencyMs: 5,
   },
   ...(['base64', 'bytes'] as const).flatMap((media): Arm[] => [
