@@ -221,15 +221,17 @@ class Recorder:
             self._put((text, started, ended, None))
             return
         turn = self._turn
+        writer = self._writer
         mine = written = False
         try:
             del turn[0]
             mine = True
+            before = writer.bytes_written
             data = text.encode()
             if len(data) & 3:
                 # JSON allows spaces behind it; the format wants multiples of four.
                 data += _SPACES[len(data) & 3]
-            if self._writer.append_text(data, self._started + started):
+            if writer.append_text(data, self._started + started):
                 written = True
                 self._started += started
                 self._records += 1
@@ -237,10 +239,13 @@ class Recorder:
             # It is another's turn; a lone surrogate; or what `_write_next` will tell.
             pass
         except BaseException:
-            # A signal's handler that raises, in the middle of it.
-            if mine and not written:
+            # A signal's handler that raises, in the middle of it or behind it.
+            if mine:
                 self._started += started
-                self._break_off((text, started, ended, None))
+                if writer.bytes_written == before:
+                    self._break_off((text, started, ended, None))
+                else:
+                    self._records += 1
             raise
         finally:
             if mine:
