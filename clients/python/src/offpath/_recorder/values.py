@@ -152,12 +152,16 @@ class Encoding:
         self.blobs.append((blob, data, 0))
         self._out.append(f'{{"$offpath:blob":{blob}}}')
 
-    def _media(self, media: _Media) -> None:
-        if len(media.data) > self._chars:
-            self._bytes(media.data)
+    def _media(self, media: Media) -> None:
+        data = media.data
+        if len(data) > self._chars:
+            self._out.append(escape(f"[truncated: {len(data)} bytes]"))
             return
         self._out.append(f'{{"$offpath:media":{{"content_type":{escape(media.content_type)},"data":')
-        self._bytes(media.data)
+        if isinstance(data, str):
+            self._text(data)
+        else:
+            self._bytes(data)
         self._out.append(f',"source":{escape(media.source)}}}}}')
 
     def _enter(self, value: Any, depth: int) -> bool:
@@ -280,7 +284,7 @@ class Encoding:
             return
         if type(plain) is bytes:
             self._bytes(plain)
-        elif type(plain) is _Media:
+        elif type(plain) is Media:
             self._media(plain)
         elif isinstance(plain, _Items):
             self._sequence(value, plain.values, depth)
@@ -307,8 +311,8 @@ class PlainEncoding(Encoding):
     def _bytes(self, data: bytes) -> None:
         self._out.append('"<not serializable bytes>"')
 
-    def _media(self, media: _Media) -> None:
-        self._bytes(media.data)
+    def _media(self, media: Media) -> None:
+        self._bytes(b"")
 
 
 class _Items:
@@ -325,12 +329,12 @@ class _Fields:
         self.items = items
 
 
-class _Media:
-    """Content with its type."""
+class Media:
+    """Content with its type. `data`: text is base64, which the relay decodes."""
 
     __slots__ = ("content_type", "data", "source")
 
-    def __init__(self, content_type: str, data: bytes, source: str) -> None:
+    def __init__(self, content_type: str, data: bytes | str, source: str) -> None:
         self.content_type = content_type
         self.data = data
         self.source = source
@@ -344,6 +348,8 @@ stand_ins: dict[type, Callable[[Any], Any]] = {}
 
 def _stand_in(value: Any) -> Any:
     """What is written in the place of a value that is none of JSON's; itself when nothing is known of it."""
+    if type(value) is Media:
+        return value
     for kind, replace in stand_ins.items():
         if isinstance(value, kind):
             return replace(value)
@@ -392,7 +398,7 @@ def _object(value: Any) -> Any:
         content = getattr(value, "_content_bytes", None)
         if content is None:
             return None
-        return _Media(str(value._content_type), bytes(content), str(value._source))
+        return Media(str(value._content_type), bytes(content), str(value._source))
     if kind.__name__ in ("SecretStr", "SecretBytes"):
         return "<secret>"
     if "Streaming" in kind.__name__:
