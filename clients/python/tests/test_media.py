@@ -33,8 +33,11 @@ class Media(SpoolTest):
             media = Content("audio/wav", text, "base64_data_uri")
             expected = Recorded("audio/wav", text, "base64_data_uri")
             self.assertEqual(self.recorded({"data": media}), {"data": expected})
+
+    def test_base64_that_is_too_long(self) -> None:
         os.environ["OFFPATH_MAX_VALUE_BYTES"] = "1000"
         reset()
+        media = Content("audio/wav", "A" * 4000, "base64_data_uri")
         self.assertEqual(self.recorded({"data": media}), {"data": "[truncated: 4000 bytes]"})
 
     def test_files(self) -> None:
