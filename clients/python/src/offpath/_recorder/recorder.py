@@ -211,7 +211,7 @@ class Recorder:
             return
         self._put((text + "}", started, None, encoding))
         if encoding.parts or encoding.refs:
-            self._recent.remember(encoding.parts, encoding.refs)
+            self._recent.remember(encoding.parts, encoding.refs, encoding.generation)
 
     # --- writing ---
 
@@ -355,8 +355,7 @@ class Recorder:
             size = 4 + sum(map(len, pieces))
         if not self._append(length, pieces, size):
             return False
-        for part in (*encoding.parts, *encoding.refs):
-            part.generation = writer.generation
+        encoding.generation = writer.generation
         return True
 
     def _write_blob(self, blob: int, content: bytes, kind: int) -> bool:
@@ -517,8 +516,8 @@ class Recorder:
 
 def _carry(encoding: Encoding, pieces: list[bytes]) -> None:
     """Adds the strings that a record refers to, for a segment that does not know them."""
-    for part in {part.number: part for part in encoding.refs}.values():
-        pieces += encode_part(part)
+    for number, text in {number: text for text, number in encoding.refs}.items():
+        pieces += encode_part((text, number))
 
 
 def _character_start(data: bytes, end: int, kind: int) -> int:

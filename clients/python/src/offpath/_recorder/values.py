@@ -139,13 +139,13 @@ class Encoding:
             blob = self._recent.next_blob()
             self.blobs.append((blob, *encode_text(text)))
             return f'{{"$offpath:blob":{blob}}}'
-        part = self._recent.find(text)
-        if part is not None and part.generation == self.generation:
-            self.refs.append(part)
+        number = self._recent.find(text, self.generation)
+        if number:
+            self.refs.append((text, number))
         else:
-            part = Part(text, self._recent.next_number(), self.generation)
-            self.parts.append(part)
-        return f'{{"$offpath:string":{part.number}}}'
+            number = self._recent.next_number()
+            self.parts.append((text, number))
+        return f'{{"$offpath:string":{number}}}'
 
     def _bytes(self, data: bytes) -> None:
         if len(data) > self._chars:
@@ -238,7 +238,7 @@ class Encoding:
             and _equal(known.content, value)
         ):
             self._out.append(known.text)
-            self.refs += known.parts
+            self.refs += zip(known.strings, known.numbers)
             self._chars -= known.chars
             self._nodes -= known.nodes
             return True
@@ -315,7 +315,7 @@ class Encoding:
         ):
             return None
         self._out.append(known.text)
-        self.refs += known.parts
+        self.refs += zip(known.strings, known.numbers)
         self._chars -= known.chars
         self._nodes -= known.nodes
         return known
