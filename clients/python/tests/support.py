@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from unittest import mock
 
 import offpath
 from offpath._api.client import reset
+from offpath._spool import writer
 
 from .reader import Spool, read_spool
 
@@ -30,6 +32,10 @@ class SpoolTest(unittest.TestCase):
         patch = mock.patch.dict(os.environ, {**kept, **names}, clear=True)
         patch.start()
         self.addCleanup(patch.stop)
+        # A write to the disk of a busy machine may take 20 ms, and a test is not about that unless it says so.
+        patient = mock.patch.object(writer, "_SLOW_WRITE_S", math.inf)
+        patient.start()
+        self.addCleanup(patient.stop)
         self.addCleanup(reset)
         reset()
 

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import os
 
+from offpath._api.client import reset
+from offpath._recorder.values import Media as Content
 from offpath.media import LangfuseMedia
 
 from .reader import Media as Recorded
@@ -25,6 +27,18 @@ class Media(SpoolTest):
     def test_bytes_that_are_text_stay_bytes(self) -> None:
         media = LangfuseMedia(content_bytes=b"a,b\n", content_type="text/csv")
         self.assertEqual(self.recorded(media), Recorded("text/csv", b"a,b\n", "bytes"))
+
+    def test_base64_that_the_relay_decodes(self) -> None:
+        for text in ("YQ==", "A" * 4000):
+            media = Content("audio/wav", text, "base64_data_uri")
+            expected = Recorded("audio/wav", text, "base64_data_uri")
+            self.assertEqual(self.recorded({"data": media}), {"data": expected})
+
+    def test_base64_that_is_too_long(self) -> None:
+        os.environ["OFFPATH_MAX_VALUE_BYTES"] = "1000"
+        reset()
+        media = Content("audio/wav", "A" * 4000, "base64_data_uri")
+        self.assertEqual(self.recorded({"data": media}), {"data": "[truncated: 4000 bytes]"})
 
     def test_files(self) -> None:
         path = os.path.join(self.disk, "x.png")

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import datetime
 import enum
+import json
 import math
 import os
 import random
@@ -231,6 +232,71 @@ class Values(SpoolTest):
         spool = self.spool()
         for step in range(12):
             self.assertEqual(spool.named(str(step))["input"], expected[step])
+
+    def test_a_long_conversation_that_is_changed_anywhere(self) -> None:
+        """With calls of tools and short messages; copied, cut, changed at the front, deep inside and to what does not compare."""
+        client = self.client()
+        history: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "why?"}]
+        expected: list[Any] = []
+        for step in range(60):
+            if step == 30:
+                history[4]["tool_calls"][0]["function"]["arguments"] = {"n": [1, True, 2.0]}
+            elif step == 35:
+                history[0]["content"] = "Be " * 300
+            elif step == 40:
+                history = history[:30]
+            elif step == 45:
+                del history[7]["content"]
+            elif step == 50:
+                history[12]["tool_calls"] = [{"$offpath:string": 1}]
+            client.start_observation(name=str(step), input=history).end()
+            expected.append(copy.deepcopy(history))
+            function = {"name": "search", "arguments": f'{{"q":"{step}"}}'}
+            call = {"id": f"call {step}", "type": "function", "function": function}
+            answer = {"role": "assistant", "content": None, "tool_calls": [call]}
+            history = [*history, answer, {"role": "tool", "content": f"{step} " * 400}]
+        recorder = session._recorder
+        assert recorder is not None
+        self.assertEqual(len(recorder._recent.conversations), 1)
+        spool = self.spool()
+        for step in range(60):
+            self.assertEqual(spool.named(str(step))["input"], expected[step])
+
+    def test_a_conversation_of_an_earlier_segment_is_carried(self) -> None:
+        client = self.client()
+        history = [{"role": "user", "content": f"{i} " * 400} for i in range(20)]
+        for i in range(300):
+            client.start_observation(name=str(i), input=[*history, {"content": f"{i} " * 3_000}]).end()
+        spool = self.spool()
+        self.assertGreater(len(spool.headers), 1)
+        for i in range(300):
+            self.assertEqual(spool.named(str(i))["input"], [*history, {"content": f"{i} " * 3_000}])
+
+    def test_a_long_conversation_within_limits(self) -> None:
+        for limit in range(1, 120, 7):
+            os.environ["OFFPATH_MAX_NODES"] = str(limit)
+            reset()
+            client = self.client()
+            history = [{"role": "user", "content": f"{limit} {i} " * 200} for i in range(20)]
+            for i in range(6):
+                client.start_observation(name=f"{limit} {i}", input=history).end()
+            spool = self.spool()
+            first = spool.named(f"{limit} 0")["input"]
+            for i in range(6):
+                self.assertEqual(spool.named(f"{limit} {i}")["input"], first)
+
+    def test_a_score_has_its_messages_whole(self) -> None:
+        client = self.client()
+        history = [{"role": "user", "content": f"{i} " * 400} for i in range(20)]
+        for _ in range(5):
+            client.start_observation(name="step", input=history).end()
+        client.create_score(name="good", value=1, trace_id="0" * 31 + "1", metadata={"messages": history})
+        (name,) = os.listdir(self.memory)
+        with open(os.path.join(self.memory, name), "rb") as file:
+            _, mark, behind = file.read().partition(b'{"record":"score"')
+        # As it stands there: a reader resolves nothing in a score.
+        score, _ = json.JSONDecoder().raw_decode((mark + behind).decode("utf-8", "replace"))
+        self.assertEqual(score["metadata"], {"messages": history})
 
     def test_messages_of_an_earlier_segment_are_carried(self) -> None:
         client = self.client()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import operator
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache, wraps
@@ -27,6 +28,7 @@ except ImportError:
 
 from ._api.client import get_client
 from ._config import logger, skips_raw_responses
+from ._recorder.values import Media
 
 __all__ = ["AsyncAzureOpenAI", "AsyncOpenAI", "AzureOpenAI", "OpenAI", "openai"]
 
@@ -140,7 +142,7 @@ class _Call:
         try:
             if isinstance(response, (openai.Stream, openai.AsyncStream)):
                 return _followed(response, _Recording(self))
-            self._record(_whole(self.kind, _parsed(response)))
+            self._record(_whole(self.kind, _parsed(response), self.arguments))
         except Exception as error:
             logger.warning("offpath.openai: the response is not recorded: %s", type(error).__name__)
             self.generation.end()
@@ -553,12 +555,12 @@ def _input(kind: _Kind, arguments: _Fields) -> Any:
     if kind == "responses":
         return _responses_input(arguments)
     tools = _all_given(arguments, "functions", "function_call", "tools")
-    messages = _given(arguments, "messages")
+    messages = _with_audio(_given(arguments, "messages"))
     return {**tools, "messages": messages} if tools else messages
 
 
 def _responses_input(arguments: _Fields) -> Any:
-    instructions, given = _given(arguments, "instructions"), _given(arguments, "input")
+    instructions, given = _given(arguments, "instructions"), _with_audio(_given(arguments, "input"))
     value = given
     if instructions is not None:
         system = {"role": "system", "content": instructions}
@@ -576,6 +578,40 @@ def _responses_input(arguments: _Fields) -> Any:
     if isinstance(value, dict):
         return {**value, **tools}
     return tools if value is None else {"input": value, **tools}
+
+
+def _with_audio(messages: Any) -> Any:
+    """Messages whose `input_audio`, which is base64 without a type, is media; without any, the same object."""
+    if type(messages) is not list:
+        return messages
+    found: list[Any] = []
+    for message in messages:
+        content = message.get("content") if type(message) is dict else None
+        if type(content) is list and any(map(_is_audio, content)):
+            message = {
+                **message,
+                "content": [_audio_part(each) if _is_audio(each) else each for each in content],
+            }
+        found.append(message)
+    return found if any(map(operator.is_not, found, messages)) else messages
+
+
+def _is_audio(part: Any) -> bool:
+    return type(part) is dict and part.get("type") == "input_audio" and type(part.get("input_audio")) is dict
+
+
+def _audio_part(part: _Fields) -> _Fields:
+    audio = part["input_audio"]
+    return {**part, "input_audio": _audio(audio, audio.get("format"))}
+
+
+def _audio(audio: _Fields, form: Any) -> _Fields:
+    """OpenAI's samples alone, `pcm16`, have 24 000 a second."""
+    data = audio.get("data")
+    if type(data) is not str:
+        return audio
+    content_type = "audio/pcm;rate=24000" if form == "pcm16" else f"audio/{form or 'wav'}"
+    return {**audio, "data": Media(content_type, data, "base64_data_uri")}
 
 
 def _all_given(arguments: _Fields, *keys: str) -> _Fields:
@@ -632,7 +668,7 @@ def _parsed(response: Any) -> Any:
     return response
 
 
-def _whole(kind: _Kind, response: Any) -> _Fields:
+def _whole(kind: _Kind, response: Any, arguments: _Fields) -> _Fields:
     if response is None:
         return {"output": "<NoneType response returned from OpenAI>"}
     if kind == "responses":
@@ -650,7 +686,8 @@ def _whole(kind: _Kind, response: Any) -> _Fields:
         return fields
     choices = response.choices or []
     if kind == "chat":
-        outputs: list[Any] = [_message_value(choice.message) for choice in choices]
+        audio_format = _get(_given(arguments, "audio"), "format")
+        outputs: list[Any] = [_message_value(choice.message, audio_format) for choice in choices]
     else:
         outputs = [choice.text for choice in choices]
     if outputs:
@@ -659,12 +696,12 @@ def _whole(kind: _Kind, response: Any) -> _Fields:
     return fields
 
 
-def _message_value(message: Any) -> _Fields:
+def _message_value(message: Any, audio_format: Any) -> _Fields:
     value = {"role": message.role}
     for key in ("function_call", "tool_calls", "audio", "refusal", "reasoning", "reasoning_content"):
         part = getattr(message, key, None)
         if part is not None:
-            value[key] = _plain(part)
+            value[key] = _audio(_plain(part), audio_format) if key == "audio" else _plain(part)
     value["content"] = message.content
     return value
 

@@ -48,6 +48,7 @@ TOOL_CALL = {
     "type": "function",
     "function": {"name": "weather", "arguments": '{"city":"Hanoi"}'},
 }
+AUDIO = {"id": "audio_1", "data": "A" * 800, "expires_at": 1, "transcript": "Hanoi"}
 
 
 class OpenAIServer:
@@ -180,11 +181,13 @@ def _response(body: dict[str, Any], wish: str) -> Any:
 
 def _chat(body: dict[str, Any], wish: str) -> Any:
     head = {"id": "c", "created": 1, "model": "gpt-test-1", "service_tier": "default"}
-    message = {"role": "assistant", "content": "Hanoi"}
+    message: dict[str, Any] = {"role": "assistant", "content": "Hanoi"}
     if wish == "json":
         message["content"] = '{"city": "Hanoi"}'
     if body.get("tools"):
-        message = {"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]}  # type: ignore[dict-item]
+        message = {"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]}
+    if body.get("audio"):
+        message = {"role": "assistant", "content": None, "audio": AUDIO}
     if not body.get("stream"):
         choices = [
             {"index": index, "message": message, "finish_reason": "stop", "logprobs": None}

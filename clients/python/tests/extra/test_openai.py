@@ -8,9 +8,10 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from openai_server import TOOL_CALL, USAGE, OpenAIServer, openai_server
+from openai_server import AUDIO, TOOL_CALL, USAGE, OpenAIServer, openai_server
 
 from offpath import get_client
+from tests.reader import Media
 from tests.support import SpoolTest
 
 _HAS_OPENAI = importlib.util.find_spec("openai") is not None
@@ -132,6 +133,38 @@ class Whole(OpenAITest):
             self.openai.chat.completions.create(model="m", messages=[message], name="second")
         (recorded,) = self.spool().named("second")["input"]
         self.assertEqual((recorded["role"], recorded["content"]), ("assistant", "Hanoi"))
+
+    def test_audio(self) -> None:
+        """Base64 without a type: media, which the relay decodes."""
+        sound = "UklGRiQA" * 200
+        audio = {"type": "input_audio", "input_audio": {"data": sound, "format": "mp3"}}
+        text = {"type": "text", "text": "What is this?"}
+        messages: list[Any] = [*_MESSAGES, {"role": "user", "content": [text, audio]}]
+        spoken = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
+        for name in ("first", "second"):
+            self.openai.chat.completions.create(model="m", messages=messages, name=name, **spoken)  # type: ignore[call-overload]
+        self.assertEqual(self.server.requests[0]["messages"], messages)
+        spool = self.spool()
+        media = Media("audio/mp3", sound, "base64_data_uri")
+        recorded = {"type": "input_audio", "input_audio": {"data": media, "format": "mp3"}}
+        for name in ("first", "second"):
+            found = spool.named(name)
+            self.assertEqual(found["input"], [*_MESSAGES, {"role": "user", "content": [text, recorded]}])
+            data = Media("audio/pcm;rate=24000", AUDIO["data"], "base64_data_uri")
+            self.assertEqual(found["output"]["audio"], {**AUDIO, "data": data})
+        # The second time it is referred to.
+        self.assertEqual(spool.part_bytes, len(sound) + 2 * len(AUDIO["data"]))
+
+    def test_audio_in_responses(self) -> None:
+        audio = {"type": "input_audio", "input_audio": {"data": "UklGRiQA", "format": "wav"}}
+        self.openai.responses.create(model="gpt-test", input=[{"role": "user", "content": [audio]}])  # type: ignore[list-item]
+        ((part,),) = (message["content"] for message in self.generation()["input"])
+        self.assertEqual(part["input_audio"]["data"], Media("audio/wav", "UklGRiQA", "base64_data_uri"))
+
+    def test_audio_that_is_none(self) -> None:
+        parts = [{"type": "input_audio"}, {"type": "input_audio", "input_audio": {"data": None}}, "text"]
+        self.openai.chat.completions.create(model="m", messages=[{"role": "user", "content": parts}])  # type: ignore[call-overload]
+        self.assertEqual(self.generation()["input"], [{"role": "user", "content": parts}])
 
     def test_parse(self) -> None:
         class City(pydantic.BaseModel):

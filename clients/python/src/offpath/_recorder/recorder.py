@@ -211,7 +211,7 @@ class Recorder:
             return
         self._put((text + "}", started, None, encoding))
         if encoding.parts or encoding.refs:
-            self._recent.remember(encoding.parts, encoding.refs)
+            self._recent.remember(encoding.parts, encoding.refs, encoding.generation)
 
     # --- writing ---
 
@@ -221,15 +221,17 @@ class Recorder:
             self._put((text, started, ended, None))
             return
         turn = self._turn
+        writer = self._writer
         mine = written = False
         try:
             del turn[0]
             mine = True
+            before = writer.bytes_written
             data = text.encode()
             if len(data) & 3:
                 # JSON allows spaces behind it; the format wants multiples of four.
                 data += _SPACES[len(data) & 3]
-            if self._writer.append_text(data, self._started + started):
+            if writer.append_text(data, self._started + started):
                 written = True
                 self._started += started
                 self._records += 1
@@ -237,10 +239,13 @@ class Recorder:
             # It is another's turn; a lone surrogate; or what `_write_next` will tell.
             pass
         except BaseException:
-            # A signal's handler that raises, in the middle of it.
-            if mine and not written:
+            # A signal's handler that raises, in the middle of it or behind it.
+            if mine:
                 self._started += started
-                self._break_off((text, started, ended, None))
+                if writer.bytes_written == before:
+                    self._break_off((text, started, ended, None))
+                else:
+                    self._records += 1
             raise
         finally:
             if mine:
@@ -350,8 +355,7 @@ class Recorder:
             size = 4 + sum(map(len, pieces))
         if not self._append(length, pieces, size):
             return False
-        for part in (*encoding.parts, *encoding.refs):
-            part.generation = writer.generation
+        encoding.generation = writer.generation
         return True
 
     def _write_blob(self, blob: int, content: bytes, kind: int) -> bool:
@@ -512,8 +516,8 @@ class Recorder:
 
 def _carry(encoding: Encoding, pieces: list[bytes]) -> None:
     """Adds the strings that a record refers to, for a segment that does not know them."""
-    for part in {part.number: part for part in encoding.refs}.values():
-        pieces += encode_part(part)
+    for number, text in {number: text for text, number in encoding.refs}.items():
+        pieces += encode_part((text, number))
 
 
 def _character_start(data: bytes, end: int, kind: int) -> int:

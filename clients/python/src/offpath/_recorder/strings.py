@@ -10,7 +10,7 @@ import codecs
 from collections.abc import Callable
 from itertools import count
 from struct import Struct
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._spool.format import ENCODING_UTF8, ENCODING_UTF16
 
@@ -28,77 +28,155 @@ _MAX_CHARS = 2 * 1024 * 1024
 _MAX_STRINGS = 512
 
 
-class Part:
-    """A long string and its number in the segments of this process."""
-
-    __slots__ = ("generation", "number", "text")
-
-    def __init__(self, text: str, number: int, generation: int) -> None:
-        self.text = text
-        self.number = number
-        #: Of the segment that knows it.
-        self.generation = generation
+#: A long string and its number in the segments of this process.
+Part: TypeAlias = "tuple[str, int]"
 
 
 class Message:
-    """A message of a conversation, all strings, that was recorded before, and its text: agents repeat their history at each
-    step. It is known by identity and by what it holds, for a message may be changed."""
+    """A message of a conversation that was recorded before, and its text: agents repeat their history at each step. It is known
+    by identity and by what it holds, for a message may be changed."""
 
-    __slots__ = ("chars", "content", "generation", "parts", "text", "value")
+    __slots__ = ("chars", "content", "generation", "nodes", "numbers", "strings", "text", "value")
 
     def __init__(
-        self, value: dict[Any, Any], text: str, parts: list[Part], chars: int, generation: int
+        self,
+        value: dict[Any, Any],
+        content: dict[Any, Any],
+        text: str,
+        parts: list[Part],
+        chars: int,
+        nodes: int,
+        generation: int,
     ) -> None:
         self.value = value
-        self.content = value.copy()
+        #: A copy.
+        self.content = content
         self.text = text
-        self.parts = parts
+        #: Two tuples, for what is kept is to be few objects: see RecentStrings.
+        self.strings, self.numbers = _unzip(parts)
         self.chars = chars
+        self.nodes = nodes
         self.generation = generation
+
+
+class Conversation:
+    """Messages at the beginning of a list that were recorded before, all in one text. Their contents are compared in one call,
+    which takes a tenth of looking each of them up."""
+
+    __slots__ = ("chars", "contents", "generation", "key", "nodes", "numbers", "strings", "text")
+
+    def __init__(self, key: Any, generation: int) -> None:
+        #: The second message, for the first may be the same in all conversations.
+        self.key = key
+        self.generation = generation
+        self.contents: list[Any] = []
+        self.text = ""
+        self.strings: tuple[str, ...] = ()
+        self.numbers: tuple[int, ...] = ()
+        self.chars = 0
+        self.nodes = 0
+
+    def with_messages(self, messages: list[Message]) -> Conversation:
+        """A new one, with more messages behind it."""
+        more = Conversation(self.key, self.generation)
+        texts = [message.text for message in messages]
+        more.contents = self.contents + [message.content for message in messages]
+        more.text = ",".join([self.text, *texts] if self.contents else texts)
+        more.strings = sum((message.strings for message in messages), self.strings)
+        more.numbers = sum((message.numbers for message in messages), self.numbers)
+        more.chars = self.chars + sum(message.chars for message in messages)
+        # Each is also an item of the list.
+        more.nodes = self.nodes + sum(message.nodes + 1 for message in messages)
+        return more
 
 
 class RecentStrings:
     """A new string is known to others only after `remember`, which comes when its record is on its way: who refers to it is
-    behind it."""
+    behind it.
 
-    __slots__ = ("_chars", "_old", "_young", "messages", "next_blob", "next_number")
+    A segment knows the strings that it has; with the next one all is forgotten. Kept are the strings themselves and
+    numbers, in dicts: Python's garbage collector counts objects that can hold others, and with one more for each string its
+    full collections, which hold the GIL for as long as they look at all that the process has, come more often.
+    """
+
+    __slots__ = (
+        "_chars",
+        "_old",
+        "_young",
+        "conversations",
+        "generation",
+        "messages",
+        "next_blob",
+        "next_number",
+    )
 
     def __init__(self) -> None:
         #: Numbers that were never given before; safe to call from several threads.
         self.next_number: Callable[[], int] = count(1).__next__
         self.next_blob: Callable[[], int] = count(1).__next__
+        self._forget(0)
+
+    def _forget(self, generation: int) -> None:
+        #: Of the segment that knows what is kept here.
+        self.generation = generation
         #: By identity; see `keep`.
         self.messages: dict[int, Message] = {}
-        self._young: dict[int, Part] = {}
-        self._old: dict[int, Part] = {}
+        self.conversations: dict[int, Conversation] = {}
+        #: Strings and their numbers, both by the string's identity.
+        self._young: tuple[dict[int, str], dict[int, int]] = ({}, {})
+        self._old: tuple[dict[int, str], dict[int, int]] = ({}, {})
         self._chars = 0
 
-    def find(self, text: str) -> Part | None:
-        """The part that brought the very same object, if it is remembered."""
+    def find(self, text: str, generation: int) -> int:
+        """The number of the very same object in the segment of a generation; 0: it is not known."""
+        if generation != self.generation:
+            return 0
         identity = id(text)
-        part = self._young.get(identity) or self._old.get(identity)
-        return part if part is not None and part.text is text else None
+        strings, numbers = self._young
+        if strings.get(identity) is text:
+            return numbers[identity]
+        strings, numbers = self._old
+        if strings.get(identity) is text:
+            return numbers[identity]
+        return 0
 
     def keep(self, message: Message) -> None:
         """A message whose strings are known; `remember` comes with its record."""
         self.messages[id(message.value)] = message
         self._chars += len(message.text)
 
-    def remember(self, parts: list[Part], used: list[Part]) -> None:
-        """Notes what a record brought and referred to."""
-        young = self._young
-        for part in parts:
-            young[id(part.text)] = part
-            self._chars += len(part.text)
-        for part in used:
-            if young.get(id(part.text)) is not part:
-                young[id(part.text)] = part
-                self._chars += len(part.text)
-        if self._chars > _MAX_CHARS or len(young) > _MAX_STRINGS or len(self.messages) > _MAX_STRINGS:
-            self._old = young
-            self._young = {}
+    def keep_conversation(self, conversation: Conversation) -> None:
+        shorter = self.conversations.get(id(conversation.key))
+        self.conversations[id(conversation.key)] = conversation
+        self._chars += len(conversation.text) - (len(shorter.text) if shorter is not None else 0)
+
+    def remember(self, parts: list[Part], used: list[Part], generation: int) -> None:
+        """Notes what a record brought and referred to, which the segment of that generation has."""
+        if generation != self.generation:
+            if generation < self.generation:
+                return
+            self._forget(generation)
+        strings, numbers = self._young
+        for text, number in parts:
+            # The number first: another thread looks for the string.
+            numbers[id(text)] = number
+            strings[id(text)] = text
+            self._chars += len(text)
+        for text, number in used:
+            if strings.get(id(text)) is not text:
+                numbers[id(text)] = number
+                strings[id(text)] = text
+                self._chars += len(text)
+        if self._chars > _MAX_CHARS or len(strings) > _MAX_STRINGS or len(self.messages) > _MAX_STRINGS:
+            self._old = self._young
+            self._young = ({}, {})
             self._chars = 0
             self.messages = {}
+            self.conversations = {}
+
+
+def _unzip(parts: list[Part]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    return tuple([text for text, _ in parts]), tuple([number for _, number in parts])
 
 
 def encode_text(text: str) -> tuple[bytes, int]:
@@ -110,6 +188,7 @@ def encode_text(text: str) -> tuple[bytes, int]:
 
 def encode_part(part: Part) -> tuple[bytes, bytes, bytes]:
     """Encoding, length and number; the bytes; zeros up to a multiple of 4."""
-    data, encoding = encode_text(part.text)
+    text, number = part
+    data, encoding = encode_text(text)
     length = len(data)
-    return _PART_HEAD.pack(encoding | length << 8, part.number), data, b"\0" * (-length & 3)
+    return _PART_HEAD.pack(encoding | length << 8, number), data, b"\0" * (-length & 3)

@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from .strings import LARGE_CHARS, MAX_PART_CHARS, Message, Part, RecentStrings, encode_text
+from .strings import LARGE_CHARS, MAX_PART_CHARS, Conversation, Message, Part, RecentStrings, encode_text
 
 _MAX_SAFE_INT = 2**53 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -28,6 +28,10 @@ _INFINITY = math.inf
 _MARKERS = ("$offpath:string", "$offpath:blob", "$offpath:media", "$offpath:object")
 _MAX_KEYS = 4096
 _MAX_KEY_CHARS = 256
+#: Of what a message holds: the calls of its tools are four levels.
+_MESSAGE_DEPTH = 6
+#: Messages that make it worth to remember a conversation, or to remember more of it.
+_MANY = 4
 
 #: Keys come again and again: `,"key":` by key.
 _keys: dict[Any, str] = {}
@@ -135,13 +139,13 @@ class Encoding:
             blob = self._recent.next_blob()
             self.blobs.append((blob, *encode_text(text)))
             return f'{{"$offpath:blob":{blob}}}'
-        part = self._recent.find(text)
-        if part is not None and part.generation == self.generation:
-            self.refs.append(part)
+        number = self._recent.find(text, self.generation)
+        if number:
+            self.refs.append((text, number))
         else:
-            part = Part(text, self._recent.next_number(), self.generation)
-            self.parts.append(part)
-        return f'{{"$offpath:string":{part.number}}}'
+            number = self._recent.next_number()
+            self.parts.append((text, number))
+        return f'{{"$offpath:string":{number}}}'
 
     def _bytes(self, data: bytes) -> None:
         if len(data) > self._chars:
@@ -152,12 +156,16 @@ class Encoding:
         self.blobs.append((blob, data, 0))
         self._out.append(f'{{"$offpath:blob":{blob}}}')
 
-    def _media(self, media: _Media) -> None:
-        if len(media.data) > self._chars:
-            self._bytes(media.data)
+    def _media(self, media: Media) -> None:
+        data = media.data
+        if len(data) > self._chars:
+            self._out.append(escape(f"[truncated: {len(data)} bytes]"))
             return
         self._out.append(f'{{"$offpath:media":{{"content_type":{escape(media.content_type)},"data":')
-        self._bytes(media.data)
+        if isinstance(data, str):
+            self._text(data)
+        else:
+            self._bytes(data)
         self._out.append(f',"source":{escape(media.source)}}}}}')
 
     def _enter(self, value: Any, depth: int) -> bool:
@@ -214,60 +222,141 @@ class Encoding:
             out.insert(start, '{"$offpath:object":')
             out.append("}")
 
-    def _message(self, value: dict[Any, Any], depth: int) -> None:
-        """An object in a list: one that was recorded before, and holds the same strings, has its text already."""
+    def _message(self, value: dict[Any, Any], depth: int, keeps: bool = False) -> bool:
+        """An object in a list. One that was recorded before, and holds the same, has its text already: then true.
+
+        `keeps`: it is likely to come again, even if it has no long string that has come again.
+        """
         known = self._recent.messages.get(id(value))
         if (
             known is not None
             and known.value is value
             and known.generation == self.generation
-            and _equal(known.content, value)
             and known.chars <= self._chars
-            and len(value) <= self._nodes
-            and depth < self._limits.depth
+            and known.nodes <= self._nodes
+            and depth + _MESSAGE_DEPTH < self._limits.depth
+            and _equal(known.content, value)
         ):
             self._out.append(known.text)
-            self.refs += known.parts
+            self.refs += zip(known.strings, known.numbers)
             self._chars -= known.chars
-            self._nodes -= len(value)
-            return
-        out, start, new, old, chars = self._out, len(self._out), len(self.parts), len(self.refs), self._chars
+            self._nodes -= known.nodes
+            return True
+        out, start, new, old = self._out, len(self._out), len(self.parts), len(self.refs)
+        blobs, chars, nodes = len(self.blobs), self._chars, self._nodes
         self._mapping(value, value.items(), depth)
         # Its long strings were known, so it is likely to come again; but what was cut here need not be cut then.
-        if len(self.refs) == old or len(self.parts) > new or self._chars <= 0 or self._nodes <= 0:
-            return
-        for content in value.values():
-            if type(content) is not str:
-                return
-        text = "".join(out[start:])
-        self._recent.keep(Message(value, text, self.refs[old:], chars - self._chars, self.generation))
+        if len(self.refs) == old and not keeps:
+            return False
+        if len(self.parts) > new or len(self.blobs) > blobs or self._chars <= 0 or self._nodes <= 0:
+            return False
+        try:
+            content = _copy(value, _MESSAGE_DEPTH)
+        except (TypeError, RuntimeError):
+            return False
+        self._recent.keep(
+            Message(
+                value,
+                content,
+                "".join(out[start:]),
+                self.refs[old:],
+                chars - self._chars,
+                nodes - self._nodes,
+                self.generation,
+            )
+        )
+        return False
 
     def _sequence(self, identity: Any, values: Any, depth: int) -> None:
         if not self._enter(identity, depth):
             return
         out = self._out
         depth += 1
-        count = 0
+        count = again = 0
         out.append("[")
         try:
-            for value in values:
+            known = (
+                self._conversation(values, depth) if type(values) is list and len(values) >= _MANY else None
+            )
+            if known is not None:
+                count = len(known.contents)
+            for value in values[count:] if count else values:
                 if count:
                     out.append(",")
                 if self._nodes <= 0:
                     out.append(f'"[truncated: the first {count} of {_length(identity)} items]"')
                     break
                 self._nodes -= 1
-                if type(value) is dict:
-                    self._message(value, depth)
-                else:
+                if type(value) is not dict:
                     self._any(value, depth)
+                elif self._message(value, depth):
+                    again += 1
                 count += 1
+            if again >= _MANY and type(values) is list:
+                self._keep_conversation(known, values, depth)
         except (RecursionError, MemoryError):
             raise
         except Exception as error:
             out.append(f"{',' if count else ''}{escape(_unreadable(error))}")
         out.append("]")
         self._ancestors.pop()
+
+    def _conversation(self, values: list[Any], depth: int) -> Conversation | None:
+        """Messages at the beginning of a list that were recorded before: what is known of them, and their text is written."""
+        known = self._recent.conversations.get(id(values[1]))
+        if (
+            known is None
+            or known.key is not values[1]
+            or known.generation != self.generation
+            or known.chars > self._chars
+            or known.nodes > self._nodes
+            or depth + _MESSAGE_DEPTH >= self._limits.depth
+            or not _equal(known.contents, values[: len(known.contents)])
+        ):
+            return None
+        self._out.append(known.text)
+        self.refs += zip(known.strings, known.numbers)
+        self._chars -= known.chars
+        self._nodes -= known.nodes
+        return known
+
+    def _keep_conversation(self, known: Conversation | None, values: list[Any], depth: int) -> None:
+        """Many of a list's messages have come again: from now on those at its beginning are one text."""
+        known = known or Conversation(values[1], self.generation)
+        recent = self._recent
+        messages = []
+        for value in values[len(known.contents) :]:
+            message = recent.messages.get(id(value))
+            if message is None:
+                # A short one, most likely.
+                self._try_message(value, depth)
+                message = recent.messages.get(id(value))
+            if (
+                message is None
+                or message.value is not value
+                or message.generation != self.generation
+                or not _equal(message.content, value)
+            ):
+                break
+            messages.append(message)
+        if messages:
+            recent.keep_conversation(known.with_messages(messages))
+
+    def _try_message(self, value: Any, depth: int) -> None:
+        """Reads a message for `keep` alone: nothing is written. One that can't be kept is not read, for that may run code."""
+        if type(value) is not dict:
+            return
+        try:
+            _copy(value, _MESSAGE_DEPTH)
+        except (TypeError, RuntimeError):
+            return
+        lists: tuple[list[Any], ...] = (self._out, self.parts, self.refs, self.blobs)
+        lengths = [len(each) for each in lists]
+        chars, nodes = self._chars, self._nodes
+        self._message(value, depth, True)
+        for each, length in zip(lists, lengths, strict=True):
+            del each[length:]
+        self._chars, self._nodes = chars, nodes
 
     def _unusual(self, value: Any, depth: int) -> None:
         """What is no exact JSON type, in the order in which Langfuse's serializer asks."""
@@ -280,7 +369,7 @@ class Encoding:
             return
         if type(plain) is bytes:
             self._bytes(plain)
-        elif type(plain) is _Media:
+        elif type(plain) is Media:
             self._media(plain)
         elif isinstance(plain, _Items):
             self._sequence(value, plain.values, depth)
@@ -304,11 +393,18 @@ class PlainEncoding(Encoding):
     def large(self, text: str) -> str:
         return escape(text)
 
+    def _message(self, value: dict[Any, Any], depth: int, keeps: bool = False) -> bool:
+        self._mapping(value, value.items(), depth)
+        return False
+
+    def _conversation(self, values: list[Any], depth: int) -> None:
+        pass
+
     def _bytes(self, data: bytes) -> None:
         self._out.append('"<not serializable bytes>"')
 
-    def _media(self, media: _Media) -> None:
-        self._bytes(media.data)
+    def _media(self, media: Media) -> None:
+        self._bytes(b"")
 
 
 class _Items:
@@ -325,12 +421,12 @@ class _Fields:
         self.items = items
 
 
-class _Media:
-    """Content with its type."""
+class Media:
+    """Content with its type. `data`: text is base64, which the relay decodes."""
 
     __slots__ = ("content_type", "data", "source")
 
-    def __init__(self, content_type: str, data: bytes, source: str) -> None:
+    def __init__(self, content_type: str, data: bytes | str, source: str) -> None:
         self.content_type = content_type
         self.data = data
         self.source = source
@@ -344,6 +440,8 @@ stand_ins: dict[type, Callable[[Any], Any]] = {}
 
 def _stand_in(value: Any) -> Any:
     """What is written in the place of a value that is none of JSON's; itself when nothing is known of it."""
+    if type(value) is Media:
+        return value
     for kind, replace in stand_ins.items():
         if isinstance(value, kind):
             return replace(value)
@@ -392,7 +490,7 @@ def _object(value: Any) -> Any:
         content = getattr(value, "_content_bytes", None)
         if content is None:
             return None
-        return _Media(str(value._content_type), bytes(content), str(value._source))
+        return Media(str(value._content_type), bytes(content), str(value._source))
     if kind.__name__ in ("SecretStr", "SecretBytes"):
         return "<secret>"
     if "Streaming" in kind.__name__:
@@ -474,9 +572,24 @@ def _not_finite(value: float) -> str:
     return '"NaN"' if value != value else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
-def _equal(content: dict[Any, Any], value: dict[Any, Any]) -> bool:
+def _copy(value: Any, depth: int) -> Any:
+    """Of what holds strings and nothing else, at most so deep: two of these that are equal have the same text. TypeError: it
+    is something else."""
+    kind = type(value)
+    if kind is str or value is None:
+        return value
+    if depth == 0 or (kind is not dict and kind is not list):
+        raise TypeError
+    if kind is list:
+        return [_copy(item, depth - 1) for item in value]
+    if not all(type(key) is str for key in value):
+        raise TypeError
+    return {key: _copy(item, depth - 1) for key, item in value.items()}
+
+
+def _equal(content: Any, value: Any) -> bool:
     try:
-        return content == value
+        return bool(content == value)
     except Exception:
         # It holds something else by now, such as an array, that does not compare with a string.
         return False

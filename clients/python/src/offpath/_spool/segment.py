@@ -144,7 +144,14 @@ class FileSegment:
         self.put_bytes(b"".join((FRAME_HEAD.pack(*head), *pieces, WORD.pack(footer))))
 
     def put_bytes(self, data: bytes) -> None:
-        written = os.write(self._fd, data)
+        try:
+            written = os.write(self._fd, data)
+        except OSError:
+            raise
+        except BaseException:
+            # A signal's handler that raises, before or behind the write.
+            self.length = os.lseek(self._fd, 0, os.SEEK_CUR)
+            raise
         if written != len(data):
             raise OSError(errno.ENOSPC, "a write was cut short")
         self.length += written

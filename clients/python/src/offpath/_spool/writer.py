@@ -149,6 +149,7 @@ class SpoolWriter:
             return False
         flags = self._flags
         head = (FRAME_MAGIC, self._nonce, size, self._sequence, kind | flags, started, self.lost, 0, first)
+        whole = segment.length + size + FRAME_BYTES
         try:
             if flags:
                 if not self._put_checked(segment, head, pieces, size):
@@ -158,9 +159,12 @@ class SpoolWriter:
         except (OSError, ValueError) as error:
             self._failed(error)
             return False
-        self._started = started
-        self._sequence += 1
-        self.bytes_written += size + FRAME_BYTES
+        finally:
+            # Also when a signal's handler raised behind the frame. No call: nothing comes in between.
+            if segment.length == whole:
+                self._started = started
+                self._sequence += 1
+                self.bytes_written += size + FRAME_BYTES
         return True
 
     def _put_checked(
