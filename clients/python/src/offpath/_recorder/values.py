@@ -238,7 +238,7 @@ class Encoding:
             and _equal(known.content, value)
         ):
             self._out.append(known.text)
-            self.refs += zip(known.strings, known.numbers)
+            self.refs += zip(known.strings, known.numbers, strict=True)
             self._chars -= known.chars
             self._nodes -= known.nodes
             return True
@@ -315,7 +315,7 @@ class Encoding:
         ):
             return None
         self._out.append(known.text)
-        self.refs += zip(known.strings, known.numbers)
+        self.refs += zip(known.strings, known.numbers, strict=True)
         self._chars -= known.chars
         self._nodes -= known.nodes
         return known
