@@ -87,9 +87,7 @@ class Split:
         return {
             "requests": count,
             "recordingUs": mean_us(lambda account: sum(cpu(*call) for call in account.calls)),
-            "waitingInCallsUs": mean_us(
-                lambda account: sum(max(0, wall - cpu) for wall, cpu in account.calls)
-            ),
+            "waitingInCallsUs": mean_us(lambda account: sum(waited(*call) for call in account.calls)),
             "flushUs": mean_us(lambda account: account.flush_ns),
             "networkUs": mean_us(lambda account: account.network_ns),
         }
