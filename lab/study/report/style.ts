@@ -86,6 +86,7 @@ th,td{padding:3px 7px;border-bottom:1px solid var(--rule);text-align:right;white
 th{color:var(--quiet);font-weight:600;vertical-align:bottom;white-space:normal}
 th.text,td.text{text-align:left}
 th.wrap,td.wrap{white-space:normal;overflow-wrap:anywhere}
+tbody:first-child td.wrap:first-child{white-space:nowrap}
 tbody tr:hover{background:var(--raised)}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}
