@@ -105,6 +105,14 @@ export const PYTHON_ARMS: readonly Arm[] = [
     }),
   ),
   {
+    id: 'langfuse-5-tuned',
+    title: 'Langfuse 5, 50 and gzip off',
+    what: "Langfuse(flush_at=50, otel_compression='none'): what an expert sets where the server is near.",
+    group: 'tuned',
+    cases: MAIN,
+    settings: { ...langfuse, flush_at: 50, otel_compression: 'none' },
+  },
+  {
     id: 'langfuse-5-sample',
     title: 'Langfuse 5, 1 trace in 10',
     what: 'Langfuse(sample_rate=0.1).',
