@@ -99,45 +99,32 @@ class RecentStrings:
     full collections, which hold the GIL for as long as they look at all that the process has, come more often.
     """
 
-    __slots__ = (
-        "_chars",
-        "_old",
-        "_young",
-        "conversations",
-        "generation",
-        "messages",
-        "next_blob",
-        "next_number",
-    )
+    __slots__ = ("_chars", "_known", "conversations", "messages", "next_blob", "next_number")
 
     def __init__(self) -> None:
         #: Numbers that were never given before; safe to call from several threads.
         self.next_number: Callable[[], int] = count(1).__next__
         self.next_blob: Callable[[], int] = count(1).__next__
-        self._forget(0)
+        self._forget(_Known(0, {}, {}))
 
-    def _forget(self, generation: int) -> None:
-        #: Of the segment that knows what is kept here.
-        self.generation = generation
+    def _forget(self, known: _Known) -> None:
+        #: Replaced as a whole, and looked at once by each call: other threads record meanwhile.
+        self._known = known
         #: By identity; see `keep`.
         self.messages: dict[int, Message] = {}
         self.conversations: dict[int, Conversation] = {}
-        #: Strings and their numbers, both by the string's identity.
-        self._young: tuple[dict[int, str], dict[int, int]] = ({}, {})
-        self._old: tuple[dict[int, str], dict[int, int]] = ({}, {})
         self._chars = 0
 
     def find(self, text: str, generation: int) -> int:
         """The number of the very same object in the segment of a generation; 0: it is not known."""
-        if generation != self.generation:
+        known = self._known
+        if generation != known.generation:
             return 0
         identity = id(text)
-        strings, numbers = self._young
-        if strings.get(identity) is text:
-            return numbers[identity]
-        strings, numbers = self._old
-        if strings.get(identity) is text:
-            return numbers[identity]
+        if known.strings.get(identity) is text:
+            return known.numbers[identity]
+        if known.old_strings.get(identity) is text:
+            return known.old_numbers[identity]
         return 0
 
     def keep(self, message: Message) -> None:
@@ -152,11 +139,13 @@ class RecentStrings:
 
     def remember(self, parts: list[Part], used: list[Part], generation: int) -> None:
         """Notes what a record brought and referred to, which the segment of that generation has."""
-        if generation != self.generation:
-            if generation < self.generation:
+        known = self._known
+        if generation != known.generation:
+            if generation < known.generation:
                 return
-            self._forget(generation)
-        strings, numbers = self._young
+            known = _Known(generation, {}, {})
+            self._forget(known)
+        strings, numbers = known.strings, known.numbers
         for text, number in parts:
             # The number first: another thread looks for the string.
             numbers[id(text)] = number
@@ -168,11 +157,21 @@ class RecentStrings:
                 strings[id(text)] = text
                 self._chars += len(text)
         if self._chars > _MAX_CHARS or len(strings) > _MAX_STRINGS or len(self.messages) > _MAX_STRINGS:
-            self._old = self._young
-            self._young = ({}, {})
-            self._chars = 0
-            self.messages = {}
-            self.conversations = {}
+            self._forget(_Known(generation, strings, numbers))
+
+
+class _Known:
+    """What the segment of a generation has: strings and their numbers, both by the string's identity; the young ones begin
+    empty."""
+
+    __slots__ = ("generation", "numbers", "old_numbers", "old_strings", "strings")
+
+    def __init__(self, generation: int, old_strings: dict[int, str], old_numbers: dict[int, int]) -> None:
+        self.generation = generation
+        self.strings: dict[int, str] = {}
+        self.numbers: dict[int, int] = {}
+        self.old_strings = old_strings
+        self.old_numbers = old_numbers
 
 
 def _unzip(parts: list[Part]) -> tuple[tuple[str, ...], tuple[int, ...]]:
