@@ -7,7 +7,7 @@
  * its own, at planned times.
  */
 import { join } from 'node:path'
-import { type LineChild, startChild, waitForCount } from '../apparatus/processes.ts'
+import { type Child, type LineChild, startChild, waitForCount } from '../apparatus/processes.ts'
 import { rounded } from '../apparatus/statistics.ts'
 import type { Arm } from './arms.ts'
 import type { Beside } from './beside.ts'
@@ -67,11 +67,9 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
   const latencyMs = arm.sinkLatencyMs ?? 0
   await server.setLatency(latencyMs)
   const services: LineChild[] = []
+  let fire: Child | undefined
   let port = 0
   let pid = 0
-  const stopAll = async (): Promise<void> => {
-    await Promise.all(services.map((service) => service.stop()))
-  }
   try {
     for (let worker = 0; worker < (arm.workers ?? 1); worker++) {
       const request = { port, upstream: stage.upstream, sink: server.url, ...beside.request }
@@ -98,13 +96,14 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
 
     const request = { path, characters, language, bodies, perSecond }
     const fireRequest: FireRequest = { ...request, port, seed }
-    const fire = startChild(join(import.meta.dirname, 'fire.child.ts'), fireRequest, {})
+    const firing = startChild(join(import.meta.dirname, 'fire.child.ts'), fireRequest, {})
+    fire = firing
     const load = async (duration: number, begin: () => Promise<unknown>): Promise<FireResult> => {
-      fire.send(duration)
-      await fire.receive<'prepared'>()
+      firing.send(duration)
+      await firing.receive<'prepared'>()
       await begin()
-      fire.send('go')
-      return fire.receive<FireResult>()
+      firing.send('go')
+      return firing.receive<FireResult>()
     }
     await load(Math.min(WARM_UP_S, seconds), async () => {})
     const ofWarmUp = await flushed()
@@ -124,7 +123,6 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
     const besideUs = (await beside.cpuUs()) - usedBefore
     const figures = await ask<ServiceFigures>('end')
     await Promise.all(services.map((service) => service.ended()))
-    await fire.stop()
     const service = together(figures)
     // Where nobody delivered before, what the warm-up left comes too.
     const late = (await beside.afterwards()) ? ofWarmUp : 0
@@ -151,7 +149,7 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       batches: await server.requests(),
     }
   } finally {
-    await stopAll()
+    await Promise.all([...services, fire].map((child) => child?.stop()))
     await server.clear()
     await beside.leave()
   }
