@@ -5,6 +5,7 @@ import type { ChildUsage } from './tracers/tracer.ts'
 
 const TICK_MS = 1
 const STALL_MS = 10
+const PAUSE_MS = 5
 /** The largest are kept. */
 const MOST_STALLS = 5000
 const NO_CHILD: ChildUsage = { cpuUs: 0, rssBytes: 0, threads: 0 }
@@ -22,7 +23,7 @@ export class Meter {
   readonly #usageOfChildren: () => Promise<ChildUsage>
   readonly #turns = monitorEventLoopDelay({ resolution: 1, samplePerIteration: true })
   readonly #collections = new PerformanceObserver((list) => this.#note(list.getEntries()))
-  #gc = { full: 0, fullMaxMs: 0, totalMs: 0 }
+  #gc = noCollections()
   #late: number[] = []
   #stalls: Stall[] = []
   #due = 0
@@ -50,7 +51,7 @@ export class Meter {
     this.#sampler = setInterval(() => {
       this.#rssBytes = Math.max(this.#rssBytes, process.memoryUsage.rss())
     }, 100)
-    this.#gc = { full: 0, fullMaxMs: 0, totalMs: 0 }
+    this.#gc = noCollections()
     this.#collections.observe({ entryTypes: ['gc'] })
     this.#turns.reset()
     this.beganAt = epochNow()
@@ -94,8 +95,11 @@ export class Meter {
 
   #note(entries: readonly PerformanceEntry[]): void {
     const gc = this.#gc
-    for (const { duration, detail } of entries as readonly CollectionEntry[]) {
+    for (const { startTime, duration, detail } of entries as readonly CollectionEntry[]) {
       gc.totalMs += duration
+      if (duration > PAUSE_MS) {
+        gc.pauses.push([performance.timeOrigin + startTime + duration, duration])
+      }
       if (detail.kind !== constants.NODE_PERFORMANCE_GC_MAJOR) continue
       gc.full++
       gc.fullMaxMs = Math.max(gc.fullMaxMs, duration)
@@ -113,6 +117,10 @@ export class Meter {
     if (late > STALL_MS) this.#stalls.push([epochNow(), late])
     this.#schedule()
   }
+}
+
+function noCollections(): { full: number; fullMaxMs: number; totalMs: number; pauses: Stall[] } {
+  return { full: 0, fullMaxMs: 0, totalMs: 0, pauses: [] }
 }
 
 /** What Node's types leave out of entries of the type `gc`. */

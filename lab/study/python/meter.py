@@ -18,6 +18,7 @@ from typing import Any
 _TICK_S = 0.001
 _PROBE_S = 0.005
 _STALL_MS = 10
+_PAUSE_MS = 5
 #: The largest are kept.
 _MOST_STALLS = 5000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -109,6 +110,7 @@ class _Collector:
         self._full = 0
         self._full_max_ms = 0.0
         self._total_ms = 0.0
+        self._pauses: list[tuple[float, float]] = []
 
     def begin(self) -> None:
         gc.collect()
@@ -118,11 +120,12 @@ class _Collector:
     def end(self) -> None:
         gc.callbacks.remove(self._note)
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, Any]:
         return {
             "full": self._full,
             "fullMaxMs": round(self._full_max_ms, 2),
             "totalMs": round(self._total_ms, 2),
+            "pauses": [[round(ended, 1), round(ms, 2)] for ended, ms in self._pauses],
         }
 
     def _note(self, phase: str, info: dict[str, int]) -> None:
@@ -131,6 +134,8 @@ class _Collector:
             return
         ms = (time.perf_counter() - self._began) * 1000
         self._total_ms += ms
+        if ms > _PAUSE_MS:
+            self._pauses.append((time.time() * 1000, ms))
         if info["generation"] == 2:
             self._full += 1
             self._full_max_ms = max(self._full_max_ms, ms)

@@ -159,6 +159,25 @@ describe('a batch', () => {
     expect(unseen).toBe(1)
   })
 
+  test('does not answer for the garbage collector', () => {
+    const some = cell(
+      [
+        [900, 40],
+        [950, 20],
+      ],
+      [[1000, 0, 2e6, 10]],
+    )
+    const gc = { ...some.service.gc, pauses: [[899, 30] as const] }
+    const { points } = pairBatches([{ ...some, service: { ...some.service, gc } }])
+    expect(points.map(({ longestMs }) => longestMs)).toEqual([20])
+  })
+
+  test('does not answer for one that was lost', () => {
+    const some = cell([[900, 40]], [[1000, 0, 2e6, 10]])
+    const service = { ...some.service, recorded: some.delivered + 10 }
+    expect(pairBatches([{ ...some, service }]).points).toEqual([])
+  })
+
   test('lies on the line that the model drew', () => {
     const fit = findings.fits.find(({ arm }) => arm === 'sdk-5')
     expect(fit?.longest.slopeMsPerMb.low).toBeLessThan(10)

@@ -1,4 +1,4 @@
-import type { Cell } from '../results.ts'
+import type { Cell, Stall } from '../results.ts'
 import { type Draws, type Estimate, estimate } from './bootstrap.ts'
 
 /** A batch, and how long it held the loop. */
@@ -33,14 +33,18 @@ const LEAST_POINTS = 10
 
 /**
  * Each batch with the stalls that ended after the batch before it had arrived and before it had itself: it is built,
- * serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted. Those
- * that arrived after the load are left out: nobody has seen how they held the loop.
+ * serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted. Left out:
+ * stalls of the garbage collector, which looks at all that the process has; batches that arrived after the load, since
+ * nobody has seen how they held the loop; and services that did not deliver all, since stalls of a lost batch would count for the next.
  */
 export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; unseen: number } {
   const points: BatchStall[] = []
   let unseen = 0
   for (const cell of cells) {
-    const stalls = cell.service.stalls.toSorted(([a], [b]) => a - b)
+    if (cell.delivered < cell.service.recorded) continue
+    const stalls = cell.service.stalls
+      .filter((stall) => !isCollection(stall, cell.service.gc.pauses))
+      .toSorted(([a], [b]) => a - b)
     const [, loadedAt] = cell.measured
     let at = 0
     for (const [arrived, , bytes] of cell.batches.toSorted(([a], [b]) => a - b)) {
@@ -58,6 +62,17 @@ export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; uns
     }
   }
   return { points, unseen }
+}
+
+/** Whether the garbage collector ran in most of a stall. */
+function isCollection([endedAt, ms]: Stall, pauses: readonly Stall[]): boolean {
+  const beganAt = endedAt - ms
+  let collectedMs = 0
+  for (const [pauseEndedAt, pauseMs] of pauses) {
+    const overlap = Math.min(endedAt, pauseEndedAt) - Math.max(beganAt, pauseEndedAt - pauseMs)
+    collectedMs += Math.max(0, overlap)
+  }
+  return collectedMs > ms / 2
 }
 
 /** Undefined of fewer than ten batches with a stall, or of batches that are all of a size. */

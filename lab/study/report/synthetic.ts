@@ -244,7 +244,7 @@ function cellOf(model: Model, shape: CellShape, observations: number, random: ()
       processUs: mainUs * 1.05 + exportUs,
       lag: { p50Ms: 0.2, p99Ms: 1 + Math.min(longest / 3, 40) * random(), maxMs: longest },
       gil: { p50Ms: 0.1, p99Ms: 1 + longest / 4, maxMs: longest * 1.1 },
-      gc: { full: 1, fullMaxMs: 3, totalMs: 80 },
+      gc: { full: 1, fullMaxMs: 3, totalMs: 80, pauses: [] },
       stalls,
       rssMb: 90 + (model.batch === undefined ? 3 : 60) + 2 * random(),
       threads: model.batch === undefined ? 2 : 5,

@@ -27,7 +27,7 @@ export const QUICK_TEXT =
   'A quick run: it shows that all works and which way figures point. None of them is to quote.'
 
 export const FIT_TEXT =
-  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms have no place on the lines and are counted; those that arrived after the load are left out. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.'
+  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms have no place on the lines and are counted; those that arrived after the load are left out. So are stalls of the garbage collector, and services that did not deliver all: stalls of a lost batch would count for the next. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.'
 
 export const STALLS_TEXT =
   'Cells of their own, under a profiler, which costs: their latencies are not shown. Parts are of the time of all stalls above 20 ms together; what is missing from 100 % no sample explains.'
