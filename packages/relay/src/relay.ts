@@ -237,7 +237,7 @@ async function start(
     }
     return false
   }
-  const targets = exporters.map(({ name, url }) => ({ name, url: url.origin + url.pathname }))
+  const targets = exporters.map(({ name, target }) => ({ name, url: target }))
   return { url: server.url, exporters: targets, stats, drain, close }
 }
 
@@ -255,7 +255,7 @@ function mediaCutter(
       if (cut.media.length === 0) return span
       const place = {
         exporter: name,
-        project: exporter.laneOf(span.project),
+        project: exporter.laneOf(span),
         writer: store.writerOf(span.resource),
         traceId: span.traceId.toString('hex'),
         observationId: span.spanId.toString('hex'),

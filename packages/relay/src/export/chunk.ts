@@ -1,5 +1,6 @@
 // What is known of a chunk while spans of it are on their way.
-import type { ChunkInfo, DeadLetter, Settlement } from '../store/store.ts'
+import type { DeadLetter, Settlement } from '../store/store.ts'
+import type { OutboxChunk } from './outbox.ts'
 
 /** Where a span is: in the outbox alone, in a request, or done with. */
 export const WAITING = 0
@@ -7,7 +8,7 @@ export const TAKEN = 1
 const SETTLED = 2
 
 export interface Chunk {
-  readonly info: ChunkInfo
+  readonly info: OutboxChunk
   /** WAITING, TAKEN or SETTLED for each span. */
   readonly states: Uint8Array
   taken: number
@@ -32,7 +33,7 @@ export interface Run {
   readonly revision: boolean
 }
 
-export function openChunk(info: ChunkInfo): Chunk {
+export function openChunk(info: OutboxChunk): Chunk {
   const states = new Uint8Array(info.spans)
   if (info.states !== null) states.set(info.states)
   return {

@@ -8,7 +8,6 @@
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
-import type { Store } from '../store/store.ts'
 import { bisect } from './bisect.ts'
 import {
   type Chunk,
@@ -23,19 +22,13 @@ import {
 } from './chunk.ts'
 import type { Clock } from './clock.ts'
 import type { Exporter } from './exporters.ts'
-import { gzip, isLoopback } from './gzip.ts'
-import { type Attempt, openEndpoint, type Request, type Result } from './http.ts'
+import { type GzipMode, gzip } from './gzip.ts'
+import type { Attempt, Request, Result } from './http.ts'
 import { type Lane, newHealth } from './lane.ts'
-import { createEncoder } from './otlp.ts'
+import type { Outbox } from './outbox.ts'
 import { createPacker, type Pack } from './packer.ts'
 import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
 import { retry } from './retry.ts'
-
-/** What delivery needs of the store. */
-type Outbox = Pick<
-  Store,
-  'nextChunks' | 'readSpans' | 'loadParts' | 'acknowledge' | 'backlog' | 'drop'
->
 
 export interface DeliveryOptions {
   readonly exporter: Exporter
@@ -43,7 +36,7 @@ export interface DeliveryOptions {
   readonly clock: Clock
   /** In [0, 1): for the jitter of retries. */
   readonly random: () => number
-  readonly gzip: 'auto' | 'always' | 'never'
+  readonly gzip: GzipMode
   /** Requests in flight; each set of keys can always have one. */
   readonly concurrency: number
   /** Of a request before compression. */
@@ -80,22 +73,17 @@ const TRIM_MS = 10_000
 export function startDelivery(options: DeliveryOptions): Delivery {
   const { exporter, outbox, clock, log, concurrency } = options
   const requestBytes = Math.min(options.requestBytes, MAX_BYTES)
-  const { name } = exporter
-  const { url } = exporter
-  const progress = new Progress<Lane>({ ...options, name, url, of: 'observations' })
+  const { name, target } = exporter
+  const progress = new Progress<Lane>({ ...options, name, target, of: 'observations' })
   const { lanes, underWay, stopping } = progress
-  const endpoint = openEndpoint({
-    url,
+  const sender = exporter.open({
     timeoutMs: options.timeoutMs,
-    secrets: exporter.secrets,
-    now: clock.now,
+    clock,
     onAttempt: progress.onAttempt,
   })
   const mostInTrouble = exporter.several ? IN_TROUBLE : concurrency
-  const compress =
-    options.gzip === 'always' || (options.gzip === 'auto' && !isLoopback(exporter.url))
-  const encoder = createEncoder({
-    dialect: exporter.dialect,
+  const compress = exporter.compresses(options.gzip)
+  const encoder = exporter.createEncoder({
     load: (parts, into, at) => outbox.loadParts(parts, into, at),
     maxSpanBytes: Math.min(options.spanBytes, MAX_BYTES),
     cutMedia: options.cutMedia,
@@ -115,14 +103,14 @@ export function startDelivery(options: DeliveryOptions): Delivery {
 
   // --- lanes ---
 
-  const laneOf = (project: string | null): Lane => {
-    const key = exporter.laneOf(project)
+  const laneOf = (span: StoredSpan): Lane => {
+    const key = exporter.laneOf(span)
     return lanes.get(key) ?? addLane(key)
   }
 
   const addLane = (key: string): Lane => {
     const headers = exporter.headersOf(key)
-    const sendAgain = retry(endpoint.post, {
+    const sendAgain = retry(sender.send, {
       clock,
       random: options.random,
       stopping,
@@ -166,7 +154,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     for (let index = 0; index < spans.length; index++) {
       if (states[index] !== WAITING) continue
       const span = spans[index]!
-      const lane = laneOf(span.project)
+      const lane = laneOf(span)
       if (lane.accepting) take(lane, chunk, index, span)
       else lane.rewind ??= info.id
     }
@@ -415,7 +403,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     try {
       acknowledge()
     } finally {
-      await endpoint.close()
+      await sender.close()
     }
   }
 

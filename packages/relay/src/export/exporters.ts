@@ -1,22 +1,45 @@
+import type { StoredSpan } from '../store/span.ts'
+import type { Clock } from './clock.ts'
+import type { Encoder, EncodingOptions } from './encoder.ts'
+import { type GzipMode, isCompressed } from './gzip.ts'
+import { type Attempt, openEndpoint, type Sender, shownUrl } from './http.ts'
 import { type Dialect, javascript5 } from './langfuse.ts'
+import { createEncoder } from './otlp.ts'
 
-/** A destination: where spans go, as whose, and in what dialect. */
+/** A destination: where spans go, as whose, in what form and by what way. */
 export interface Exporter {
   readonly name: string
-  readonly url: URL
-  readonly dialect: Dialect
+  /** Where to, for people: without keys, and without a query, which may hold one. */
+  readonly target: string
   /** Texts that must not show in messages, longest first. */
   readonly secrets: readonly string[]
   /** Whether there are several lanes with headers. */
   readonly several: boolean
+  /** Of a request before compression; undefined: as configured for all. */
+  readonly requestBytes?: number
   /** Which spans may share a request: the same key for spans of the same headers. */
-  laneOf(project: string | null): string
+  laneOf(span: Pick<StoredSpan, 'project' | 'traceId'>): string
   /** Headers of a lane's requests; null when the configuration has no keys for it. */
   headersOf(lane: string): Readonly<Record<string, string>> | null
+  compresses(mode: GzipMode): boolean
+  createEncoder(options: EncodingOptions): Encoder
+  open(options: Opening): Sender
   /** Where scores go, in the same lanes; null: it takes none. */
   readonly scores: JsonTarget | null
   /** Where media go, in the same lanes; null: they stay in the spans. */
   readonly media: JsonTarget | null
+}
+
+export interface Opening {
+  /** For one attempt. */
+  readonly timeoutMs: number
+  readonly clock: Clock
+  onAttempt(attempt: Attempt): void
+}
+
+/** OTLP over HTTP, in a dialect. */
+export interface HttpExporter extends Exporter {
+  readonly url: URL
 }
 
 /** An API that takes JSON. */
@@ -45,7 +68,7 @@ export function langfuseExporter(options: {
   readonly projects: Readonly<Record<string, ProjectKeys>>
   /** Default: true. */
   readonly uploadMedia?: boolean
-}): Exporter {
+}): HttpExporter {
   const dialect = javascript5
   const lanes = new Map<string, Readonly<Record<string, string>>>()
   const jsonLanes = new Map<string, Readonly<Record<string, string>>>()
@@ -71,11 +94,9 @@ export function langfuseExporter(options: {
   })
   return {
     name: 'langfuse',
-    url: new URL(`${base}/api/public/otel/v1/traces`),
-    dialect,
-    secrets: longestFirst(secrets),
+    ...overHttp(new URL(`${base}/api/public/otel/v1/traces`), dialect, secrets),
     several: lanes.size > 1,
-    laneOf: (project) => project ?? '',
+    laneOf: ({ project }) => project ?? '',
     headersOf: (lane) => lanes.get(lane) ?? null,
     scores: jsonTarget('scores'),
     media: options.uploadMedia === false ? null : jsonTarget('media'),
@@ -86,20 +107,38 @@ export function langfuseExporter(options: {
 export function otlpExporter(options: {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-}): Exporter {
+}): HttpExporter {
   const url = new URL(options.url)
   if (url.pathname === '/') url.pathname = '/v1/traces'
   const headers = { ...options.headers, ...PROTOBUF }
   return {
     name: 'otlp',
-    url,
-    dialect: javascript5,
-    secrets: longestFirst(Object.values(options.headers).flatMap(secretParts)),
+    ...overHttp(url, javascript5, Object.values(options.headers).flatMap(secretParts)),
     several: false,
     laneOf: () => '',
     headersOf: () => headers,
     scores: null,
     media: null,
+  }
+}
+
+/** What all that speak OTLP over HTTP have alike. */
+function overHttp(
+  url: URL,
+  dialect: Dialect,
+  texts: readonly string[],
+): Pick<HttpExporter, 'url' | 'target' | 'secrets' | 'compresses' | 'createEncoder' | 'open'> {
+  const secrets = longestFirst(texts)
+  return {
+    url,
+    target: shownUrl(url),
+    secrets,
+    compresses: (mode) => isCompressed(mode, url),
+    createEncoder: (options) => createEncoder({ dialect, ...options }),
+    open({ timeoutMs, clock, onAttempt }) {
+      const { post, close } = openEndpoint({ url, timeoutMs, secrets, now: clock.now, onAttempt })
+      return { send: post, close }
+    },
   }
 }
 

@@ -25,3 +25,11 @@ export function isLoopback(url: URL): boolean {
     host.endsWith('.localhost')
   )
 }
+
+/** As the option export.gzip says it. */
+export type GzipMode = 'auto' | 'always' | 'never'
+
+/** Whether requests to a URL are compressed. */
+export function isCompressed(mode: GzipMode, url: URL): boolean {
+  return mode === 'always' || (mode === 'auto' && !isLoopback(url))
+}

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { Agent, request as send } from 'undici'
+import { shownText } from './message.ts'
 import { readPartialSuccess } from './otlp-response.ts'
 
 /** One request, as each layer hands it to the next. */
@@ -58,6 +59,13 @@ export interface Attempt {
   bytes: number
 }
 
+/** The way to a target, open. */
+export interface Sender {
+  readonly send: Send
+  /** Ends what is under way. */
+  close(): Promise<void>
+}
+
 export interface ClientOptions {
   /** For one attempt, from the connection to the last byte of the answer. */
   readonly timeoutMs: number
@@ -65,6 +73,11 @@ export interface ClientOptions {
   readonly secrets: readonly string[]
   now(): number
   onAttempt(attempt: Attempt): void
+}
+
+/** For people: without query, which may hold a key. */
+export function shownUrl(url: URL): string {
+  return url.origin + url.pathname
 }
 
 /** One request to anywhere. */
@@ -88,7 +101,6 @@ export interface Client {
 }
 
 const MAX_ANSWER_BYTES = 64 * 1024
-const MAX_EXCERPT_CHARS = 500
 
 /** Calls over kept connections; `close` ends them, with what is under way. */
 export function openClient(options: ClientOptions): Client {
@@ -154,7 +166,7 @@ export function openClient(options: ClientOptions): Client {
     throw new SendError(failure, message, status, wait)
   }
 
-  const shown = (text: string): string => excerpt(redact(text, options.secrets))
+  const shown = (text: string): string => shownText(text, options.secrets)
 
   return { call, shown, close: () => agent.destroy() }
 }
@@ -237,16 +249,4 @@ function reasonOf(error: unknown): string {
   return code === undefined || error.message.includes(code)
     ? error.message
     : `${code}: ${error.message}`
-}
-
-function redact(text: string, secrets: readonly string[]): string {
-  let clean = text
-  for (const secret of secrets) clean = clean.replaceAll(secret, '***')
-  return clean
-}
-
-function excerpt(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a server's answer must not drive a terminal.
-  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\s]+/g, ' ').trim()
-  return line.length > MAX_EXCERPT_CHARS ? `${line.slice(0, MAX_EXCERPT_CHARS)}…` : line
 }

@@ -183,7 +183,7 @@ describe('endpoints', () => {
       keys,
       projects: { other: { publicKey: 'pk-2', secretKey: 'sk-2' } },
     })
-    expect(exporter.headersOf(exporter.laneOf(null))).toEqual({
+    expect(exporter.headersOf(exporter.laneOf(makeSpan()))).toEqual({
       'content-type': 'application/x-protobuf',
       authorization: `Basic ${btoa('pk-lf-1:sk-lf-1')}`,
       'x-langfuse-sdk-name': 'javascript',
@@ -191,10 +191,10 @@ describe('endpoints', () => {
       'x-langfuse-public-key': 'pk-lf-1',
       'x-langfuse-ingestion-version': '4',
     })
-    expect(exporter.headersOf(exporter.laneOf('other'))).toMatchObject({
+    expect(exporter.headersOf(exporter.laneOf(makeSpan({ project: 'other' })))).toMatchObject({
       'x-langfuse-public-key': 'pk-2',
     })
-    expect(exporter.headersOf(exporter.laneOf('unknown'))).toBeNull()
+    expect(exporter.headersOf(exporter.laneOf(makeSpan({ project: 'unknown' })))).toBeNull()
   })
 })
 

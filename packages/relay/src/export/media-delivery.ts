@@ -11,7 +11,7 @@ import type { Log } from '../log.ts'
 import type { HeldMedia, MediaOutbox, Upload } from '../store/media.ts'
 import type { Clock } from './clock.ts'
 import type { Exporter, JsonTarget } from './exporters.ts'
-import { type Attempt, openClient, SendError } from './http.ts'
+import { type Attempt, openClient, SendError, shownUrl } from './http.ts'
 import { type LaneHealth, newHealth } from './lane.ts'
 import { mediaId } from './media.ts'
 import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
@@ -57,7 +57,12 @@ interface Job {
 export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
   const { exporter, target, outbox, clock, log } = options
   const { name } = exporter
-  const progress = new Progress<MediaLane>({ ...options, name, url: target.url, of: 'media' })
+  const progress = new Progress<MediaLane>({
+    ...options,
+    name,
+    target: shownUrl(target.url),
+    of: 'media',
+  })
   const { lanes, underWay, stopping } = progress
   const client = openClient({
     timeoutMs: options.timeoutMs,

@@ -12,12 +12,12 @@ import {
   EVENT_ATTRIBUTE,
   encodeAttributes,
   LINK_ATTRIBUTE,
-  type LoadParts,
   RESOURCE_ATTRIBUTE,
   SCOPE_ATTRIBUTE,
   writePlainAttributes,
 } from './attributes.ts'
 import { cutSpan, spanBytes } from './cut.ts'
+import type { Encoder, EncodingOptions, RequestWriter } from './encoder.ts'
 import type { Dialect } from './langfuse.ts'
 import { mayHaveMedia } from './media.ts'
 import {
@@ -30,29 +30,8 @@ import {
   writeVarint,
 } from './protobuf.ts'
 
-export interface EncoderOptions {
+export interface EncoderOptions extends EncodingOptions {
   readonly dialect: Dialect
-  readonly load: LoadParts
-  /** Bound for one span; beyond it its longest values are cut, with a marker. */
-  readonly maxSpanBytes: number
-  /** The span without its media, which go another way; the same span when it has none. */
-  readonly cutMedia?: ((span: StoredSpan) => StoredSpan) | undefined
-}
-
-/** A request being written. */
-export interface RequestWriter {
-  readonly spans: number
-  /** Appends a span. False, and nothing is written, when the request would become too long. */
-  add(span: StoredSpan): boolean
-  /** Ends the request. The buffer may be another one than `begin` was given: a longer one. */
-  finish(): { buffer: Buffer; length: number }
-}
-
-export interface Encoder {
-  /** Begins a request of at most `maxBytes`, unless one span alone is longer, in a buffer. */
-  begin(buffer: Buffer, maxBytes: number): RequestWriter
-  /** A request of just these spans, in a buffer of its own. */
-  encode(spans: readonly StoredSpan[]): Buffer
 }
 
 /** OTLP's SpanFlags: bits 0–7 are W3C's trace flags (sampled = 1), then whether the parent is remote. */

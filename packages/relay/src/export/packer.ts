@@ -1,6 +1,6 @@
 import type { StoredSpan } from '../store/span.ts'
 import { type Chunk, type Run, TAKEN } from './chunk.ts'
-import type { Encoder, RequestWriter } from './otlp.ts'
+import type { Encoder, RequestWriter } from './encoder.ts'
 
 /** Encoded spans, ready to be sent. */
 export interface Pack {

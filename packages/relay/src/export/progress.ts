@@ -45,7 +45,8 @@ export interface Delivery {
 export interface ProgressOptions {
   /** Of the exporter. */
   readonly name: string
-  readonly url: URL
+  /** Where to, for people. */
+  readonly target: string
   /** What is delivered. */
   readonly of: 'observations' | 'scores' | 'media'
   readonly clock: Clock
@@ -121,10 +122,10 @@ export class Progress<L extends LaneHealth> {
   }
 
   status(): DeliveryStatus {
-    const { name, url } = this.#options
+    const { name, target } = this.#options
     return {
       name,
-      url: url.origin + url.pathname,
+      url: target,
       ...healthOf(this.lanes.values(), this.#startedAt),
       inFlight: this.underWay.size,
       ...this.#totals,

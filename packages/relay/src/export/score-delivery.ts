@@ -6,7 +6,7 @@ import type { HeldScore, ScoreOutbox } from '../store/scores.ts'
 import { bisect } from './bisect.ts'
 import type { Clock } from './clock.ts'
 import type { Exporter, JsonTarget } from './exporters.ts'
-import { type Attempt, openEndpoint, type Result, type Send } from './http.ts'
+import { type Attempt, openEndpoint, type Result, type Send, shownUrl } from './http.ts'
 import { type LaneHealth, newHealth } from './lane.ts'
 import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
 import { retry } from './retry.ts'
@@ -47,7 +47,12 @@ interface ScoreLane extends LaneHealth {
 export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
   const { exporter, target, outbox, clock, log } = options
   const { name } = exporter
-  const progress = new Progress<ScoreLane>({ ...options, name, url: target.url, of: 'scores' })
+  const progress = new Progress<ScoreLane>({
+    ...options,
+    name,
+    target: shownUrl(target.url),
+    of: 'scores',
+  })
   const { lanes, underWay, stopping } = progress
   const endpoint = openEndpoint({
     url: target.url,
