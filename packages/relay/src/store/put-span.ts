@@ -1,5 +1,5 @@
 import { FIELD } from '@offpath/sdk/spool-format'
-import type { ChunkBuilder } from './chunk-builder.ts'
+import type { ChunkBuilder, SpanFacts } from './chunk-builder.ts'
 import { HEAD, HEAD_BITS, KIND, NO_FILE, PART } from './layout.ts'
 import {
   isPlace,
@@ -19,14 +19,14 @@ const MAX_KEY_BYTES = 65_534
 export function putSpan(chunks: ChunkBuilder, span: StoredSpan): void {
   const start = chunks.staging.at
   try {
-    put(chunks, span)
+    chunks.end(start, writeSpan(chunks.staging, span))
   } catch (error) {
     chunks.reject(start, span.revision > 0, error)
   }
 }
 
-function put(chunks: ChunkBuilder, span: StoredSpan): void {
-  const out = chunks.staging
+/** Writes the words of a span, but for HEAD.length. Of one that can't be written, some may have been when it throws. */
+export function writeSpan(out: Words, span: StoredSpan): SpanFacts {
   const start = out.at
   out.ensure(HEAD.words)
   const { words, bytes } = out
@@ -83,7 +83,7 @@ function put(chunks: ChunkBuilder, span: StoredSpan): void {
     putParts(out, jsonValue(link.attributes))
   }
   const level = span.fields.find(({ field }) => field === FIELD.level)?.value
-  chunks.end(start, {
+  return {
     ...facts,
     severity:
       span.statusCode === 2
@@ -91,7 +91,7 @@ function put(chunks: ChunkBuilder, span: StoredSpan): void {
         : severityOf(level?.type === 'text' ? inlineText(level) : ''),
     before:
       span.revision === 0 ? null : { severity: SEVERITY.none, interrupted: true, usage: false },
-  })
+  }
 }
 
 function openField(out: Words, field: number, kind: number, key: string | undefined): void {
