@@ -263,6 +263,42 @@ describe('problems', () => {
       { flags: { 'spool.dir': '/x', 'spool.disk-dir': '/x' } },
       ['spool.dir and spool.disk-dir must be two directories; both are /x'],
     ],
+    [
+      'a role without Redis',
+      { env: { OFFPATH_REDIS_FORWARD: 'true' } },
+      ['OFFPATH_REDIS_FORWARD: redis.forward needs redis.url too (OFFPATH_REDIS_URL, --redis-url)'],
+    ],
+    [
+      'a pool that delivers nowhere, and forwards',
+      { flags: { 'redis.url': 'redis://r', 'redis.receive': 'true', 'redis.forward': '1' } },
+      [
+        'redis.forward and redis.receive cannot both be true: a relay hands over to the pool, or is one of it',
+        '--redis-receive: redis.receive needs where to deliver to: langfuse.public-key and langfuse.secret-key, langfuse.projects, or otlp.url',
+      ],
+    ],
+    [
+      'a password in a URL that is none, unshown',
+      { env: { OFFPATH_REDIS_URL: 'redis://u:hunter2@r@s' } },
+      [
+        'OFFPATH_REDIS_URL: expected a URL such as redis://user:password@redis.example.com:6379/0 (special characters of user and password percent-encoded)',
+      ],
+    ],
+    [
+      'files of Redis that are not there, or for nothing',
+      {
+        flags: {
+          'redis.url': 'redis://r',
+          'redis.forward': 'true',
+          'redis.tls-ca': '/none/ca.pem',
+          'redis.password-file': '/none/password',
+        },
+      },
+      [
+        '--redis-tls-ca: redis.tls-ca is for TLS, and redis.url does not begin with rediss',
+        'redis.tls-ca: there is no file /none/ca.pem',
+        'redis.password-file: there is no file /none/password',
+      ],
+    ],
     ['no such file', { file: 'none.yaml' }, ['none.yaml: there is no such file']],
   ])('%s', (_, given, expected) => {
     expect(problems(given)).toEqual(expected)
@@ -279,7 +315,25 @@ describe('problems', () => {
   })
 })
 
+test('a password that others can read is refused', () => {
+  const file = join(cwd, 'password')
+  writeFileSync(file, 'hunter2')
+  const flags = { 'redis.url': 'redis://r', 'redis.forward': 'true', 'redis.password-file': file }
+  chmodSync(file, 0o640)
+  expect(problems({ flags })).toEqual([
+    `redis.password-file: ${file} can be read by other users (mode 640): chmod 600 ${file}`,
+  ])
+  chmodSync(file, 0o600)
+  expect(problems({ flags })).toEqual([])
+})
+
 describe('warnings', () => {
+  test('a Redis that nothing is done with', () => {
+    expect(load({ env: { OFFPATH_REDIS_URL: 'redis://r' } }).warnings).toEqual([
+      'OFFPATH_REDIS_URL: redis.url is not used: neither redis.forward nor redis.receive is true',
+    ])
+  })
+
   test('a file with keys that others can read', () => {
     const file = join(cwd, 'offpath.yaml')
     writeFileSync(file, 'http.token: secret')
@@ -325,6 +379,7 @@ test('secrets are redacted however a configuration is printed', () => {
       OFFPATH_OTLP_URL: 'http://c',
       OFFPATH_OTLP_HEADERS: 'authorization=hunter2',
       OFFPATH_HTTP_TOKEN: 'hunter2',
+      OFFPATH_REDIS_URL: 'redis://app:hunter2@r',
     },
   })
   expect(shownConfig(config)).toMatchObject({
@@ -333,6 +388,7 @@ test('secrets are redacted however a configuration is printed', () => {
     'langfuse.projects': '[redacted]',
     'otlp.headers': '[redacted]',
     'http.token': '[redacted]',
+    'redis.url': '[redacted]',
   })
   expect(JSON.stringify(config) + inspect(config) + String(config)).not.toContain('hunter2')
 })

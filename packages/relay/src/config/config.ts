@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
+import { redisProblems } from './check-redis.ts'
 import { KINDS } from './kinds.ts'
 import {
   type Config,
@@ -101,6 +102,10 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
 
   if (problems.length === 0) problems.push(...contradictions(values, origins))
   if (problems.length > 0) throw new ConfigError(problems)
+  if (origins.has('redis.url') && !values.get('redis.forward') && !values.get('redis.receive')) {
+    const why = 'neither redis.forward nor redis.receive is true'
+    warnings.push(`${origins.get('redis.url')}: redis.url is not used: ${why}`)
+  }
   warnings.push(...misspelt(env))
   return { config: freeze(values), origins, warnings }
 }
@@ -186,6 +191,7 @@ function contradictions(
       problems.push(`${one} and ${other} must be two directories; both are ${values.get(one)}`)
     }
   }
+  problems.push(...redisProblems(values, origins))
   return problems
 }
 

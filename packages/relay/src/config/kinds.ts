@@ -1,5 +1,6 @@
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
+import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 
 /** Keys of one Langfuse project. */
 interface ProjectKeys {
@@ -15,11 +16,14 @@ export interface Values {
   size: number
   duration: number
   count: number
+  amount: number
   port: number
   hosts: readonly string[]
   headers: Readonly<Record<string, string>>
   projects: Readonly<Record<string, ProjectKeys>>
   switch: boolean
+  redis: RedisTarget
+  stream: string
   gzip: 'auto' | 'always' | 'never'
   level: 'debug' | 'info' | 'warn' | 'error'
 }
@@ -55,6 +59,10 @@ export const KINDS: { readonly [K in Kind]: KindOf<Values[K]> } = {
     parse: (text) => parseDuration(text) || undefined,
   },
   count: { expects: 'a whole number from 1 to 1000', parse: (text) => integer(text, 1, 1000) },
+  amount: {
+    expects: 'a whole number from 1 to 100000000',
+    parse: (text) => integer(text, 1, 100_000_000),
+  },
   port: { expects: 'a port from 0 to 65535', parse: (text) => integer(text, 0, 65_535) },
   hosts: {
     expects: 'host names such as a.example,b.example',
@@ -74,6 +82,15 @@ export const KINDS: { readonly [K in Kind]: KindOf<Values[K]> } = {
   switch: {
     expects: 'true or false',
     parse: (text) => SWITCH.get(text.trim().toLowerCase()),
+  },
+  redis: {
+    expects:
+      'a URL such as redis://user:password@redis.example.com:6379/0 (special characters of user and password percent-encoded)',
+    parse: parseRedisUrl,
+  },
+  stream: {
+    expects: 'a name such as offpath (letters, digits, . _ : -)',
+    parse: (text) => (/^[\w.:-]{1,200}$/.test(text) ? text : undefined),
   },
   gzip: oneOf(['auto', 'always', 'never']),
   level: oneOf(['debug', 'info', 'warn', 'error']),

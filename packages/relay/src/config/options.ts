@@ -104,6 +104,59 @@ const OPTIONS = {
     about: 'Headers of each request to otlp.url',
     secret: true,
   },
+  'redis.url': {
+    kind: 'redis',
+    default: undefined,
+    about:
+      'Redis that relays hand spans over through (Streams); redis+sentinel://host1,host2/master, redis+cluster://host1,host2; rediss for TLS',
+    secret: true,
+  },
+  'redis.password-file': {
+    kind: 'path',
+    default: undefined,
+    about: 'File with the password, for its owner alone; comes before that of redis.url',
+  },
+  'redis.tls-ca': {
+    kind: 'path',
+    default: undefined,
+    about: 'Certificates (PEM) that vouch for the server of a rediss URL, instead of the system’s',
+  },
+  'redis.forward': {
+    kind: 'switch',
+    default: 'false',
+    about: 'Hand spans over to Redis, for a pool of relays to deliver',
+  },
+  'redis.receive': {
+    kind: 'switch',
+    default: 'false',
+    about: 'Be a relay of the pool: deliver what is in Redis, and read no spool',
+  },
+  'redis.stream': {
+    kind: 'stream',
+    default: 'offpath',
+    about: 'First part of the names of the streams: offpath:{0}, offpath:{1} …, offpath:dead',
+  },
+  'redis.partitions': {
+    kind: 'count',
+    default: '8',
+    about: 'How many streams there are; the same for all relays',
+  },
+  'redis.max-length': {
+    kind: 'amount',
+    default: '10000',
+    about:
+      'Entries of a stream from which on nothing is added to it; what waits then waits on the disks of those who forward',
+  },
+  'redis.entry-bytes': {
+    kind: 'size',
+    default: '256KB',
+    about: 'Size of an entry; a larger single span goes alone',
+  },
+  'redis.claim-idle': {
+    kind: 'duration',
+    default: '60s',
+    about: 'After so long without a sign of the relay that holds an entry another one takes over',
+  },
   'export.gzip': {
     kind: 'gzip',
     default: 'auto',
