@@ -48,12 +48,25 @@ function packagesIn(bundle: Bundle): string[] {
   return [...new Set(folders)].sort()
 }
 
-/** @throws for a package without a licence file: it may not be bundled */
+/** Packages under the MIT licence that come without its text, and what their repositories put above it. */
+const COPYRIGHTS: Readonly<Record<string, string>> = {
+  '@redis/client': 'Copyright (c) 2022-2025, Redis, inc.',
+}
+
+/** @throws for a package without a licence: it may not be bundled */
 function licenceOf(folder: string): string {
   const { name, version } = manifestOf(folder)
   const [file] = globSync('{LICENSE,LICENCE,license,licence}*', { cwd: folder })
-  if (file === undefined) throw new Error(`${name} has no licence file`)
-  return `── ${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`
+  const text = file === undefined ? mitLicence(name) : readFileSync(join(folder, file), 'utf8')
+  return `── ${name} ${version}\n\n${text.trim()}\n`
+}
+
+/** Ours is the same text. */
+function mitLicence(name: string): string {
+  const copyright = COPYRIGHTS[name]
+  if (copyright === undefined) throw new Error(`${name} has no licence file`)
+  const ours = readFileSync(join(import.meta.dirname, '../LICENSE'), 'utf8')
+  return ours.replace(/^Copyright .*$/m, copyright)
 }
 
 function manifestOf(folder: string): Record<'name' | 'version' | 'type', string> {

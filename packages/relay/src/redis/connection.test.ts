@@ -1,0 +1,165 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { SendError } from '../export/http.ts'
+import {
+  type RedisServer,
+  startRedisServer,
+  startSentinel,
+  targetOf,
+} from '../testing/redis-server.ts'
+import { type ConnectionOptions, connectRedis, type RedisConnection } from './connection.ts'
+import { failureOf } from './failure.ts'
+
+let directory: string
+let servers: RedisServer[]
+let connection: RedisConnection | undefined
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'offpath-connection-'))
+  servers = []
+})
+afterEach(async () => {
+  await connection?.close()
+  connection = undefined
+  await Promise.all(servers.map((server) => server.close()))
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function server(options: Parameters<typeof startRedisServer>[0] = {}): Promise<RedisServer> {
+  const started = await startRedisServer(options)
+  servers.push(started)
+  return started
+}
+
+function connect(options: ConnectionOptions): RedisConnection {
+  connection = connectRedis(options)
+  return connection
+}
+
+async function failure(work: Promise<unknown>): Promise<SendError> {
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(SendError)
+  return error as SendError
+}
+
+/** Again until it works: the client connects by itself. */
+async function answer(args: readonly string[]): Promise<unknown> {
+  const deadline = Date.now() + 10_000
+  for (;;) {
+    try {
+      return await connection?.call('a', args)
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
+
+it('sends bytes and answers with bytes', async () => {
+  const { target } = await server()
+  const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+  const { call } = connect({ target })
+  expect(await call('a', ['SET', 'a', bytes])).toBe('OK')
+  expect(await call('a', ['GET', 'a'])).toEqual(bytes)
+  expect(await call('b', ['GET', 'b'])).toBe(null)
+  expect(await call('a', ['STRLEN', 'a'])).toBe(256)
+})
+
+it('keeps to the database of its URL', async () => {
+  const one = await server()
+  const { call } = connect({ target: targetOf(`${one.url}/3`) })
+  await call('a', ['SET', 'a', 'x'])
+  expect(await one.ask('EXISTS', 'a')).toBe(0)
+})
+
+it('says why there is no connection, and connects when there is a server', async () => {
+  const one = await server()
+  await one.kill()
+  const { call } = connect({ target: one.target })
+  const error = await failure(call('a', ['PING']))
+  expect(error).toMatchObject({ code: 'unreachable', status: 0 })
+  expect(error.message).toContain('ECONNREFUSED')
+  await one.start()
+  expect(await answer(['PING'])).toBe('PONG')
+})
+
+it('gives up a server that does not answer, and connects to it again', async () => {
+  const one = await server()
+  const { call } = connect({ target: one.target, stallMs: 300 })
+  await call('a', ['PING'])
+  one.pause()
+  const error = await failure(call('a', ['PING']))
+  expect(error.code).toBe('unreachable')
+  one.resume()
+  expect(await answer(['PING'])).toBe('PONG')
+})
+
+it('reads its password from a file, at each connection', async () => {
+  const one = await server({ password: 'the first' })
+  const passwordFile = join(directory, 'password')
+  writeFileSync(passwordFile, 'the first\n', { mode: 0o600 })
+  const target = targetOf(`redis://:wrong@127.0.0.1:${one.port}`)
+  const { call } = connect({ target, passwordFile })
+  expect(await call('a', ['PING'])).toBe('PONG')
+  await one.ask('CONFIG', 'SET', 'requirepass', 'the second')
+  writeFileSync(passwordFile, 'the second\n')
+  chmodSync(passwordFile, 0o600)
+  await one.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  expect(await answer(['PING'])).toBe('PONG')
+})
+
+it('asks sentinels where the server is', async () => {
+  const one = await server()
+  const sentinel = await startSentinel(one)
+  const { call } = connect({ target: targetOf(sentinel.url) })
+  expect(await call('a', ['SET', 'a', 'x'])).toBe('OK')
+  expect(await one.ask('GET', 'a')).toEqual(Buffer.from('x'))
+  await one.kill()
+  expect((await failure(call('a', ['PING']))).code).toBe('unreachable')
+  await one.start()
+  expect(await answer(['PING'])).toBe('PONG')
+  await sentinel.close()
+})
+
+it('speaks TLS to a server whose certificate is vouched for', async () => {
+  const key = join(directory, 'key.pem')
+  const cert = join(directory, 'cert.pem')
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2']
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
+  execFileSync(
+    'openssl',
+    ['req', '-x509', '-nodes', ...ec, '-keyout', key, '-out', cert, ...subject],
+    {
+      stdio: 'pipe',
+    },
+  )
+  const tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
+  const { target } = await server({ scheme: 'rediss', args: [...tls, '--tls-auth-clients', 'no'] })
+  const { call } = connect({ target, tlsCa: cert })
+  expect(await call('a', ['PING'])).toBe('PONG')
+  await connection?.close()
+  const stranger = connect({ target })
+  expect((await failure(stranger.call('a', ['PING']))).message).toMatch(/self.signed/)
+})
+
+it.each<[string, string, string, number]>([
+  ["OOM command not allowed when used memory > 'maxmemory'.", 'busy', 'OOM', 503],
+  ["READONLY You can't write against a read only replica.", 'busy', 'READONLY', 503],
+  ['LOADING Redis is loading the dataset in memory', 'busy', 'LOADING', 503],
+  ['ERR max number of clients reached', 'busy', 'max number', 503],
+  ['NOAUTH Authentication required.', 'refused', 'NOAUTH', 401],
+  ["NOPERM this user has no permissions to run the 'xadd' command", 'refused', 'NOPERM', 401],
+  ["ERR unknown command 'XADD', with args beginning with: 'secret' ", 'refused', "'***'", 400],
+  ['MOVED 866 127.0.0.1:7001', 'refused', 'redis+cluster://', 0],
+  ['Socket closed unexpectedly', 'unreachable', 'Socket', 0],
+])('%s', (text, code, shown, status) => {
+  const failed = failureOf(new Error(text), ['secret'])
+  expect(failed).toMatchObject({ code, status })
+  expect(failed.message).toContain(shown)
+  expect(failed.message).not.toContain('secret')
+})

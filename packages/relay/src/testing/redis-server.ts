@@ -1,0 +1,177 @@
+// A Redis of a test's own, on a free port and in a directory of its own.
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { parseRedisUrl, type RedisTarget } from '../config/redis-url.ts'
+import { type Argument, connectRedis, type Reply } from '../redis/connection.ts'
+
+const run = promisify(execFile)
+
+export interface RedisServer {
+  readonly port: number
+  readonly url: string
+  readonly target: RedisTarget
+  /** Sends a command; strings come as bytes. */
+  ask(...args: Argument[]): Promise<Reply>
+  /** SIGSTOP and SIGCONT. */
+  pause(): void
+  resume(): void
+  /** Ends it as a crash would. */
+  kill(): Promise<void>
+  /** Starts it again where it was. */
+  start(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface RedisServerOptions {
+  readonly args?: readonly string[]
+  readonly password?: string
+  /** Of the URL. */
+  readonly scheme?: string
+}
+
+export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const { args = [], password, scheme = 'redis' } = options
+  const port = await freePort()
+  const directory = mkdtempSync(join(tmpdir(), 'offpath-redis-'))
+  const account = password === undefined ? '' : `:${encodeURIComponent(password)}@`
+  const url = `${scheme}://${account}127.0.0.1:${port}`
+  const target = targetOf(url)
+  const listening =
+    scheme === 'redis' ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]
+  let child: ChildProcess
+
+  const start = async (): Promise<void> => {
+    const all = [...listening, '--bind', '127.0.0.1', '--dir', directory, '--save', '', ...args]
+    if (password !== undefined) all.push('--requirepass', password)
+    child = spawn('redis-server', all, { stdio: ['ignore', 'pipe', 'inherit'] })
+    await ready(child)
+  }
+  await start()
+  const admin = scheme === 'redis' ? connectRedis({ target }) : null
+
+  const kill = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+  return {
+    port,
+    url,
+    target,
+    ask: async (...args) => (admin === null ? null : admin.call(String(args[1] ?? ''), args)),
+    pause: () => child.kill('SIGSTOP'),
+    resume: () => child.kill('SIGCONT'),
+    kill,
+    start,
+    async close() {
+      await admin?.close()
+      await kill()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+export interface RedisCluster {
+  readonly nodes: readonly RedisServer[]
+  readonly target: RedisTarget
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Three nodes that share the slots. */
+export async function startRedisCluster(): Promise<RedisCluster> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedisServer({ args })))
+  const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
+  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
+  for (const node of nodes) {
+    while (!String(await node.ask('CLUSTER', 'INFO')).includes('cluster_state:ok')) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  const url = `redis+cluster://${addresses.join(',')}`
+  return {
+    nodes,
+    url,
+    target: targetOf(url),
+    async close() {
+      await Promise.all(nodes.map((node) => node.close()))
+    },
+  }
+}
+
+/** A sentinel that watches a server under the name `mymaster`; its URL. */
+export async function startSentinel(
+  watched: RedisServer,
+): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const port = await freePort()
+  const directory = mkdtempSync(join(tmpdir(), 'offpath-sentinel-'))
+  const file = join(directory, 'sentinel.conf')
+  const watches = `sentinel monitor mymaster 127.0.0.1 ${watched.port} 1`
+  writeFileSync(file, `port ${port}\nbind 127.0.0.1\ndir ${directory}\n${watches}\n`)
+  const child = spawn('redis-server', [file, '--sentinel'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await ready(child, '+monitor')
+  return {
+    url: `redis+sentinel://127.0.0.1:${port}/mymaster`,
+    async close() {
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+export function targetOf(url: string): RedisTarget {
+  const target = parseRedisUrl(url)
+  if (target === undefined) throw new Error(`no URL of Redis: ${url}`)
+  return target
+}
+
+async function ready(child: ChildProcess, sign = 'Ready to accept connections'): Promise<void> {
+  const missing = once(child, 'error').then(() => {
+    throw new Error(
+      'redis-server is needed for this test, from 7.0 on: apt-get install redis-server',
+    )
+  })
+  missing.catch(() => {})
+  const said = async (): Promise<void> => {
+    let text = ''
+    for await (const chunk of child.stdout as NodeJS.ReadableStream) {
+      text += chunk
+      if (text.includes(sign)) {
+        child.stdout?.resume()
+        return
+      }
+    }
+    throw new Error(`redis-server ended: ${text.slice(-500)}`)
+  }
+  await Promise.race([missing, said()])
+}
+
+/**
+ * Below those that the system gives to outgoing connections: who tries to reach a server that is down would at last reach
+ * himself there, and the server could not come back. A node of a cluster takes another one, 10 000 above.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 10_000)
+    const server = createServer().listen(port, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+    } catch {
+      continue
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
+}
