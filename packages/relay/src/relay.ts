@@ -1,12 +1,14 @@
 import { createRequire } from 'node:module'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config/options.ts'
+import { configuredExporters, redisConnection } from './configured-exporters.ts'
 import { systemClock } from './export/clock.ts'
 import { startDelivery } from './export/delivery.ts'
-import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
+import type { Exporter } from './export/exporters.ts'
 import { cutMedia } from './export/media.ts'
 import { startMediaDelivery } from './export/media-delivery.ts'
 import type { Delivery } from './export/progress.ts'
+import { redisExporter } from './export/redis.ts'
 import { startScoreDelivery } from './export/score-delivery.ts'
 import { createApp } from './http/app.ts'
 import { createMetrics } from './http/metrics.ts'
@@ -185,7 +187,7 @@ async function start(
       random: Math.random,
       gzip: config['export.gzip'],
       concurrency: config['export.concurrency'],
-      requestBytes: config['export.request-bytes'],
+      requestBytes: exporter.requestBytes ?? config['export.request-bytes'],
       spanBytes: config['export.span-bytes'],
       lingerMs: LINGER_MS,
       timeoutMs: config['export.timeout'],
@@ -288,22 +290,17 @@ function lockStore(directory: string): { release(): void } {
 }
 
 function exportersOf(config: Config): Exporter[] {
-  const exporters: Exporter[] = []
-  const publicKey = config['langfuse.public-key']
-  const secretKey = config['langfuse.secret-key']
-  const projects = config['langfuse.projects']
-  const keys = publicKey && secretKey ? { publicKey, secretKey } : null
-  if (keys !== null || Object.keys(projects).length > 0) {
+  const exporters = configuredExporters(config)
+  if (config['redis.forward']) {
     exporters.push(
-      langfuseExporter({
-        baseUrl: config['langfuse.base-url'],
-        keys,
-        projects,
-        uploadMedia: config['langfuse.media-upload'],
+      redisExporter({
+        ...redisConnection(config),
+        stream: config['redis.stream'],
+        partitions: config['redis.partitions'],
+        maxLength: config['redis.max-length'],
+        entryBytes: config['redis.entry-bytes'],
       }),
     )
   }
-  const url = config['otlp.url']
-  if (url !== undefined) exporters.push(otlpExporter({ url, headers: config['otlp.headers'] }))
   return exporters
 }

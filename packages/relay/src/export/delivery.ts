@@ -51,6 +51,8 @@ export interface DeliveryOptions {
   readonly backlogBytes: number
   /** Sees to the media of a span, and returns the span without; undefined: they stay in it. */
   readonly cutMedia?: ((span: StoredSpan) => StoredSpan) | undefined
+  /** Spans for which the configuration has no keys are rejected; default: they wait until it has some. */
+  readonly rejectsWithoutKeys?: boolean
   readonly onAttempt: (attempt: Attempt) => void
   readonly log: Log
 }
@@ -156,7 +158,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       const span = spans[index]!
       const lane = laneOf(span)
       if (lane.accepting) take(lane, chunk, index, span)
-      else lane.rewind ??= info.id
+      else if (lane.state === 'no-keys' && options.rejectsWithoutKeys) {
+        rejectUnsent(chunk, index, span, String(lane.message))
+      } else lane.rewind ??= info.id
     }
     if (chunk.taken === 0) touched.add(chunk)
   }
@@ -165,10 +169,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     try {
       lane.packer.put(chunk, index, span)
     } catch (error) {
-      chunk.taken++
-      const reason = `cannot be encoded: ${error instanceof Error ? error.message : error}`
-      const revision = span.revision > 0
-      reject({ chunk, from: index, to: index + 1, revision }, span, reason)
+      rejectUnsent(
+        chunk,
+        index,
+        span,
+        `cannot be encoded: ${error instanceof Error ? error.message : error}`,
+      )
       return
     }
     if (lane.packer.spans === 1) ripen(lane)
@@ -318,6 +324,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     chunk.deadLetters.push({ index: from, traceId, spanId, name: span, reason })
     settle(run, 'dead')
     touched.add(chunk)
+  }
+
+  const rejectUnsent = (chunk: Chunk, index: number, span: StoredSpan, reason: string): void => {
+    chunk.taken++
+    const revision = span.revision > 0
+    reject({ chunk, from: index, to: index + 1, revision }, span, reason)
   }
 
   const giveBack = (lane: Lane, run: Run): void => {

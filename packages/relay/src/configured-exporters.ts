@@ -1,0 +1,35 @@
+import type { Config } from './config/options.ts'
+import type { RedisTarget } from './config/redis-url.ts'
+import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
+import type { ConnectionOptions } from './redis/connection.ts'
+
+/** The exporters that spans are delivered by, at their end: Langfuse where there are keys, OTLP where there is a URL. */
+export function configuredExporters(config: Config): Exporter[] {
+  const exporters: Exporter[] = []
+  const publicKey = config['langfuse.public-key']
+  const secretKey = config['langfuse.secret-key']
+  const projects = config['langfuse.projects']
+  const keys = publicKey && secretKey ? { publicKey, secretKey } : null
+  if (keys !== null || Object.keys(projects).length > 0) {
+    exporters.push(
+      langfuseExporter({
+        baseUrl: config['langfuse.base-url'],
+        keys,
+        projects,
+        uploadMedia: config['langfuse.media-upload'],
+      }),
+    )
+  }
+  const url = config['otlp.url']
+  if (url !== undefined) exporters.push(otlpExporter({ url, headers: config['otlp.headers'] }))
+  return exporters
+}
+
+/** How to connect to Redis; the configuration has been checked to say where it is. */
+export function redisConnection(config: Config): ConnectionOptions {
+  return {
+    target: config['redis.url'] as RedisTarget,
+    passwordFile: config['redis.password-file'],
+    tlsCa: config['redis.tls-ca'],
+  }
+}
