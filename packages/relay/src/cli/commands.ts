@@ -32,9 +32,13 @@ export const COMMANDS: readonly Command[] = [
 (Langfuse: keys, OTLP: a URL). Log lines go to stderr. SIGTERM and Ctrl-C end it: what is not delivered stays
 on disk for the next start; with --export-drain it is first delivered, for so long at most.
 
+Many relays can hand over to a few through Redis Streams: --redis-forward true beside the applications, and
+--redis-receive true in the pool that delivers, which reads no spool and keeps nothing on disk.
+
 --json prints one line once it is ready:
   {"ready":true,"url":"http://127.0.0.1:7411","spool":"…","diskSpool":"…","store":"…","pid":1,
-   "exporters":["langfuse"]}`,
+   "exporters":["langfuse"]}
+in a pool "redis":"redis://…" in the place of "spool", "diskSpool" and "store".`,
     flags: {
       'until-stdin-closes': {
         about: 'end as by SIGTERM when stdin does: a pipe tells of the end of whoever started it',
@@ -101,8 +105,8 @@ Exit code 1 when something waits for you: no relay runs or answers, the store is
 misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
 
 --json prints what /api/stats answers:
-  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes",
-     "leftAlone":[{"path","fault"}]}],
+  {"relay":{…}|null,"store":{"dir","bytes"}|null,"redis":{…}|null,
+   "spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes","leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
      "waitingBytes","resent","delivery":{"state","since","message",…}|null}],

@@ -1,3 +1,4 @@
+import type { RedisGroupStats } from '../http/redis-stats.ts'
 import type { Stats } from '../http/stats.ts'
 import { bytes, clockTime, count, duration, plural } from './format.ts'
 import { type Cell, renderTable } from './table.ts'
@@ -8,12 +9,13 @@ import { printable } from './text.ts'
 const MAX_WRITERS = 15
 const MAX_DEAD_LETTERS = 5
 const MAX_LEFT_ALONE = 5
+const NEARLY_FULL = 0.8
 
 /** /api/stats for people. `runs`: there is a relay, though it may not have been asked. */
 export function renderStatus(stats: Stats, terminal: Terminal, runs: boolean): string {
   const sections = [
     relaySection(stats, terminal, runs),
-    observationSection(stats, terminal),
+    stats.redis ? '' : observationSection(stats, terminal),
     exporterSection(stats, terminal, runs),
     apartSection('scores', stats, terminal, runs),
     apartSection('media', stats, terminal, runs),
@@ -24,7 +26,8 @@ export function renderStatus(stats: Stats, terminal: Terminal, runs: boolean): s
   return sections.filter((section) => section !== '').join('\n')
 }
 
-function relaySection({ relay, spool, store }: Stats, terminal: Terminal, runs: boolean): string {
+function relaySection(stats: Stats, terminal: Terminal, runs: boolean): string {
+  const { relay, spool, store, redis } = stats
   const rows: [string, string][] = [
     [
       'relay',
@@ -43,14 +46,50 @@ function relaySection({ relay, spool, store }: Stats, terminal: Terminal, runs: 
       if (more > 0) alone.splice(MAX_LEFT_ALONE, more, ['', `… and ${plural(more, 'file')} more`])
       return [[`${dir.tier} spool`, `${printable(dir.dir)}: ${size}`], ...alone]
     }),
-    [
-      'store',
-      `${printable(store.dir)}: ${bytes(store.bytes)}${
-        relay?.storeFull ? terminal.style('red', ', full: nothing is read until there is room') : ''
-      }`,
-    ],
   ]
+  if (store !== null) {
+    const full = ', full: nothing is read until there is room'
+    const room = relay?.storeFull ? terminal.style('red', full) : ''
+    rows.push(['store', `${printable(store.dir)}: ${bytes(store.bytes)}${room}`])
+  }
+  if (redis) {
+    const entries = redis.streams.reduce((sum, { length }) => sum + length, 0)
+    const streams = plural(redis.streams.length, 'stream')
+    const length = `${count(entries)} ${entries === 1 ? 'entry' : 'entries'} in ${streams}`
+    const full = redis.streams.filter(({ length }) => length >= NEARLY_FULL * redis.maxLength)
+    rows.push(['redis', `${printable(redis.url)}: ${length}`])
+    if (full.length > 0) rows.push(['', fullText(full, redis.maxLength, terminal)])
+    for (const group of redis.groups) rows.push(['', groupText(group, terminal)])
+  }
   return rows.map(([title, text]) => `${terminal.style('dim', title.padEnd(13))}${text}\n`).join('')
+}
+
+/** Streams to which nothing is added any more, or soon. */
+function fullText(
+  streams: NonNullable<Stats['redis']>['streams'],
+  maxLength: number,
+  terminal: Terminal,
+): string {
+  const named = streams.map(({ stream, length }) => `${printable(stream)} has ${count(length)}`)
+  const text = `full, or nearly: ${named.join(', ')} of ${count(maxLength)} entries`
+  return terminal.style('red', text)
+}
+
+function groupText(group: RedisGroupStats, terminal: Terminal): string {
+  const { name, trouble, pending, lag, heldEntries, takenOver, damaged, condemned, lost } = group
+  const facts = [
+    `${count(heldEntries)} held here`,
+    `${count(pending)} by all relays`,
+    `${lag === null ? 'unknown' : count(lag)} waiting`,
+  ]
+  if (takenOver > 0) facts.push(`${count(takenOver)} taken over`)
+  const bad: string[] = []
+  if (trouble !== null) bad.push(`cannot read: ${printable(trouble)}`)
+  if (damaged > 0) bad.push(`${count(damaged)} damaged`)
+  if (condemned > 0) bad.push(`${count(condemned)} that ended relays`)
+  if (lost > 0) bad.push(`${count(lost)} lost`)
+  const told = bad.length === 0 ? '' : `, ${terminal.style('red', bad.join(', '))}`
+  return `group ${printable(name)}: ${facts.join(', ')}${told}`
 }
 
 function observationSection(stats: Stats, terminal: Terminal): string {
@@ -186,7 +225,8 @@ function laneNotes(name: string, delivery: DeliveryStats): string[] {
   return lanes.flatMap(({ project, state, since, message }) => {
     if (state === 'ok') return []
     const other = lanes.length > 1 ? ', without project' : ''
-    const who = `${name}${project === '' ? other : `, project ${printable(project)}`}`
+    const what = name === 'redis' ? 'stream' : 'project'
+    const who = `${name}${project === '' ? other : `, ${what} ${printable(project)}`}`
     const time = clockTime(new Date(since))
     return [`${who}: ${state} since ${time}: ${printable(message ?? '')}`]
   })

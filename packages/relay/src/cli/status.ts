@@ -9,10 +9,13 @@ import { jsonLine } from './text.ts'
 const TIMEOUT_MS = 3000
 
 export const run: Run = async ({ json, loaded: { config }, terminal }) => {
-  const asked = await askRelay(config)
+  const asked = config['redis.receive'] ? await askPool(config) : await askRelay(config)
   let stats: Stats
   if (typeof asked === 'object') stats = asked
-  else {
+  else if (config['redis.receive']) {
+    terminal.complain(`offpath: ${asked}`)
+    return 1
+  } else {
     if (asked !== 'none') terminal.complain(`offpath: ${asked}; this is read from the store`)
     const reader = openStore(config)
     stats = fullStats(storeStats(reader), config, null)
@@ -33,24 +36,43 @@ function isWell({ relay, exporters }: Stats): boolean {
 
 const STUCK: readonly string[] = ['unauthorized', 'misconfigured', 'no-keys']
 
+/** What the relay of a pool says: it has no store by which it would be found. Else why it could not be asked. */
+async function askPool(config: Config): Promise<Stats | string> {
+  const host = config['http.host']
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${config['http.port']}`
+  const token = config['http.token']
+  try {
+    const answer = await ask(url, token)
+    if (answer.ok) return (await answer.json()) as Stats
+    return `the relay at ${url} answers ${answer.status} (http.token?)`
+  } catch (error) {
+    const { cause, message } = error as Error & { cause?: Error }
+    return `no relay of the pool answers at ${url} (http.host, http.port): ${cause?.message ?? message}`
+  }
+}
+
+function ask(url: string, token: string | undefined): Promise<Response> {
+  return fetch(`${url}/api/stats`, {
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    redirect: 'error',
+  })
+}
+
 /** What the relay of our store says; `none`: there is none; else why it could not be asked. */
 async function askRelay(config: Config): Promise<Stats | 'none' | string> {
   const file = readRelayFile(config['store.dir'])
   if (file === null) return 'none'
   const token = config['http.token']
   try {
-    const answer = await fetch(`${file.url}/api/stats`, {
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      redirect: 'error',
-    })
+    const answer = await ask(file.url, token)
     if (answer.status === 401 && isRunning(file.pid)) {
       const which = token === undefined ? 'a token' : 'another token'
       return `the relay (pid ${file.pid}) at ${file.url} asks for ${which} (http.token)`
     }
     const stats = (await answer.json()) as Stats
     // A killed relay's file may name a port that another program has taken since.
-    if (stats.relay?.pid === file.pid && stats.store.dir === config['store.dir']) return stats
+    if (stats.relay?.pid === file.pid && stats.store?.dir === config['store.dir']) return stats
     return 'none'
   } catch (error) {
     if (!isRunning(file.pid)) return 'none'

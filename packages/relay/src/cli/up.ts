@@ -1,5 +1,7 @@
 import { shownConfig } from '../config/config.ts'
+import type { Config } from '../config/options.ts'
 import { createLog } from '../log.ts'
+import { startPool } from '../pool.ts'
 import { type Relay, startRelay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
@@ -19,15 +21,20 @@ export const run: Run = async (call) => {
     })
   }
   const stopped = toldToEnd(flags.has('until-stdin-closes'))
-  const relay = await startRelay(config, log)
+  const receives = config['redis.receive']
+  const relay = await (receives ? startPool : startRelay)(config, log)
   if (json) {
     const { url, exporters } = relay
     const ready = {
       ready: true,
       url,
-      spool: config['spool.dir'],
-      diskSpool: config['spool.disk-dir'],
-      store: config['store.dir'],
+      ...(receives
+        ? { redis: config['redis.url']?.shown }
+        : {
+            spool: config['spool.dir'],
+            diskSpool: config['spool.disk-dir'],
+            store: config['store.dir'],
+          }),
       pid: process.pid,
       exporters: exporters.map(({ name }) => name),
     }
@@ -70,7 +77,6 @@ function greeting(call: Call, relay: Relay): string {
   const { terminal, loaded } = call
   const { config } = loaded
   const { exporters } = relay
-  const keep = `${duration(config['retention.age'])}, ${bytes(config['retention.size'])}`
   const targets = exporters.map(({ name, url }) => `${name} ${url}`)
   if (targets.length === 0) {
     targets.push(
@@ -78,22 +84,34 @@ function greeting(call: Call, relay: Relay): string {
     )
   }
   const rows: [string, string][] = [
-    ['reads', config['spool.dir']],
-    ['', config['spool.disk-dir']],
-    ['stores', `${config['store.dir']} (${keep})`],
+    ...sourceRows(config),
     ...targets.map((target, i): [string, string] => [i === 0 ? 'delivers' : '', target]),
     ['API', relay.url],
   ]
   const lines = rows.map(
     ([title, text]) => `  ${terminal.style('dim', title.padEnd(9))} ${printable(text)}`,
   )
-  const ls = commandLine(call, 'ls')
+  const ls = terminal.style('cyan', commandLine(call, 'ls'))
+  const next = config['redis.receive']
+    ? ''
+    : `Next: run an application that records, then, in another terminal: ${ls}\n`
   return `${terminal.style('bold', `offpath ${VERSION} is up`)}
 ${lines.join('\n')}
 
-Next: run an application that records, then, in another terminal: ${terminal.style('cyan', ls)}
-Ctrl-C ends it.
+${next}Ctrl-C ends it.
 `
+}
+
+function sourceRows(config: Config): [string, string][] {
+  if (config['redis.receive']) {
+    return [['reads', `${config['redis.url']?.shown}, streams ${config['redis.stream']}:{…}`]]
+  }
+  const keep = `${duration(config['retention.age'])}, ${bytes(config['retention.size'])}`
+  return [
+    ['reads', config['spool.dir']],
+    ['', config['spool.disk-dir']],
+    ['stores', `${config['store.dir']} (${keep})`],
+  ]
 }
 
 function isLoopback(host: string): boolean {

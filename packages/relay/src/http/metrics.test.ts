@@ -5,6 +5,7 @@ import type { Stats } from './stats.ts'
 const stats: Stats = {
   relay: null,
   store: { dir: '/store', bytes: 1 },
+  redis: null,
   spool: [],
   accepted: 7,
   open: 0,

@@ -219,6 +219,35 @@ export function createMetrics(): Metrics {
   const writers = gauge('offpath_writers', 'Processes and threads that record', ['life'])
   const storeBytes = gauge('offpath_store_bytes', 'Bytes of the store')
   const storeFull = gauge('offpath_store_full', '1: nothing is read until there is room')
+  const redisEntries = counter(
+    'offpath_redis_entries_total',
+    'Entries read from Redis since the relay started',
+    ['exporter'],
+  )
+  const redisTakenOver = counter(
+    'offpath_redis_taken_over_total',
+    'Entries taken over from relays that had not renewed them, since the relay started',
+    ['exporter'],
+  )
+  const redisDead = counter(
+    'offpath_redis_dead_entries_total',
+    'Whole entries that went to the dead letters since the relay started, by reason',
+    ['exporter', 'reason'],
+  )
+  const redisLost = counter(
+    'offpath_redis_lost_entries_total',
+    'Entries trimmed before they were delivered, as far as this relay saw it since it started',
+    ['exporter'],
+  )
+  const redisLength = gauge('offpath_redis_stream_length', 'Entries in a stream', ['stream'])
+  const redisMaxLength = gauge(
+    'offpath_redis_stream_max_length',
+    'Entries of a stream from which on nothing is added to it',
+  )
+  const redisPending = gauge('offpath_redis_pending', 'Entries that relays of the pool hold', [
+    'exporter',
+  ])
+  const redisLag = gauge('offpath_redis_lag', 'Entries that no relay has read yet', ['exporter'])
   const cost = gauge(
     'offpath_recording_seconds_per_observation',
     "Time that recording and writing took on the application's thread, lately",
@@ -294,8 +323,31 @@ export function createMetrics(): Metrics {
       spoolUnread(byTier((spool) => spool.unreadBytes))
       const lives = Map.groupBy(stats.writers, ({ alive }) => lifeName(alive))
       writers([...lives].map(([life, of]) => [{ life }, of.length]))
-      storeBytes(one(stats.store.bytes))
+      storeBytes(stats.store === null ? [] : one(stats.store.bytes))
       storeFull(one(stats.relay?.storeFull ? 1 : 0))
+      const groups = stats.redis?.groups ?? []
+      const streams = stats.redis?.streams ?? []
+      const byGroup = (value: (group: (typeof groups)[number]) => number): Values =>
+        each(groups, ({ name }) => ({ exporter: name }), value)
+      redisEntries(byGroup(({ entries }) => entries))
+      redisTakenOver(byGroup(({ takenOver }) => takenOver))
+      redisDead(
+        groups.flatMap(({ name, damaged, condemned }): [Labels, number][] => [
+          [{ exporter: name, reason: 'damaged' }, damaged],
+          [{ exporter: name, reason: 'ended_relays' }, condemned],
+        ]),
+      )
+      redisLost(byGroup(({ lost }) => lost))
+      redisLength(
+        each(
+          streams,
+          ({ stream }) => ({ stream }),
+          ({ length }) => length,
+        ),
+      )
+      redisMaxLength(stats.redis ? one(stats.redis.maxLength) : [])
+      redisPending(byGroup(({ pending }) => pending))
+      redisLag(byGroup(({ lag }) => lag ?? 0))
       cost(
         each(
           stats.vitals,

@@ -3,13 +3,17 @@ import { join } from 'node:path'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/progress.ts'
 import type { ApartRow, StoreReader, VitalsRow } from '../store/read.ts'
+import type { RedisStats } from './redis-stats.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
 
 /** What /api/stats answers and `offpath status --json` prints. */
 export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'cursors'> {
   /** Null: no relay runs, or none that answers. */
   readonly relay: RelayStats | null
-  readonly store: { readonly dir: string; readonly bytes: number }
+  /** Null: a relay of a pool keeps nothing. */
+  readonly store: { readonly dir: string; readonly bytes: number } | null
+  /** Null: it reads a spool. */
+  readonly redis: RedisStats | null
   readonly spool: readonly SpoolStats[]
   readonly writers: readonly (WriterStats & {
     /** Null: not to be told from here. */
@@ -50,7 +54,8 @@ interface SpoolStats {
 }
 
 /** How an exporter gets on; `state` ok, retrying, unauthorized, misconfigured or no-keys. Times ISO 8601. */
-interface DeliveryStats extends Omit<DeliveryStatus, 'name' | 'since' | 'lastError' | 'lanes'> {
+export interface DeliveryStats
+  extends Omit<DeliveryStatus, 'name' | 'since' | 'lastError' | 'lanes'> {
   readonly since: string
   readonly lastError: { readonly at: string; readonly message: string } | null
   readonly lanes: readonly (Omit<DeliveryStatus['lanes'][number], 'since'> & { since: string })[]
@@ -258,6 +263,7 @@ export function fullStats(
     ...stored,
     relay: live?.relay ?? null,
     store: { dir: config['store.dir'], bytes: directoryBytes(config['store.dir']) },
+    redis: null,
     spool: [
       spoolStats(config['spool.dir'], 'memory', config['spool.cap'], memory, cursors),
       spoolStats(config['spool.disk-dir'], 'disk', config['spool.disk-cap'], disk, cursors),
@@ -326,7 +332,7 @@ function spoolStats(
   }
 }
 
-function deliveryStats({
+export function deliveryStats({
   name: _,
   since,
   lastError,

@@ -1,0 +1,32 @@
+/** Of a relay of a pool: what it has read from Redis, since it started, and how much waits there. */
+export interface RedisStats {
+  /** Without user and password. */
+  readonly url: string
+  /** As of some seconds ago. */
+  readonly streams: readonly { readonly stream: string; readonly length: number }[]
+  /** Entries of a stream from which on nothing is added to it. */
+  readonly maxLength: number
+  readonly groups: readonly RedisGroupStats[]
+}
+
+/** A consumer group, which is one exporter's. Counts are of entries. */
+export interface RedisGroupStats {
+  readonly name: string
+  /** This relay in it. */
+  readonly consumer: string
+  /** Why nothing is read; null: it is. */
+  readonly trouble: string | null
+  readonly entries: number
+  readonly heldEntries: number
+  /** From relays that had not renewed them. */
+  readonly takenOver: number
+  /** That were none, and went to the dead letters. */
+  readonly damaged: number
+  /** That ended relays, and went to the dead letters. */
+  readonly condemned: number
+  /** Trimmed before they were delivered, as far as this relay saw it. */
+  readonly lost: number
+  /** Of the whole group: held by relays; waiting to be read, null: Redis does not know. As of some seconds ago. */
+  readonly pending: number
+  readonly lag: number | null
+}

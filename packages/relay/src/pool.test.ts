@@ -1,0 +1,418 @@
+// Relays of a pool between a real Redis and a server that plays Langfuse. What is in Redis was put there as a relay that
+// forwards would.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FIELD } from '@offpath/sdk/spool-format'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { startLangfuseServer } from '../../../test/langfuse-server/server.ts'
+import type { LangfuseServer } from '../../../test/langfuse-server/types.ts'
+import { type Running, type Sandbox, sandbox } from './cli/cli.fixture.ts'
+import { loadConfig } from './config/config.ts'
+import type { OptionName } from './config/options.ts'
+import { field, load, makeSpan, text } from './export/fixtures.ts'
+import type { Stats } from './http/stats.ts'
+import { createLog } from './log.ts'
+import { startPool } from './pool.ts'
+import { itemsOf, mapOf, textOf } from './receivers/redis/group.ts'
+import type { Reply } from './redis/connection.ts'
+import { entryEncoder, measureEntry, readEntry } from './redis/entry.ts'
+import type { Relay } from './relay.ts'
+import { allocateChunk } from './store/chunk.ts'
+import type { StoredSpan } from './store/span.ts'
+import { crashAt } from './testing/crash-at.ts'
+import { freePort, type RedisServer, startRedisServer } from './testing/redis-server.ts'
+
+const KEYS = { 'langfuse.public-key': 'pk-lf-test', 'langfuse.secret-key': 'sk-lf-test' } as const
+const STREAM = 'offpath:{0}'
+
+let redis: RedisServer
+let langfuse: LangfuseServer
+let directory: string
+let pools: Relay[]
+let lines: string[]
+let box: Sandbox | undefined
+beforeAll(async () => {
+  redis = await startRedisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+})
+afterAll(() => redis.close())
+beforeEach(async () => {
+  await redis.ask('FLUSHALL')
+  langfuse = await startLangfuseServer()
+  directory = mkdtempSync(join(tmpdir(), 'offpath-pool-'))
+  pools = []
+  lines = []
+})
+afterEach(async () => {
+  redis.resume()
+  await Promise.all(pools.map((pool) => pool.close()))
+  await langfuse.close()
+  rmSync(directory, { recursive: true, force: true })
+  box?.remove()
+  box = undefined
+})
+
+async function pool(flags: Partial<Record<OptionName, string>> = {}): Promise<Relay> {
+  const all = {
+    'redis.url': redis.url,
+    'redis.receive': 'true',
+    'redis.partitions': '2',
+    'redis.claim-idle': '5s',
+    'langfuse.base-url': langfuse.url,
+    'http.port': '0',
+    ...(flags['otlp.url'] === undefined && KEYS),
+    ...flags,
+  }
+  const given = new Map(Object.entries(all)) as ReadonlyMap<OptionName, string>
+  const { config } = loadConfig({ flags: given, env: { HOME: directory }, cwd: directory })
+  const started = await startPool(
+    config,
+    createLog((line) => lines.push(line), 'debug'),
+  )
+  pools.push(started)
+  return started
+}
+
+async function stop(one: Relay): Promise<void> {
+  pools.splice(pools.indexOf(one), 1)
+  await one.close()
+}
+
+const encoder = entryEncoder({ load, maxSpanBytes: 1e9 })
+const many = (count: number, over: Partial<StoredSpan> = {}): StoredSpan[] =>
+  Array.from({ length: count }, () => makeSpan(over))
+const idsOf = (spans: readonly { spanId: string | Buffer }[]): string[] =>
+  spans.map(({ spanId }) => spanId.toString('hex')).sort()
+
+/** Entries of so many spans each; returns the ids of entries. */
+async function forward(spans: readonly StoredSpan[], each = 5, stream = STREAM): Promise<string[]> {
+  const ids: string[] = []
+  for (let at = 0; at < spans.length; at += each) {
+    const entry = encoder.encode(spans.slice(at, at + each))
+    ids.push(await add(stream, entry))
+  }
+  return ids
+}
+
+async function add(stream: string, entry: Buffer): Promise<string> {
+  return textOf(await redis.ask('XADD', stream, '*', 'v', '1', 's', entry))
+}
+
+/** In observations; the law of a relay of a pool holds in each answer. */
+async function figures(one: Relay, exporter = 'langfuse'): Promise<Stats['exporters'][number]> {
+  const { exporters } = await one.stats()
+  const found = exporters.find(({ name }) => name === exporter)!
+  const { accepted, delivered, deadLettered, dropped, held } = found
+  const lost = Object.values(dropped).reduce((sum, n) => sum + n, 0)
+  expect(accepted).toBe(delivered + deadLettered + lost + held)
+  return found
+}
+
+async function group(one: Relay, name = 'langfuse') {
+  return (await one.stats()).redis!.groups.find((group) => group.name === name)!
+}
+
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = Date.now() + 12_000
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`it never came:\n${lines.join('')}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+const pendingIn = async (stream = STREAM, name = 'langfuse'): Promise<number> =>
+  Number(itemsOf(await redis.ask('XPENDING', stream, name))[0])
+
+/** What is in the stream of dead letters, newest last. */
+async function deadLetters(): Promise<Map<string, Reply>[]> {
+  const reply = await redis.ask('XRANGE', 'offpath:dead', '-', '+')
+  return itemsOf(reply).map((item) => mapOf(itemsOf(item)[1] as Reply))
+}
+
+describe('a pool', () => {
+  test('delivers what is in Redis, to each exporter, and trims what all have', async () => {
+    const one = await pool({ ...KEYS, 'otlp.url': langfuse.otlpUrl })
+    const spans = many(60)
+    await forward(spans.slice(0, 30))
+    await forward(spans.slice(30), 5, 'offpath:{1}')
+    await until(
+      () => langfuse.spans('pk-lf-test').length === 60 && langfuse.spans('').length === 60,
+    )
+    expect(idsOf(langfuse.spans(''))).toEqual(idsOf(spans))
+    expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
+    await until(async () => Number(await redis.ask('XLEN', STREAM)) === 0)
+    await until(async () => Number(await redis.ask('XLEN', 'offpath:{1}')) === 0)
+    for (const name of ['langfuse', 'otlp']) {
+      expect(await figures(one, name)).toMatchObject({ accepted: 60, delivered: 60, held: 0 })
+      expect(await group(one, name)).toMatchObject({ entries: 12, heldEntries: 0, trouble: null })
+    }
+  })
+
+  test('shares the work: each span goes once', async () => {
+    const relays = [await pool(), await pool(), await pool(), await pool()]
+    const spans = many(400)
+    await Promise.all([
+      forward(spans.slice(0, 200), 2),
+      forward(spans.slice(200), 2, 'offpath:{1}'),
+    ])
+    await langfuse.waitForSpans(400)
+    await until(async () => (await pendingIn()) + (await pendingIn('offpath:{1}')) === 0)
+    expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
+    const each = await Promise.all(relays.map((relay) => figures(relay)))
+    expect(each.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(400)
+    expect(each.filter(({ delivered }) => delivered > 0).length).toBeGreaterThan(1)
+  })
+
+  test('holds up no exporter for another one that is down; what that one misses stays in Redis', async () => {
+    const one = await pool({ ...KEYS, 'otlp.url': 'http://127.0.0.1:1' })
+    await forward(many(50))
+    await langfuse.waitForSpans(50)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await figures(one, 'otlp')).toMatchObject({ accepted: 50, delivered: 0, held: 50 })
+    expect(await pendingIn(STREAM, 'otlp')).toBe(10)
+    expect(await redis.ask('XLEN', STREAM)).toBe(10)
+  })
+
+  test('holds no more than it may, and renews that, while its exporter is down', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const flags = {
+      'export.request-bytes': '5KB',
+      'export.concurrency': '1',
+      'redis.claim-idle': '900ms',
+    } as const
+    const one = await pool(flags)
+    const other = await pool(flags)
+    const long = { fields: [field(FIELD.input, text('x'.repeat(3000)))] }
+    await forward(many(40, long), 1)
+    await until(async () => (await group(one)).heldEntries > 1)
+    // Several times as long as an entry may go without a sign.
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    for (const relay of [one, other]) {
+      const { heldEntries, takenOver } = await group(relay)
+      expect(takenOver).toBe(0)
+      expect(heldEntries).toBeLessThan(6)
+    }
+    langfuse.faults = undefined
+    await langfuse.waitForSpans(40, 15_000)
+    expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
+  })
+
+  test('puts a span that is rejected among the dead letters, with its bytes', async () => {
+    const spans = many(20)
+    const poison = spans[7]!
+    langfuse.rejectSpan = ({ spanId }) =>
+      spanId === poison.spanId.toString('hex') ? 'bad span' : undefined
+    const one = await pool()
+    const ids = await forward(spans)
+    await langfuse.waitForSpans(19)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await figures(one)).toMatchObject({ accepted: 20, delivered: 19, deadLettered: 1 })
+    const [letter, ...more] = await deadLetters()
+    expect(more).toEqual([])
+    const fields = Object.fromEntries([...letter!].map(([key, value]) => [key, String(value)]))
+    expect(fields).toMatchObject({
+      exporter: 'langfuse',
+      stream: STREAM,
+      entry: ids[1],
+      trace: poison.traceId.toString('hex'),
+      span: poison.spanId.toString('hex'),
+      name: poison.name,
+      reason: expect.stringContaining('bad span'),
+    })
+    const bytes = allocateChunk((letter!.get('s') as Buffer).length)
+    ;(letter!.get('s') as Buffer).copy(bytes)
+    const [back] = readEntry(bytes, measureEntry(bytes))
+    expect(back!.spanId).toEqual(poison.spanId)
+    expect((await one.stats()).deadLetters).toMatchObject([
+      { exporter: 'langfuse', name: poison.name },
+    ])
+  })
+
+  test('is stopped by no entry that is damaged or somebody else’s', async () => {
+    const one = await pool()
+    const damaged = Buffer.from(encoder.encode(many(3)))
+    damaged.writeUInt8(damaged.readUInt8(0) ^ 1, 0)
+    await add(STREAM, damaged)
+    await redis.ask('XADD', STREAM, '*', 'event', 'of somebody else')
+    await redis.ask('XADD', STREAM, '*', 'v', '1', 's', 'nothing')
+    await forward(many(5))
+    await langfuse.waitForSpans(5)
+    await until(async () => (await pendingIn()) === 0)
+    const reasons = (await deadLetters()).map((letter) => String(letter.get('reason')))
+    expect(reasons).toEqual([
+      expect.stringContaining('CRC'),
+      expect.stringContaining('it has no spans'),
+      expect.stringContaining('7 bytes are no entry'),
+    ])
+    expect(await group(one)).toMatchObject({ damaged: 3, condemned: 0 })
+    expect(await figures(one)).toMatchObject({ accepted: 5, delivered: 5 })
+  })
+
+  test('rejects what it has no keys for, and keeps it among the dead letters', async () => {
+    const one = await pool()
+    await forward([...many(3), ...many(2, { project: 'unknown' })])
+    await langfuse.waitForSpans(3)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await figures(one)).toMatchObject({ accepted: 5, delivered: 3, deadLettered: 2 })
+    expect((await deadLetters()).map((letter) => String(letter.get('reason')))).toEqual([
+      'no keys for the project "unknown"',
+      'no keys for the project "unknown"',
+    ])
+  })
+
+  test('hands back what it held when it stops, to be delivered at once and as if for the first time', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const first = await pool({ 'redis.claim-idle': '1h' })
+    await forward(many(20))
+    await until(async () => (await figures(first)).held === 20)
+    await stop(first)
+    const reply = await redis.ask('XPENDING', STREAM, 'langfuse', '-', '+', '10')
+    for (const item of itemsOf(reply)) expect(itemsOf(item)[3]).toBe(0)
+    langfuse.faults = undefined
+    const second = await pool({ 'redis.claim-idle': '1h' })
+    await langfuse.waitForSpans(20)
+    expect(await group(second)).toMatchObject({ takenOver: 4 })
+    await until(async () => (await pendingIn()) === 0)
+    await stop(second)
+    // Consumers that hold nothing are gone; the first one had something.
+    expect(itemsOf(await redis.ask('XINFO', 'CONSUMERS', 'offpath:{1}', 'langfuse'))).toEqual([])
+  })
+
+  test('gives up an entry that ended five relays, and no other', async () => {
+    const [id] = await forward(many(3))
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = ['IDLE', '10000', 'RETRYCOUNT', '5', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', id!, ...as)
+    const [suspect] = await forward(many(2))
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const once = ['IDLE', '10000', 'RETRYCOUNT', '3', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', suspect!, ...once)
+    const one = await pool({ 'redis.claim-idle': '300ms' })
+    await langfuse.waitForSpans(2)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await figures(one)).toMatchObject({ accepted: 5, delivered: 2, deadLettered: 3 })
+    expect(await group(one)).toMatchObject({ condemned: 1, takenOver: 1 })
+    const [letter] = await deadLetters()
+    expect(String(letter!.get('reason'))).toBe('crashed its relay 5 times')
+    expect(String(letter!.get('entry'))).toBe(id)
+  })
+
+  test('counts what a stream that grew too long has lost', async () => {
+    const before = await pool()
+    await until(
+      async () =>
+        (await group(before)).pending === 0 && (await before.stats()).redis!.streams.length > 0,
+    )
+    await stop(before)
+    await forward(many(40), 1)
+    await redis.ask('XTRIM', STREAM, 'MAXLEN', '20')
+    const one = await pool({ 'redis.max-length': '10' })
+    await langfuse.waitForSpans(20)
+    await until(async () => (await group(one)).lost === 20)
+    expect(lines.join('')).toContain(
+      'entries were lost: the stream was trimmed before they were read',
+    )
+  })
+
+  test('counts what was trimmed while a relay that died had it', async () => {
+    const ids = await forward(many(4), 1)
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    await redis.ask('XDEL', STREAM, ids[0]!, ids[1]!)
+    const one = await pool({ 'redis.claim-idle': '300ms' })
+    await until(async () => (await group(one)).lost === 2)
+    await langfuse.waitForSpans(2)
+  })
+})
+
+describe('when Redis', () => {
+  test('is restarted, all is delivered', async () => {
+    const one = await pool()
+    await forward(many(10))
+    await langfuse.waitForSpans(10)
+    langfuse.latencyMs = 100
+    await forward(many(50))
+    await redis.kill()
+    await until(async () => (await group(one)).trouble !== null)
+    await redis.start()
+    await until(async () => (await group(one)).trouble === null)
+    await forward(many(10))
+    await langfuse.waitForSpans(70)
+    await until(async () => (await pendingIn()) === 0)
+  })
+
+  test('does not answer for a while, nothing is delivered twice', async () => {
+    const one = await pool()
+    await forward(many(10))
+    await langfuse.waitForSpans(10)
+    await forward(many(50), 1)
+    redis.pause()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    redis.resume()
+    await langfuse.waitForSpans(60)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await figures(one)).toMatchObject({ delivered: 60 })
+    expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
+  })
+
+  test('has lost its groups, they are made again', async () => {
+    await pool()
+    await forward(many(5))
+    await langfuse.waitForSpans(5)
+    await redis.ask('FLUSHALL')
+    await forward(many(5))
+    await langfuse.waitForSpans(10)
+  })
+})
+
+describe('a relay that is killed', () => {
+  /** A process of the real command; killed at a point of crash-point.ts. */
+  function relayProcess(env: NodeJS.ProcessEnv = {}): Running {
+    box = sandbox({
+      LANGFUSE_BASE_URL: langfuse.url,
+      LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
+      LANGFUSE_SECRET_KEY: 'sk-lf-test',
+      OFFPATH_REDIS_URL: redis.url,
+      OFFPATH_REDIS_RECEIVE: 'true',
+      OFFPATH_REDIS_PARTITIONS: '2',
+      OFFPATH_REDIS_CLAIM_IDLE: '300ms',
+      ...(env as Record<string, string>),
+    })
+    return box.start('up', '--json')
+  }
+
+  test.each(['send', 'acknowledge'] as const)('at %s loses nothing', async (point) => {
+    const spans = many(30)
+    await forward(spans)
+    const victim = relayProcess(crashAt(point))
+    expect(await victim.end()).toBe(null)
+    expect(victim.child.signalCode).toBe('SIGKILL')
+    expect(await pendingIn()).toBe(6)
+    const one = await pool({ 'redis.claim-idle': '300ms' })
+    await langfuse.waitForSpans(30)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await group(one)).toMatchObject({ takenOver: 6, condemned: 0 })
+    expect(idsOf(langfuse.spans())).toEqual(idsOf(spans))
+    // What had arrived before arrives again, the same.
+    const again = point === 'acknowledge' ? 30 : 0
+    expect(langfuse.duplicates).toEqual({ identical: again, changed: 0 })
+  })
+
+  test('tells by `offpath status` how it is', async () => {
+    const relay = relayProcess({ OFFPATH_HTTP_PORT: String(await freePort()) })
+    const ready = JSON.parse(await relay.line())
+    expect(ready).toMatchObject({ ready: true, redis: redis.url, exporters: ['langfuse'] })
+    await forward(many(5))
+    await langfuse.waitForSpans(5)
+    const { stdout, code } = await box!.offpath('status')
+    expect(stdout).toContain('group langfuse: ')
+    expect(code).toBe(0)
+    const metrics = await (await fetch(`${ready.url}/metrics`)).text()
+    expect(metrics).toContain('offpath_redis_entries_total{exporter="langfuse"} 1\n')
+    expect((await fetch(`${ready.url}/health`)).status).toBe(200)
+    expect((await fetch(`${ready.url}/api/traces`)).status).toBe(404)
+    expect(await relay.end('SIGTERM')).toBe(0)
+    expect((await box!.offpath('status')).code).toBe(1)
+  })
+})

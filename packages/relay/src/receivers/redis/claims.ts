@@ -1,0 +1,204 @@
+// Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
+// exporter does not get on. What nobody has renewed for `claimIdleMs` was a dead relay's and is taken over (XAUTOCLAIM), which
+// counts as a delivery. So only crashes count: an entry that was delivered five times ended five relays, and is condemned.
+import type { Log } from '../../log.ts'
+import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
+import type { RedisOutbox } from './outbox.ts'
+import { each } from './pause.ts'
+
+export interface Claims {
+  readonly counters: {
+    /** Entries. */
+    readonly takenOver: number
+    readonly condemned: number
+    /** Given to a relay, and trimmed from the stream before it was acknowledged. */
+    readonly lost: number
+  }
+  /** Waits until nothing is claimed any more. */
+  stop(): Promise<void>
+  /** Lets others take over at once what is held, as if it had not been delivered to us; then forgets this consumer. */
+  handBack(): Promise<void>
+}
+
+export interface ClaimsOptions {
+  readonly group: Group
+  readonly outbox: RedisOutbox
+  readonly claimIdleMs: number
+  readonly log: Log
+  /** Something was taken over. */
+  wake(): void
+}
+
+/** Of which an entry is thought to be the cause. */
+const MAX_CRASHES = 5
+/** From so many on an entry is taken over alone: what is held with it when it ends the relay would be blamed too. */
+const SUSPECT = 3
+/** Listed, renewed, taken over at a time. */
+const LISTED = 500
+const RENEWED = 100
+const TAKEN = 10
+
+/** Removes consumers that hold nothing and have not been seen for a while; in one step, or what they are just given would be lost. */
+const FORGET_CONSUMERS = `for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local of = {}
+  for i = 1, #consumer, 2 do of[consumer[i]] = consumer[i + 1] end
+  if of.pending == 0 and (of.idle > tonumber(ARGV[2]) or of.name == ARGV[3]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], of.name)
+  end
+end`
+const FORGET_AFTER = 10
+
+export function startClaims(options: ClaimsOptions): Claims {
+  const { group, outbox, claimIdleMs, log } = options
+  const { connection, streams, name, consumer } = group
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const counters = { takenOver: 0, condemned: 0, lost: 0 }
+
+  const claim = (stream: string, idleMs: number, rest: readonly string[]) =>
+    connection.call(stream, ['XCLAIM', stream, name, consumer, String(idleMs), ...rest])
+
+  /** What this consumer holds, as Redis knows it. */
+  const own = async (stream: string, idleMs: number): Promise<Pending[]> => {
+    const all: Pending[] = []
+    for (;;) {
+      const after = all.at(-1)?.id
+      const about = { idleMs, count: LISTED, consumer, ...(after !== undefined && { after }) }
+      const page = await pendingOf(group, stream, about)
+      all.push(...page)
+      if (page.length < LISTED) return all
+    }
+  }
+
+  const renew = async (): Promise<void> => {
+    for (const stream of outbox.streams()) {
+      // Those that were renewed a moment ago can wait until the next time.
+      const ours = await own(stream, Math.floor(claimIdleMs / 6))
+      const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
+      for (let at = 0; at < held.length; at += RENEWED) {
+        await claim(stream, 0, [...held.slice(at, at + RENEWED), 'JUSTID'])
+      }
+    }
+  }
+
+  const takeOver = async (): Promise<void> => {
+    for (const stream of streams) {
+      const idle = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
+      for (const { id, deliveries } of idle) {
+        if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
+      }
+      const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
+      const suspect = rest.find(({ deliveries }) => deliveries >= SUSPECT)
+      if (suspect !== undefined) await take(stream, suspect.id, 1)
+      else if (rest.length > 0) await takeAll(stream)
+      await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
+    }
+  }
+
+  const takeAll = async (stream: string): Promise<void> => {
+    for (let start = '0-0'; outbox.room > 0 && !signal.aborted; ) {
+      start = await take(stream, start, TAKEN)
+      if (start === '0-0') return
+    }
+  }
+
+  /** Returns where to go on; 0-0: there is no more. */
+  const take = async (stream: string, start: string, count: number): Promise<string> => {
+    if (outbox.room <= 0) return '0-0'
+    const reply = await connection.call(stream, [
+      'XAUTOCLAIM',
+      stream,
+      name,
+      consumer,
+      String(claimIdleMs),
+      start,
+      'COUNT',
+      String(count),
+    ])
+    const [next, items, deleted] = itemsOf(reply)
+    let taken = 0
+    for (const entry of entriesOf(items ?? null)) if (outbox.add(stream, entry)) taken++
+    counters.takenOver += taken
+    if (taken > 0) {
+      log.info('entries of another relay taken over', { exporter: name, stream, entries: taken })
+      options.wake()
+    }
+    lose(stream, itemsOf(deleted).length)
+    return textOf(next)
+  }
+
+  const lose = (stream: string, entries: number): void => {
+    if (entries === 0) return
+    counters.lost += entries
+    const text = 'entries were lost: the stream was trimmed before they were delivered'
+    log.error(text, { exporter: name, stream, entries })
+  }
+
+  const condemn = async (stream: string, id: string, deliveries: number): Promise<void> => {
+    const ours = await claim(stream, claimIdleMs, [id, 'JUSTID'])
+    if (itemsOf(ours).length === 0) return
+    const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
+    const reason = `crashed its relay ${deliveries} times`
+    counters.condemned++
+    log.error(`an entry ${reason}: it goes to the dead letters`, {
+      exporter: name,
+      stream,
+      entry: id,
+    })
+    outbox.condemn(stream, entry ?? { id, bytes: null }, reason)
+  }
+
+  const forgetConsumers = async (stream: string, idleMs: number, also = ''): Promise<void> => {
+    try {
+      const args = [name, String(idleMs), also]
+      await connection.call(stream, ['EVAL', FORGET_CONSUMERS, '1', stream, ...args])
+    } catch (error) {
+      // A user that may run no scripts: consumers of old relays stay, which costs a name each.
+      log.debug((error as Error).message, { exporter: name })
+    }
+  }
+
+  const told = (work: () => Promise<void>) => async (): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      // A group that is not there yet is made by the reader.
+      const { message } = error as Error
+      if (!message.startsWith('NOGROUP'))
+        log.warn(`cannot claim entries: ${message}`, { exporter: name })
+    }
+  }
+  const running = Promise.all([
+    each(claimIdleMs / 3, signal, told(renew)),
+    each(claimIdleMs / 2, signal, told(takeOver)),
+  ])
+
+  const handBack = async (): Promise<void> => {
+    for (const stream of streams) {
+      const byDeliveries = Map.groupBy(await own(stream, 0), ({ deliveries }) => deliveries)
+      for (const [deliveries, of] of byDeliveries) {
+        const ids = of.map(({ id }) => id)
+        const as = [
+          'IDLE',
+          String(claimIdleMs),
+          'RETRYCOUNT',
+          String(Math.max(0, deliveries - 1)),
+          'JUSTID',
+        ]
+        for (let at = 0; at < ids.length; at += RENEWED) {
+          await claim(stream, 0, [...ids.slice(at, at + RENEWED), ...as])
+        }
+      }
+      await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
+    }
+  }
+
+  return {
+    counters,
+    async stop() {
+      stopping.abort()
+      await running
+    },
+    handBack,
+  }
+}

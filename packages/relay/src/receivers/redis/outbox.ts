@@ -1,0 +1,280 @@
+// What a relay of a pool has read and not delivered yet, in memory: Redis keeps each entry until it is acknowledged. For one
+// exporter. In observations, since the relay started:
+//
+//   read = delivered + dead + dropped + held
+//
+// An entry is a chunk of the outbox. When all of its spans are settled it leaves: its dead letters are written first.
+import type { Outbox, OutboxChunk } from '../../export/outbox.ts'
+import type { RedisDeadLetter } from '../../redis/dead-letters.ts'
+import { entryEncoder, loadInline, measureEntry, readEntry, spansSaid } from '../../redis/entry.ts'
+import type { SpanMeasures } from '../../redis/measure-spans.ts'
+import { allocateChunk } from '../../store/chunk.ts'
+import type { Part, StoredSpan } from '../../store/span.ts'
+import type { Backlog, DeadLetter, Settlement } from '../../store/store.ts'
+import type { StreamEntry } from './group.ts'
+
+/** An entry that is done with. */
+export interface Departure {
+  readonly stream: string
+  readonly entry: string
+  readonly letters: RedisDeadLetter[]
+}
+
+/** Observations, but where it says otherwise. */
+export interface RedisCounters {
+  entries: number
+  read: number
+  delivered: number
+  dead: number
+  dropped: Record<string, number>
+  /** Further versions, which are not among the others. */
+  resent: number
+  notResent: number
+  /** Entries that were none. */
+  damaged: number
+}
+
+interface Held {
+  info: OutboxChunk
+  readonly stream: string
+  readonly entry: string
+  readonly bytes: Buffer
+  readonly measures: SpanMeasures
+  /** Observations that nothing has become of yet. */
+  unsettled: number
+  readonly letters: RedisDeadLetter[]
+}
+
+/** What an entry takes beside its bytes: objects, and its place in maps. */
+const ENTRY_BYTES = 1024
+const KEPT_DEAD_LETTERS = 20
+
+const encoder = entryEncoder({ load: loadInline, maxSpanBytes: Number.POSITIVE_INFINITY })
+
+export class RedisOutbox implements Outbox {
+  readonly counters: RedisCounters = {
+    entries: 0,
+    read: 0,
+    delivered: 0,
+    dead: 0,
+    dropped: {},
+    resent: 0,
+    notResent: 0,
+    damaged: 0,
+  }
+  /** The newest ones. */
+  readonly deadLetters: (RedisDeadLetter & { readonly time: number })[] = []
+  readonly #exporter: string
+  readonly #maxBytes: number
+  readonly #leave: (departure: Departure) => void
+  /** In the order in which they were read. */
+  readonly #held = new Map<number, Held>()
+  /** Entries that are held or about to leave: they may come a second time. */
+  readonly #known = new Set<string>()
+  #lastId = 0
+  #bytes = 0
+  #observations = 0
+  #closed = false
+
+  /** @param leave is told of entries that are to be acknowledged, and calls `left` when they are */
+  constructor(exporter: string, maxBytes: number, leave: (departure: Departure) => void) {
+    this.#exporter = exporter
+    this.#maxBytes = maxBytes
+    this.#leave = leave
+  }
+
+  // --- from Redis ---
+
+  /** Bytes that may be read; none or less: nothing. */
+  get room(): number {
+    return this.#closed ? 0 : this.#maxBytes - this.#bytes
+  }
+
+  /** From now on there is no room. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** Takes in an entry; one that is none goes to the dead letters. False: it is known already. */
+  add(stream: string, { id, bytes }: StreamEntry): boolean {
+    const key = keyOf(stream, id)
+    if (this.#known.has(key)) return false
+    this.#known.add(key)
+    this.counters.entries++
+    if (bytes === null) this.#bury(stream, id, Buffer.alloc(0), 'it has no spans')
+    else this.#hold(stream, id, bytes)
+    return true
+  }
+
+  #hold(stream: string, entry: string, given: Buffer): void {
+    const bytes = allocateChunk(given.length)
+    given.copy(bytes)
+    let measures: SpanMeasures
+    try {
+      measures = measureEntry(bytes)
+    } catch (error) {
+      this.#bury(stream, entry, bytes, (error as Error).message)
+      return
+    }
+    const { starts, revisions, expandedBytes } = measures
+    const id = ++this.#lastId
+    const unsettled = starts.length - revisions
+    const info = { id, spans: starts.length, expandedBytes, states: null }
+    this.#held.set(id, { info, stream, entry, bytes, measures, unsettled, letters: [] })
+    this.#bytes += bytes.length + ENTRY_BYTES
+    this.#observations += unsettled
+    this.counters.read += unsettled
+  }
+
+  /** An entry that is none. */
+  #bury(stream: string, entry: string, bytes: Buffer, reason: string): void {
+    this.counters.damaged++
+    this.#buryWhole(stream, entry, bytes, `no entry of spans: ${reason}`)
+  }
+
+  /** Takes in an entry that ended relays: nobody looks into it again. */
+  condemn(stream: string, { id, bytes }: StreamEntry, reason: string): void {
+    const key = keyOf(stream, id)
+    if (this.#known.has(key)) return
+    this.#known.add(key)
+    const spans = bytes === null ? 0 : spansSaid(bytes)
+    this.counters.entries++
+    this.counters.read += spans
+    this.counters.dead += spans
+    this.#buryWhole(stream, id, bytes ?? Buffer.alloc(0), reason)
+  }
+
+  #buryWhole(stream: string, entry: string, bytes: Buffer, reason: string): void {
+    const letter: RedisDeadLetter = {
+      exporter: this.#exporter,
+      stream,
+      entry,
+      reason,
+      traceId: null,
+      spanId: null,
+      name: null,
+      bytes,
+    }
+    this.#remember(letter)
+    this.#leave({ stream, entry, letters: [letter] })
+  }
+
+  /** It is acknowledged: should it come again, it is another delivery. */
+  left(stream: string, entry: string): void {
+    this.#known.delete(keyOf(stream, entry))
+  }
+
+  isHeld(stream: string, entry: string): boolean {
+    return this.#known.has(keyOf(stream, entry))
+  }
+
+  /** Streams of which entries are held. */
+  streams(): Set<string> {
+    return new Set([...this.#held.values()].map(({ stream }) => stream))
+  }
+
+  // --- for the delivery ---
+
+  nextChunks(_exporter: string, after: number, maxBytes: number): OutboxChunk[] {
+    const infos: OutboxChunk[] = []
+    let bytes = 0
+    for (const [id, { info }] of this.#held) {
+      if (id <= after) continue
+      infos.push(info)
+      bytes += info.expandedBytes
+      if (bytes >= maxBytes) break
+    }
+    return infos
+  }
+
+  readSpans({ id }: OutboxChunk): StoredSpan[] {
+    const held = this.#held.get(id)
+    if (held === undefined) return []
+    try {
+      return readEntry(held.bytes, held.measures)
+    } catch (error) {
+      this.#forget(held)
+      this.counters.dead += held.unsettled
+      this.#bury(held.stream, held.entry, held.bytes, (error as Error).message)
+      return []
+    }
+  }
+
+  loadParts(parts: readonly Part[], into: Buffer, at: number): number {
+    return loadInline(parts, into, at)
+  }
+
+  acknowledge(_exporter: string, settlements: readonly Settlement[]): void {
+    for (const settlement of settlements) {
+      const held = this.#held.get(settlement.chunk)
+      if (held === undefined) continue
+      this.#count(held, settlement)
+      const { deadLetters, complete, states } = settlement
+      for (const letter of deadLetters) held.letters.push(this.#letterOf(held, letter))
+      if (!complete) {
+        held.info = { ...held.info, states }
+        continue
+      }
+      this.#forget(held)
+      this.#leave({ stream: held.stream, entry: held.entry, letters: held.letters })
+    }
+  }
+
+  #count(held: Held, settlement: Settlement): void {
+    const { counters } = this
+    const { delivered, dead, dropped, resent, notResent } = settlement
+    let settled = delivered + dead
+    counters.delivered += delivered
+    counters.dead += dead
+    counters.resent += resent
+    counters.notResent += notResent
+    for (const [reason, count] of Object.entries(dropped)) {
+      settled += count
+      if (count > 0) counters.dropped[reason] = (counters.dropped[reason] ?? 0) + count
+    }
+    held.unsettled -= settled
+    this.#observations -= settled
+  }
+
+  #letterOf({ stream, entry, bytes, measures }: Held, letter: DeadLetter): RedisDeadLetter {
+    const { index, traceId, spanId, name, reason } = letter
+    const span = readEntry(bytes, measures)[index] as StoredSpan
+    const made: RedisDeadLetter = {
+      exporter: this.#exporter,
+      stream,
+      entry,
+      reason,
+      traceId: traceId.toString('hex'),
+      spanId: spanId.toString('hex'),
+      name,
+      bytes: encoder.encode([span]),
+    }
+    this.#remember(made)
+    return made
+  }
+
+  #remember(letter: RedisDeadLetter): void {
+    // Its bytes are in Redis.
+    this.deadLetters.unshift({ ...letter, bytes: Buffer.alloc(0), time: Date.now() })
+    this.deadLetters.length = Math.min(this.deadLetters.length, KEPT_DEAD_LETTERS)
+  }
+
+  #forget(held: Held): void {
+    this.#held.delete(held.info.id)
+    this.#bytes -= held.bytes.length + ENTRY_BYTES
+    this.#observations -= held.unsettled
+  }
+
+  backlog(): Backlog {
+    return { chunks: this.#held.size, spans: this.#observations, bytes: this.#bytes }
+  }
+
+  /** Nothing is dropped here: what there is no room for stays in Redis. */
+  drop(): number {
+    return 0
+  }
+}
+
+function keyOf(stream: string, entry: string): string {
+  return `${stream} ${entry}`
+}

@@ -1,0 +1,161 @@
+// Streams as all groups see them: what all of them have acknowledged goes (XTRIM MINID, which each relay of a pool may do:
+// the second finds nothing), what grew too long and was trimmed by those who add is counted as lost, and how much waits is
+// told.
+import type { Log } from '../../log.ts'
+import type { RedisConnection, Reply } from '../../redis/connection.ts'
+import { goneOf, itemsOf, mapOf, textOf } from './group.ts'
+import { each } from './pause.ts'
+
+/** As of the last look, which is seconds ago. */
+interface StreamState {
+  readonly stream: string
+  /** Entries. */
+  readonly length: number
+  readonly groups: readonly GroupState[]
+}
+
+interface GroupState {
+  readonly name: string
+  /** Entries that relays hold, and that wait to be read; null: Redis does not know. */
+  readonly pending: number
+  readonly lag: number | null
+}
+
+export interface Trimming {
+  readonly states: readonly StreamState[]
+  /** Entries, by group: trimmed before a relay had read them, as this one saw it. */
+  readonly lost: ReadonlyMap<string, number>
+  /** The first look is over: what is read from then on cannot hide what was lost before. */
+  readonly looked: Promise<void>
+  stop(): Promise<void>
+}
+
+export interface TrimOptions {
+  readonly connection: RedisConnection
+  readonly streams: readonly string[]
+  /** From so many entries on nothing is added to a stream; from twice as many on it loses its oldest. */
+  readonly maxLength: number
+  readonly log: Log
+}
+
+const TRIM_MS = 2000
+/** Of the length from which on a stream loses entries, for the bound is an approximate one. */
+const NEARLY = 1.8
+
+/** A group's answer to XINFO GROUPS. */
+interface GroupInfo extends GroupState {
+  readonly lastDelivered: string
+  readonly entriesRead: number | null
+}
+
+export function startTrimming(options: TrimOptions): Trimming {
+  const { connection, streams, maxLength, log } = options
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const states = new Map<string, StreamState>()
+  const lost = new Map<string, number>()
+  /** By stream and group, what was missing at the last look. */
+  const missing = new Map<string, number>()
+
+  const look = async (stream: string): Promise<void> => {
+    const groups = itemsOf(await connection.call(stream, ['XINFO', 'GROUPS', stream])).map(groupOf)
+    const length = Number(await connection.call(stream, ['XLEN', stream]))
+    states.set(stream, { stream, length, groups })
+    if (groups.length === 0 || length === 0) return
+    if (length > NEARLY * maxLength) await countLost(stream, groups)
+    const oldest = await oldestNeeded(stream, groups)
+    if (oldest.id !== '0-0') await connection.call(stream, ['XTRIM', stream, 'MINID', oldest.id])
+    if (length >= maxLength) {
+      log.warn('a stream is full: nothing is added until its slowest group gets on', {
+        exporter: oldest.group,
+        stream,
+        entries: length,
+      })
+    }
+  }
+
+  /** The first entry that some group has not acknowledged, and which group. */
+  const oldestNeeded = async (
+    stream: string,
+    groups: readonly GroupInfo[],
+  ): Promise<{ id: string; group: string }> => {
+    let least: { id: string; group: string } | undefined
+    for (const { name, pending, lastDelivered } of groups) {
+      // Asked for after the last id: what is acknowledged meanwhile is behind it in any case.
+      const summary = pending > 0 ? await connection.call(stream, ['XPENDING', stream, name]) : null
+      const first = textOf(itemsOf(summary)[1])
+      const id = first === '' ? after(lastDelivered) : first
+      if (least === undefined || isBefore(id, least.id)) least = { id, group: name }
+    }
+    return least as { id: string; group: string }
+  }
+
+  /** Of all that was ever added, what is gone and no relay of the group was given. */
+  const countLost = async (stream: string, groups: readonly GroupInfo[]): Promise<void> => {
+    const gone = await goneOf(connection, stream)
+    for (const { name, entriesRead } of groups) {
+      if (entriesRead === null) continue
+      const key = `${stream} ${name}`
+      const unread = Math.max(0, gone - entriesRead)
+      const more = unread - (missing.get(key) ?? 0)
+      missing.set(key, unread)
+      if (more <= 0) continue
+      lost.set(name, (lost.get(name) ?? 0) + more)
+      const text = 'entries were lost: the stream was trimmed before they were read'
+      log.error(text, { exporter: name, stream, entries: more })
+    }
+  }
+
+  const lookAtAll = async (): Promise<void> => {
+    for (const stream of streams) {
+      if (signal.aborted) return
+      try {
+        await look(stream)
+      } catch (error) {
+        // The reader tells why Redis does not answer, and makes what is not there.
+        log.debug(`cannot trim: ${(error as Error).message}`, { stream })
+      }
+    }
+  }
+  const looked = lookAtAll()
+  const running = looked.then(() => each(TRIM_MS, signal, lookAtAll))
+
+  return {
+    get states() {
+      return [...states.values()]
+    },
+    lost,
+    looked,
+    async stop() {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+function groupOf(reply: Reply): GroupInfo {
+  const info = mapOf(reply)
+  const numberOf = (key: string): number | null => {
+    const value = info.get(key)
+    return typeof value === 'number' ? value : null
+  }
+  return {
+    name: textOf(info.get('name')),
+    pending: numberOf('pending') ?? 0,
+    lag: numberOf('lag'),
+    lastDelivered: textOf(info.get('last-delivered-id')),
+    entriesRead: numberOf('entries-read'),
+  }
+}
+
+/** The id that follows, so that the entry itself is trimmed too; nothing was delivered yet: the first one. */
+function after(id: string): string {
+  const [ms = '0', sequence = '0'] = id.split('-')
+  return id === '0-0' ? id : `${ms}-${BigInt(sequence) + 1n}`
+}
+
+function isBefore(id: string, than: string): boolean {
+  const [ms = 0n, sequence = 0n] = id.split('-').map(BigInt)
+  const [thanMs = 0n, thanSequence = 0n] = than.split('-').map(BigInt)
+  return ms < thanMs || (ms === thanMs && sequence < thanSequence)
+}
