@@ -1,5 +1,5 @@
 // The end of a relay: what is in the spool is read, and what waits in the outboxes is delivered.
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { STUCK } from './export/lane.ts'
 import type { Delivery } from './export/progress.ts'
 import type { Log } from './log.ts'

@@ -86,9 +86,11 @@ describe('exporters', () => {
       { state: 'ok', message: expect.stringContaining('Project of pk-search') },
     ])
     expect(of('otlp')).toMatchObject([{ state: 'ok', message: `${langfuse.otlpUrl} takes traces` }])
-    expect(langfuse.requests.map(({ answer, spanCount, encodedBytes }) => {
-      return [answer, spanCount, encodedBytes]
-    })).toEqual(Array(3).fill([200, 0, 0]))
+    expect(
+      langfuse.requests.map(({ answer, spanCount, encodedBytes }) => {
+        return [answer, spanCount, encodedBytes]
+      }),
+    ).toEqual(Array(3).fill([200, 0, 0]))
   })
 
   test('whose keys are wrong are told, each', async () => {
@@ -99,7 +101,9 @@ describe('exporters', () => {
     expect(of('langfuse')).toMatchObject([
       {
         state: 'wrong',
-        message: expect.stringMatching(/^http:\S+ does not take traces: answered 401: .*Invalid cred/),
+        message: expect.stringMatching(
+          /^http:\S+ does not take traces: answered 401: .*Invalid cred/,
+        ),
         fix: 'are langfuse.public-key and langfuse.secret-key right, and of this server?',
       },
     ])
@@ -151,7 +155,10 @@ describe('exporters', () => {
     })
     const { of } = await doctor()
     expect(of('langfuse')).toMatchObject([
-      { state: 'warning', message: expect.stringMatching(/does not say for which .*: answered 404$/) },
+      {
+        state: 'warning',
+        message: expect.stringMatching(/does not say for which .*: answered 404$/),
+      },
     ])
   })
 
@@ -162,7 +169,10 @@ describe('exporters', () => {
     })
     const { of } = await doctor()
     expect(of('otlp')).toMatchObject([
-      { state: 'warning', message: expect.stringMatching(/without spans: answered 400: no spans$/) },
+      {
+        state: 'warning',
+        message: expect.stringMatching(/without spans: answered 400: no spans$/),
+      },
     ])
   })
 
@@ -181,7 +191,8 @@ describe('exporters', () => {
     ],
     [
       'a redirect',
-      (_, response) => response.writeHead(301, { location: 'https://x.example/?a=token-hidden' }).end(),
+      (_, response) =>
+        response.writeHead(301, { location: 'https://x.example/?a=token-hidden' }).end(),
       'answered 301 (to https://x.example/)',
       'langfuse.base-url must name where it leads',
     ],
@@ -267,7 +278,10 @@ describe('exporters', () => {
   test('that speak no TLS', async () => {
     box.env.LANGFUSE_BASE_URL = langfuse.url.replace('http:', 'https:')
     expect((await doctor()).of('langfuse')).toMatchObject([
-      { state: 'wrong', fix: 'that server speaks no TLS at this port: http:// instead of https://?' },
+      {
+        state: 'wrong',
+        fix: 'that server speaks no TLS at this port: http:// instead of https://?',
+      },
     ])
   })
 })
@@ -282,13 +296,19 @@ describe('directories', () => {
       })
     }
     expect(of('relay')).toMatchObject([{ state: 'ok', message: 'none runs' }])
-    for (const name of ['spool', 'disk', 'store']) expect(existsSync(join(box.dir, name))).toBe(false)
+    for (const name of ['spool', 'disk', 'store'])
+      expect(existsSync(join(box.dir, name))).toBe(false)
   })
 
   test.each<[number, string, RegExp, RegExp | null]>([
     [0o700, 'ok', /is private \(mode 700\)/, null],
     [0o755, 'warning', /^other users may look into .* \(mode 755\)$/, /^chmod o-rwx \//],
-    [0o777, 'wrong', /can be written to by every user: `chmod o-w /, /name another one with spool.dir/],
+    [
+      0o777,
+      'wrong',
+      /can be written to by every user: `chmod o-w /,
+      /name another one with spool.dir/,
+    ],
   ])('a spool of mode %o is %s', async (mode, state, message, fix) => {
     mkdirSync(box.env.OFFPATH_SPOOL_DIR!)
     chmodSync(box.env.OFFPATH_SPOOL_DIR!, mode)
@@ -305,9 +325,15 @@ describe('directories', () => {
     box.env.OFFPATH_STORE_DIR = join(box.env.OFFPATH_SPOOL_DISK_DIR!, 'store')
     const { code, of } = await doctor()
     expect(code).toBe(1)
-    expect(of('spool.dir')).toMatchObject([{ state: 'wrong', message: expect.stringMatching(/is not a directory/) }])
-    expect(of('spool.disk-dir')).toMatchObject([{ state: 'wrong', message: expect.stringMatching(/is not a directory/) }])
-    expect(of('store.dir')).toMatchObject([{ state: 'wrong', message: expect.stringMatching(/cannot be used: /) }])
+    expect(of('spool.dir')).toMatchObject([
+      { state: 'wrong', message: expect.stringMatching(/is not a directory/) },
+    ])
+    expect(of('spool.disk-dir')).toMatchObject([
+      { state: 'wrong', message: expect.stringMatching(/is not a directory/) },
+    ])
+    expect(of('store.dir')).toMatchObject([
+      { state: 'wrong', message: expect.stringMatching(/cannot be used: /) },
+    ])
   })
 
   test.runIf(process.platform === 'linux' && existsSync('/dev/shm'))(
@@ -315,10 +341,16 @@ describe('directories', () => {
     async () => {
       const { of } = await doctor('--spool-cap', '500TB', '--retention-size', '1MB')
       expect(states(of('spool.dir'))).toEqual(['ok'])
-      expect(of('store.dir').slice(1)).toMatchObject([{ state: 'warning', message: expect.stringMatching(/in memory/) }])
+      expect(of('store.dir').slice(1)).toMatchObject([
+        { state: 'warning', message: expect.stringMatching(/in memory/) },
+      ])
       expect(of('spool.disk-dir').slice(1)).toMatchObject([{ state: 'warning' }])
       expect(of('spool.cap')).toMatchObject([
-        { state: 'warning', message: expect.stringMatching(/^500 TB may be used, /), fix: 'lower spool.cap, or make room' },
+        {
+          state: 'warning',
+          message: expect.stringMatching(/^500 TB may be used, /),
+          fix: 'lower spool.cap, or make room',
+        },
       ])
       expect(states(of('retention.size'))).toEqual(['ok'])
     },
@@ -359,7 +391,9 @@ describe('relay and port', () => {
       { state: 'wrong', fix: 'http.host must be an address of this machine' },
     ])
     expect(host.of('http.token')).toMatchObject([{ state: 'warning' }])
-    expect((await doctor('--http-host', '0.0.0.0', '--http-token', 'http-hidden')).of('http.token')).toEqual([])
+    expect(
+      (await doctor('--http-host', '0.0.0.0', '--http-token', 'http-hidden')).of('http.token'),
+    ).toEqual([])
   })
 
   test('the relay that runs is known by its directories, and what it does otherwise is told', async () => {
@@ -374,7 +408,9 @@ describe('relay and port', () => {
     expect(same.of('http.port')).toMatchObject([
       { state: 'ok', message: `port ${port} of 127.0.0.1 is the running relay's` },
     ])
-    expect(same.of('store')).toMatchObject([{ state: 'ok', message: expect.stringMatching(/^can be read: /) }])
+    expect(same.of('store')).toMatchObject([
+      { state: 'ok', message: expect.stringMatching(/^can be read: /) },
+    ])
 
     const elsewhere = await doctor('--otlp-url', langfuse.otlpUrl)
     expect(elsewhere.of('relay')).toMatchObject([

@@ -141,7 +141,11 @@ function defaultOf(name: OptionName): string | undefined {
 }
 
 /** The file to read, as people see it, and whether it was asked for. */
-function fileOf({ env, cwd, file }: ConfigSources): { path: string; shown: string; isAsked: boolean } {
+function fileOf({ env, cwd, file }: ConfigSources): {
+  path: string
+  shown: string
+  isAsked: boolean
+} {
   const asked = file ?? (env[CONFIG_VARIABLE] || undefined)
   const path = resolve(cwd, asked ?? 'offpath.yaml')
   // Short where people see it: they know where they are.

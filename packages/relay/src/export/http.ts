@@ -152,7 +152,8 @@ export function openClient(options: ClientOptions): Client {
     const text = shown(body.toString('utf8'))
     const { location } = headers
     // Whoever named the URL has to name that one. In a query there may be a key.
-    const to = location === undefined ? '' : ` (to ${shown(String(location).replace(/[?#].*/s, ''))})`
+    const to =
+      location === undefined ? '' : ` (to ${shown(String(location).replace(/[?#].*/s, ''))})`
     const message = `answered ${status}${to}${text === '' ? '' : `: ${text}`}`
     const wait = failure === 'rejected' ? 0 : retryAfterMs(headers['retry-after'], options.now())
     throw new SendError(failure, message, status, wait)

@@ -14,7 +14,10 @@ const NETWORK: readonly (readonly [RegExp, string])[] = [
     /SELF_SIGNED|UNABLE_TO_/,
     'the certificate is of no authority that Node knows: NODE_EXTRA_CA_CERTS=<its file>, for the relay too',
   ],
-  [/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/, "the certificate is out of date, or this machine's clock is"],
+  [
+    /CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/,
+    "the certificate is out of date, or this machine's clock is",
+  ],
   [/ALTNAME/, 'the certificate is of another host: is the name right?'],
   [/EPROTO|SSL/, 'that server speaks no TLS at this port: http:// instead of https://?'],
   [/ECONNRESET|UND_ERR_SOCKET|HPE_/, 'is it https:// instead of http://? A proxy in between?'],

@@ -69,7 +69,8 @@ async function checkLangfuse(exporter: Exporter, client: Client, lane: string): 
     return wrong(name, message, adviceFor(error, options))
   }
   const found = project instanceof SendError ? null : projectIn(project)
-  if (found !== null) return ok(name, `${where} takes traces for the project ${client.shown(found)}`)
+  if (found !== null)
+    return ok(name, `${where} takes traces for the project ${client.shown(found)}`)
   const why = project instanceof SendError ? plain(project) : 'that is no answer of Langfuse'
   const message = `${where} takes traces, and does not say for which project: ${why}`
   return warning(name, message, `is ${options.url} right?`)
@@ -84,7 +85,11 @@ function askProject(exporter: Exporter, client: Client, lane: string): Promise<A
   )
 }
 
-function postNothing(exporter: Exporter, client: Client, lane: string): Promise<Answer | SendError> {
+function postNothing(
+  exporter: Exporter,
+  client: Client,
+  lane: string,
+): Promise<Answer | SendError> {
   const { url } = exporter
   const headers = exporter.headersOf(lane) ?? {}
   return outcome(client.call({ method: 'POST', url, headers, body: NO_SPANS, bytes: 0 }, never))

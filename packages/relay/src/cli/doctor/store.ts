@@ -7,7 +7,8 @@ import { type Check, ok, wrong } from './check.ts'
 export function checkStore(config: Config): Check[] {
   try {
     const reader = StoreReader.open(config['store.dir'])
-    if (reader === null) return [ok('store', 'nothing is stored yet that this offpath would not take over')]
+    if (reader === null)
+      return [ok('store', 'nothing is stored yet that this offpath would not take over')]
     const { accepted = 0 } = reader.counters()
     reader.close()
     return [ok('store', `can be read: ${plural(accepted, 'observation')} so far`)]

@@ -1,4 +1,12 @@
-import { closeSync, constants, existsSync, lstatSync, openSync, statSync, utimesSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  openSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { makePrivateDirectory, unsafeDirectory } from '../../private-directory.ts'
