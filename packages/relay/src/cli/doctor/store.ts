@@ -8,7 +8,7 @@ export function checkStore(config: Config): Check[] {
   try {
     const reader = StoreReader.open(config['store.dir'])
     if (reader === null)
-      return [ok('store', 'nothing is stored yet that this offpath would not take over')]
+      return [ok('store', 'none is there yet, or an earlier version, which the relay takes over')]
     const { accepted = 0 } = reader.counters()
     reader.close()
     return [ok('store', `can be read: ${plural(accepted, 'observation')} so far`)]
