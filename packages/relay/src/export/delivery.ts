@@ -132,7 +132,6 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       headers: headers ?? {},
       send: bisect(compress ? gzip(sendAgain, GZIP_LEVEL) : sendAgain),
       packer: createPacker(encoder, requestBytes, takeBuffer),
-      inFlight: 0,
       filling: 0,
       ripe: 0,
       rewind: null,

@@ -69,10 +69,11 @@ export interface ClientOptions {
 
 /** One request to anywhere. */
 interface Call {
-  readonly method: 'POST' | 'PUT' | 'PATCH'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH'
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-  readonly body: Buffer | Readable
+  /** Null: none. */
+  readonly body: Buffer | Readable | null
   /** Of the body. */
   readonly bytes: number
   /** Instead of the client's. */
@@ -149,7 +150,11 @@ export function openClient(options: ClientOptions): Client {
     }
     const failure = classify(status)
     const text = shown(body.toString('utf8'))
-    const message = `answered ${status}${text === '' ? '' : `: ${text}`}`
+    const { location } = headers
+    // Whoever named the URL has to name that one. In a query there may be a key.
+    const to =
+      location === undefined ? '' : ` (to ${shown(String(location).replace(/[?#].*/s, ''))})`
+    const message = `answered ${status}${to}${text === '' ? '' : `: ${text}`}`
     const wait = failure === 'rejected' ? 0 : retryAfterMs(headers['retry-after'], options.now())
     throw new SendError(failure, message, status, wait)
   }
@@ -187,7 +192,8 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
   return { post, close: client.close }
 }
 
-interface Answer {
+/** To a call that went well. */
+export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   /** The first 64 KB. */

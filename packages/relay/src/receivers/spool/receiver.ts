@@ -105,6 +105,8 @@ export class SpoolReceiver {
   #given = 0
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
   #stopped = false
+  /** The last poll took in as much as one commit may: there is more. */
+  wasFull = false
 
   /** Takes the leases; throws a LeaseError when another relay has one. */
   constructor(options: ReceiverOptions) {
@@ -247,6 +249,7 @@ export class SpoolReceiver {
       this.#touchedAt = now
     }
     this.#room.bytes = 0
+    this.wasFull = false
     if (this.#pending !== null) this.#tryCommit()
     if (this.#options.paused()) {
       // Nothing may hold an old data file, or the store could not become smaller. Once: copying makes new files.
@@ -267,6 +270,7 @@ export class SpoolReceiver {
       bytes = this.#readAll(now, false)
     }
     if (bytes > 0) this.#dataAt = now
+    this.wasFull = !this.#hasRoom(0)
     if (isLifeDue) this.#boundGiven()
     this.#leaveOldFiles()
     this.#commit()
