@@ -201,7 +201,11 @@ describe.each<[string, Way]>([
 })
 
 test('Prometheus asks Compose’s relay by a name that it answers to', () => {
-  const { config } = loadConfig({ flags: new Map(), env: compose().relay.env, cwd: join(root, 'deploy') })
+  const { config } = loadConfig({
+    flags: new Map(),
+    env: compose().relay.env,
+    cwd: join(root, 'deploy'),
+  })
   const targets = found(read('deploy/prometheus/prometheus.yml'), /targets: \['([^']+):\d+'\]/g)
   expect(targets).toEqual(config['http.allowed-hosts'])
 })

@@ -126,18 +126,27 @@ export function createMetrics(): Metrics {
   counter(
     'offpath_spool_faults_total',
     'What was wrong with what was read from the spool, by kind: frames, records, fields, references, files',
-    ({ counters }) =>
-      Object.entries(FAULTS).map(([name, kind]) => [{ kind }, counters[name] ?? 0]),
+    ({ counters }) => Object.entries(FAULTS).map(([name, kind]) => [{ kind }, counters[name] ?? 0]),
     ['kind'],
   )
-  gauge('offpath_spool_bytes', 'Bytes of segments', byTier(({ bytes }) => bytes), ['tier'])
+  gauge(
+    'offpath_spool_bytes',
+    'Bytes of segments',
+    byTier(({ bytes }) => bytes),
+    ['tier'],
+  )
   gauge(
     'offpath_spool_limit_bytes',
     'Most that segments may take; beyond it the next tier is used, then observations are lost',
     byTier(({ limitBytes }) => limitBytes),
     ['tier'],
   )
-  gauge('offpath_spool_segments', 'Segments', byTier(({ segments }) => segments), ['tier'])
+  gauge(
+    'offpath_spool_segments',
+    'Segments',
+    byTier(({ segments }) => segments),
+    ['tier'],
+  )
   gauge(
     'offpath_spool_unread_bytes',
     'Bytes not in the store yet',
@@ -276,22 +285,36 @@ export function createMetrics(): Metrics {
       each(({ accepted }) => accepted),
       ['exporter'],
     )
-    counter(`${prefix}_delivered_total`, `${title} delivered`, each((one) => one.delivered), [
-      'exporter',
-    ])
-    counter(`${prefix}_dead_lettered_total`, `${title} rejected`, each((one) => one.deadLettered), [
-      'exporter',
-    ])
+    counter(
+      `${prefix}_delivered_total`,
+      `${title} delivered`,
+      each((one) => one.delivered),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_dead_lettered_total`,
+      `${title} rejected`,
+      each((one) => one.deadLettered),
+      ['exporter'],
+    )
     counter(
       `${prefix}_dropped_total`,
       `${title} dropped, by reason`,
       byDrop((exporter) => exporter[what], drops),
       ['exporter', 'reason'],
     )
-    gauge(`${prefix}_held`, `${title} waiting`, each(({ held }) => held), ['exporter'])
-    gauge(`${prefix}_held_bytes`, `Bytes of ${what} waiting`, each((one) => one.heldBytes), [
-      'exporter',
-    ])
+    gauge(
+      `${prefix}_held`,
+      `${title} waiting`,
+      each(({ held }) => held),
+      ['exporter'],
+    )
+    gauge(
+      `${prefix}_held_bytes`,
+      `Bytes of ${what} waiting`,
+      each((one) => one.heldBytes),
+      ['exporter'],
+    )
     gauge(
       `${prefix}_oldest_waiting_seconds`,
       `Time since the oldest of the ${what} that wait came; 0: none waits`,
@@ -334,10 +357,8 @@ export function createMetrics(): Metrics {
       relay === null ? [] : [[{ version: relay.version, node: process.versions.node }, 1]],
     ['version', 'node'],
   )
-  gauge(
-    'offpath_relay_start_time_seconds',
-    'When the relay started, since 1970',
-    ({ relay }) => (relay === null ? [] : Date.parse(relay.startedAt) / 1000),
+  gauge('offpath_relay_start_time_seconds', 'When the relay started, since 1970', ({ relay }) =>
+    relay === null ? [] : Date.parse(relay.startedAt) / 1000,
   )
   counter('offpath_relay_cpu_seconds_total', 'CPU time of all threads of the relay', () => {
     const { user, system } = process.cpuUsage()
