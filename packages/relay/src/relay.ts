@@ -97,6 +97,8 @@ async function start(
     exporters.filter(({ media }) => media !== null).map(({ name }) => name),
   )
 
+  const metrics = createMetrics()
+  undo.push(() => metrics.close())
   let full = (): boolean => false
   let reads = true
   let receiving = false
@@ -112,6 +114,7 @@ async function start(
     onFlushRequest: () => {
       for (const delivery of [...deliveries, ...scoreDeliveries]) delivery.hurry()
     },
+    onCommit: metrics.onCommit,
   })
   undo.push(() => {
     // What has come since the last poll, so that nothing waits for the next start but its delivery.
@@ -132,7 +135,6 @@ async function start(
     onError: (error) => log.error('a query failed', { error: error.message }),
   })
   undo.push(() => worker.close())
-  const metrics = createMetrics()
   const startedAt = new Date().toISOString()
   const stats = async (): Promise<Stats> => {
     const { status, body } = await worker.ask({ type: 'stats' })
@@ -204,6 +206,7 @@ async function start(
           ? undefined
           : mediaCutter(exporter, store, () => media?.wake(), log),
       onAttempt: (attempt) => metrics.onAttempt(exporter.name, attempt),
+      onDelivered: (lagSeconds) => metrics.onDelivered(exporter.name, lagSeconds),
       log,
     })
     deliveries.push(delivery)

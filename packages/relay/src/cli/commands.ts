@@ -113,11 +113,11 @@ Exit code 1 when something waits for you: no relay runs or answers, the store is
 misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
 
 --json prints what /api/stats answers:
-  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes",
-     "leftAlone":[{"path","fault"}]}],
+  {"relay":{…}|null,"store":{"dir","bytes","capBytes"},"spool":[{"dir","tier","capBytes","limitBytes","bytes",
+     "segments","unreadBytes","leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
-     "waitingBytes","resent","delivery":{"state","since","message",…}|null}],
+     "waitingBytes","oldestWaiting","backlogCapBytes","resent","delivery":{"state","since","message",…}|null}],
    "vitals":[{"service","microsecondsPerObservation","microsecondsPerTrace",…}],"deadLetters":[…]}`,
     flags: {},
     options: [...STORE, ...SPOOL, 'http.host', 'http.port', 'http.token'],

@@ -59,6 +59,8 @@ export interface DeliveryOptions {
   /** Sees to the media of a span, and returns the span without; undefined: they stay in it. */
   readonly cutMedia?: ((span: StoredSpan) => StoredSpan) | undefined
   readonly onAttempt: (attempt: Attempt) => void
+  /** A request has arrived: seconds since the earliest end of an observation in it. */
+  readonly onDelivered: (lagSeconds: number) => void
   readonly log: Log
 }
 
@@ -255,7 +257,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     underWay.add(work)
   }
 
-  const deliver = async (lane: Lane, { buffer, length, runs }: Pack): Promise<void> => {
+  const deliver = async (lane: Lane, pack: Pack): Promise<void> => {
+    const { buffer, length, runs, oldestEnd } = pack
     crashPoint('send')
     const results = await send(lane, requestOf(lane, runs, buffer.subarray(0, length)))
     lane.inFlight--
@@ -265,6 +268,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     // huge span made long is not kept.
     const good = results.every((result) => result.type === 'delivered')
     if (good && buffer.length <= Math.max(requestBytes, FIRST_BUFFER_BYTES)) buffers.push(buffer)
+    if (oldestEnd < Number.POSITIVE_INFINITY && results.some(({ type }) => type === 'delivered')) {
+      options.onDelivered(Math.max(0, clock.now() - oldestEnd) / 1000)
+    }
     pumpSoon()
   }
 

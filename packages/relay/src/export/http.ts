@@ -56,6 +56,8 @@ export interface Attempt {
   seconds: number
   /** Body bytes as sent. */
   bytes: number
+  /** Spans or scores in the body; 0: it is a request for media. */
+  spans: number
 }
 
 export interface ClientOptions {
@@ -76,6 +78,8 @@ interface Call {
   readonly body: Buffer | Readable | null
   /** Of the body. */
   readonly bytes: number
+  /** Spans in the body, or scores. */
+  readonly spans?: number
   /** Instead of the client's. */
   readonly timeoutMs?: number
 }
@@ -131,7 +135,7 @@ export function openClient(options: ClientOptions): Client {
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
       const seconds = (performance.now() - began) / 1000
-      options.onAttempt({ status, seconds, bytes: call.bytes })
+      options.onAttempt({ status, seconds, bytes: call.bytes, spans: call.spans ?? 0 })
     }
   }
 
@@ -177,7 +181,7 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
 
   const post: Send = async ({ body, headers, spans }, signal) => {
     const answer = await client.call(
-      { method: 'POST', url, headers, body, bytes: body.length },
+      { method: 'POST', url, headers, body, bytes: body.length, spans },
       signal,
     )
     const complaint = endpoint.complaint?.(answer.body) ?? null

@@ -52,6 +52,8 @@ export interface ReceiverOptions {
   readonly log: (message: string, about: Record<string, unknown>) => void
   /** A writer waits until all that is committed is delivered. */
   readonly onFlushRequest?: () => void
+  /** After each commit: what it took, and whether the store refused it. */
+  readonly onCommit?: (seconds: number, failed: boolean) => void
   /** For tests. */
   readonly givenBytes?: number
 }
@@ -451,8 +453,14 @@ export class SpoolReceiver {
 
   #tryCommit(): void {
     const { batch, readers, gone } = this.#pending as Pending
-    this.#store.commit(batch)
-    this.#pending = null
+    const began = performance.now()
+    try {
+      this.#store.commit(batch)
+      this.#pending = null
+    } finally {
+      const seconds = (performance.now() - began) / 1000
+      this.#options.onCommit?.(seconds, this.#pending !== null)
+    }
     const leaving = readers.flatMap(({ done }) => done)
     for (const reader of readers) reader.committed()
     for (const id of gone) this.#writers.delete(id)
