@@ -1,11 +1,17 @@
 import type { Config } from './config/options.ts'
 import type { RedisTarget } from './config/redis-url.ts'
-import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
+import {
+  type Exporter,
+  type HttpExporter,
+  langfuseExporter,
+  otlpExporter,
+} from './export/exporters.ts'
+import { redisExporter } from './export/redis.ts'
 import type { ConnectionOptions } from './redis/connection.ts'
 
 /** The exporters that spans are delivered by, at their end: Langfuse where there are keys, OTLP where there is a URL. */
-export function configuredExporters(config: Config): Exporter[] {
-  const exporters: Exporter[] = []
+export function configuredExporters(config: Config): HttpExporter[] {
+  const exporters: HttpExporter[] = []
   const publicKey = config['langfuse.public-key']
   const secretKey = config['langfuse.secret-key']
   const projects = config['langfuse.projects']
@@ -22,6 +28,23 @@ export function configuredExporters(config: Config): Exporter[] {
   }
   const url = config['otlp.url']
   if (url !== undefined) exporters.push(otlpExporter({ url, headers: config['otlp.headers'] }))
+  return exporters
+}
+
+/** Those of a relay that reads a spool: to Redis too, where it forwards. */
+export function exportersOf(config: Config): Exporter[] {
+  const exporters: Exporter[] = configuredExporters(config)
+  if (config['redis.forward']) {
+    exporters.push(
+      redisExporter({
+        ...redisConnection(config),
+        stream: config['redis.stream'],
+        partitions: config['redis.partitions'],
+        maxLength: config['redis.max-length'],
+        entryBytes: config['redis.entry-bytes'],
+      }),
+    )
+  }
   return exporters
 }
 

@@ -88,6 +88,7 @@ export async function startPool(config: Config, log: Log): Promise<Relay> {
       onError: (error) => log.error('the HTTP server failed', { error: error.message }),
     })
   } catch (error) {
+    metrics.close()
     await connection.close()
     throw error
   }
@@ -133,6 +134,7 @@ export async function startPool(config: Config, log: Log): Promise<Relay> {
     await within(FAREWELL_MS, [trimming.stop()])
     await connection.close()
     await server.close()
+    metrics.close()
   }
   const targets = exporters.map(({ name, target }) => ({ name, url: target }))
   return { url: server.url, exporters: targets, stats, drain, close }
@@ -168,6 +170,7 @@ function startMember(
     backlogBytes: Number.POSITIVE_INFINITY,
     rejectsWithoutKeys: true,
     onAttempt: (attempt) => metrics.onAttempt(name, attempt),
+    onDelivered: (lagSeconds) => metrics.onDelivered(name, lagSeconds),
     log,
   })
   const wake = (): void => delivery.wake()

@@ -1,16 +1,19 @@
 import { shownConfig } from '../config/config.ts'
 import type { Config } from '../config/options.ts'
+import { isLoopback } from '../http/server.ts'
 import { createLog } from '../log.ts'
 import { startPool } from '../pool.ts'
 import { type Relay, startRelay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
 import { commandLine, nextSignal } from './npm.ts'
+import { onceTimeout, runOnce } from './once.ts'
 import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { loaded, flags, json, terminal } = call
   const { config } = loaded
+  const timeoutMs = onceTimeout(flags, config)
   const log = createLog((line) => process.stderr.write(line), config['log.level'])
   for (const [name, value] of Object.entries(shownConfig(config))) {
     log.debug('option', { [name]: Array.isArray(value) ? value.join(',') : String(value) })
@@ -22,6 +25,7 @@ export const run: Run = async (call) => {
   }
   const stopped = toldToEnd(flags.has('until-stdin-closes'))
   const receives = config['redis.receive']
+  if (timeoutMs !== undefined) return runOnce(call, log, timeoutMs, stopped)
   const relay = await (receives ? startPool : startRelay)(config, log)
   if (json) {
     const { url, exporters } = relay
@@ -112,8 +116,4 @@ function sourceRows(config: Config): [string, string][] {
     ['', config['spool.disk-dir']],
     ['stores', `${config['store.dir']} (${keep})`],
   ]
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }

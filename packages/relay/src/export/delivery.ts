@@ -54,6 +54,8 @@ export interface DeliveryOptions {
   /** Spans for which the configuration has no keys are rejected; default: they wait until it has some. */
   readonly rejectsWithoutKeys?: boolean
   readonly onAttempt: (attempt: Attempt) => void
+  /** A request has arrived: seconds since the earliest end of an observation in it. */
+  readonly onDelivered: (lagSeconds: number) => void
   readonly log: Log
 }
 
@@ -122,7 +124,6 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       headers: headers ?? {},
       send: bisect(compress ? gzip(sendAgain, GZIP_LEVEL) : sendAgain),
       packer: createPacker(encoder, requestBytes, takeBuffer),
-      inFlight: 0,
       filling: 0,
       ripe: 0,
       rewind: null,
@@ -250,7 +251,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     underWay.add(work)
   }
 
-  const deliver = async (lane: Lane, { buffer, length, runs }: Pack): Promise<void> => {
+  const deliver = async (lane: Lane, pack: Pack): Promise<void> => {
+    const { buffer, length, runs, oldestEnd } = pack
     crashPoint('send')
     const results = await send(lane, requestOf(lane, runs, buffer.subarray(0, length)))
     lane.inFlight--
@@ -260,6 +262,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     // huge span made long is not kept.
     const good = results.every((result) => result.type === 'delivered')
     if (good && buffer.length <= Math.max(requestBytes, FIRST_BUFFER_BYTES)) buffers.push(buffer)
+    if (oldestEnd < Number.POSITIVE_INFINITY && results.some(({ type }) => type === 'delivered')) {
+      options.onDelivered(Math.max(0, clock.now() - oldestEnd) / 1000)
+    }
     pumpSoon()
   }
 

@@ -10,6 +10,8 @@ export interface Pack {
   readonly runs: readonly Run[]
   /** Goes only when nothing else is under way: it holds a span of which an older version may be. */
   readonly alone: boolean
+  /** Of the observations in it, the earliest end, ms since 1970; infinite: it has further versions alone. */
+  readonly oldestEnd: number
 }
 
 /**
@@ -33,13 +35,15 @@ export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buf
   let writer: RequestWriter | null = null
   let runs: (Run & { to: number })[] = []
   let alone = false
+  let oldestEnd = Number.POSITIVE_INFINITY
 
   const seal = (): void => {
     if (writer === null) return
-    ready.push({ ...writer.finish(), runs, alone })
+    ready.push({ ...writer.finish(), runs, alone, oldestEnd })
     writer = null
     runs = []
     alone = false
+    oldestEnd = Number.POSITIVE_INFINITY
   }
 
   const add = (span: StoredSpan): boolean => {
@@ -55,6 +59,7 @@ export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buf
       add(span)
     }
     alone ||= revision
+    if (!revision) oldestEnd = Math.min(oldestEnd, span.endSeconds * 1000 + span.endNanos / 1e6)
     chunk.states[index] = TAKEN
     chunk.taken++
     const last = runs.at(-1)

@@ -97,7 +97,7 @@ function openStreams(options: RedisExporterOptions, opening: Opening): Sender {
       throw error
     } finally {
       const seconds = (performance.now() - began) / 1000
-      opening.onAttempt({ status, seconds, bytes: request.body.length })
+      opening.onAttempt({ status, seconds, bytes: request.body.length, spans: request.spans })
     }
   }
 

@@ -65,6 +65,7 @@ export function poolStats({ relay, url, consumer, maxLength, members, trimming }
 function exporterStats({ name, outbox, delivery }: Member): Stats['exporters'][number] {
   const { read, delivered, dead, dropped, resent, notResent } = outbox.counters
   const { spans, bytes } = outbox.backlog()
+  const oldest = outbox.oldest()
   return {
     name,
     accepted: read,
@@ -74,6 +75,8 @@ function exporterStats({ name, outbox, delivery }: Member): Stats['exporters'][n
     held: spans,
     waiting: spans,
     waitingBytes: bytes,
+    oldestWaiting: oldest === null ? null : new Date(oldest).toISOString(),
+    backlogCapBytes: null,
     resent,
     notResent,
     delivery: deliveryStats(delivery.status()),

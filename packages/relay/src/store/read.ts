@@ -42,6 +42,8 @@ export interface ExporterRow {
   /** In its outbox. */
   readonly waiting: number
   readonly waitingBytes: number
+  /** When the oldest chunk of its outbox was stored, ms since 1970; null: it is empty. */
+  readonly oldestWaiting: number | null
   /** Further versions that were delivered, and that were not. */
   readonly resent: number
   readonly notResent: number
@@ -59,6 +61,8 @@ export interface ApartRow {
   readonly dropped: Readonly<Record<string, number>>
   readonly held: number
   readonly heldBytes: number
+  /** Since when the oldest is held, ms since 1970; null: none is. */
+  readonly oldestHeld: number | null
 }
 
 /** A score that the server rejected. */
@@ -311,6 +315,7 @@ export class StoreReader {
         held: (isNamed ? open : 0) + waiting,
         waiting,
         waitingBytes: Number(row.bytes),
+        oldestWaiting: row.oldest === null ? null : Number(row.oldest),
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
         scores: row.scores === 1 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
@@ -326,7 +331,7 @@ export class StoreReader {
     counters: Readonly<Record<string, number>>,
   ): ApartRow {
     const sql = what === 'scores' ? this.#sql.heldScores : this.#sql.heldMedia
-    const { held, bytes } = sql.get(id) as Row
+    const { held, bytes, oldest } = sql.get(id) as Row
     return {
       accepted: counters[`${name}.${what}.accepted`] ?? 0,
       delivered: counters[`${name}.${what}.delivered`] ?? 0,
@@ -334,6 +339,7 @@ export class StoreReader {
       dropped: byReason(counters, `${name}.${what}.dropped.`),
       held: Number(held),
       heldBytes: Number(bytes),
+      oldestHeld: oldest === null ? null : Number(oldest),
     }
   }
 
@@ -472,13 +478,15 @@ const SQL = {
   begin: 'BEGIN',
   commit: 'COMMIT',
   exporters: `SELECT e.id, e.name, e.active, e.left, e.scores, e.media,
-    coalesce(sum(c.expanded), 0) AS bytes,
+    coalesce(sum(c.expanded), 0) AS bytes, min(c.committed) AS oldest,
     coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
     LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
-  heldScores: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM score
-    WHERE exporter = ? AND reason IS NULL`,
-  heldMedia: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM media
-    WHERE exporter = ? AND state < 2`,
+  // From the index alone, but for one row.
+  heldScores: `SELECT held, bytes, (SELECT committed FROM score WHERE id = oldest_id) AS oldest FROM (
+    SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes, min(id) AS oldest_id FROM score
+    WHERE exporter = ? AND reason IS NULL)`,
+  heldMedia: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes,
+    min(changed) AS oldest FROM media WHERE exporter = ? AND state < 2`,
   deadMedia: `SELECT m.*, e.name AS exporter FROM media m
     JOIN exporter e ON e.id = m.exporter WHERE m.state = 3 ORDER BY m.id DESC LIMIT ?`,
   deadScores: `SELECT e.name AS exporter, s.json, s.reason, s.committed FROM score s

@@ -269,6 +269,15 @@ export class RedisOutbox implements Outbox {
     return { chunks: this.#held.size, spans: this.#observations, bytes: this.#bytes }
   }
 
+  /** When the oldest entry that is held was added, by the clock of Redis; null: none is held. */
+  oldest(): number | null {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const { entry } of this.#held.values()) {
+      oldest = Math.min(oldest, Number(entry.slice(0, entry.indexOf('-'))))
+    }
+    return Number.isFinite(oldest) ? oldest : null
+  }
+
   /** Nothing is dropped here: what there is no room for stays in Redis. */
   drop(): number {
     return 0

@@ -1,0 +1,176 @@
+// `offpath doctor config` and Redis: real servers, to which nothing is written, and passwords in none of what it prints.
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
+import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
+import {
+  type RedisServer,
+  type RedisServerOptions,
+  startRedisServer,
+} from '../testing/redis-server.ts'
+import { type Sandbox, sandbox } from './cli.fixture.ts'
+import type { Check } from './doctor/check.ts'
+
+const SECRETS = ['word-hidden', 'wrong-hidden'] as const
+
+let langfuse: LangfuseServer
+let box: Sandbox
+
+beforeEach(async () => {
+  langfuse = await startLangfuseServer()
+  box = sandbox({ OFFPATH_HTTP_PORT: '0' })
+})
+
+afterEach(async () => {
+  await langfuse.close()
+  box.remove()
+})
+
+async function redis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const server = await startRedisServer({ password: 'word-hidden', ...options })
+  onTestFinished(() => server.close())
+  return server
+}
+
+/** What it says of Redis. */
+async function doctor(url: string, ...args: string[]): Promise<Check[]> {
+  box.env.OFFPATH_REDIS_URL = url
+  const { code, stdout, stderr } = await box.offpath('doctor', 'config', '--json', ...args)
+  expect(stderr).toBe('')
+  for (const secret of SECRETS) expect(stdout).not.toContain(secret)
+  const { checks } = JSON.parse(stdout) as { checks: Check[] }
+  expect(code).toBe(checks.some(({ state }) => state === 'wrong') ? 1 : 0)
+  return checks.filter(({ name }) => name === 'redis')
+}
+
+const FORWARDS = ['--redis-forward', 'true']
+
+function receiving(): string[] {
+  Object.assign(box.env, {
+    LANGFUSE_BASE_URL: langfuse.url,
+    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
+    LANGFUSE_SECRET_KEY: 'sk-lf-test',
+  })
+  return ['--redis-receive', 'true']
+}
+
+describe('one that forwards', () => {
+  test('may add to its streams, to which nothing is added', async () => {
+    const { url, port, ask } = await redis()
+    const shown = `redis://127.0.0.1:${port}`
+    const checks = await doctor(url, ...FORWARDS)
+    expect(checks).toMatchObject([
+      { state: 'ok', message: expect.stringMatching(`^${shown} answers, version [78]\\.`) },
+      { state: 'ok', message: 'the user may add to its streams' },
+      { state: 'ok', message: expect.stringMatching(/^streams hold 0 entries, at most /) },
+    ])
+    expect(await ask('DBSIZE')).toBe(0)
+    await ask('XADD', 'offpath:{0}', '*', 'v', '1')
+    await doctor(url, ...FORWARDS)
+    expect(await ask('XLEN', 'offpath:{0}')).toBe(1)
+  })
+
+  test('with a wrong password', async () => {
+    const { url, port } = await redis()
+    expect(await doctor(url.replace('word-hidden', 'wrong-hidden'), ...FORWARDS)).toMatchObject([
+      {
+        state: 'wrong',
+        message: expect.stringMatching(`^redis://127.0.0.1:${port}: WRONGPASS`),
+        fix: expect.stringMatching(/^are user and password .* right/),
+      },
+    ])
+  })
+
+  test('with no server, and with one that does not answer', async () => {
+    const server = await redis()
+    await server.kill()
+    expect(await doctor(server.url, ...FORWARDS)).toMatchObject([
+      {
+        state: 'wrong',
+        message: expect.stringContaining('ECONNREFUSED'),
+        fix: expect.stringContaining('nothing listens there'),
+      },
+    ])
+    await server.start()
+    server.pause()
+    const began = performance.now()
+    expect(await doctor(server.url, ...FORWARDS)).toMatchObject([{ state: 'wrong' }])
+    expect(performance.now() - began).toBeLessThan(15_000)
+    server.resume()
+  })
+
+  test('whose user may not', async () => {
+    const { url, ask } = await redis()
+    await ask('ACL', 'SETUSER', 'reader', 'on', '>word-hidden', '~offpath:*', '+@read', '+ping')
+    expect(await doctor(url.replace('//:', '//reader:'), ...FORWARDS)).toMatchObject([
+      { state: 'ok' },
+      {
+        state: 'warning',
+        message: expect.stringMatching(/^its version .* cannot be told: NOPERM/),
+      },
+      { state: 'wrong', message: expect.stringMatching(/^the user may not give XADD: NOPERM/) },
+      { state: 'ok' },
+    ])
+  })
+
+  test('to one that throws streams away, and to streams that are nearly full, or full', async () => {
+    const { url, ask } = await redis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+    for (let i = 0; i < 9; i++) await ask('XADD', 'offpath:{0}', '*', 'v', '1')
+    for (let i = 0; i < 10; i++) await ask('XADD', 'offpath:{1}', '*', 'v', '1')
+    const checks = await doctor(url, ...FORWARDS, '--redis-max-length', '10')
+    expect(checks).toMatchObject([
+      { state: 'ok' },
+      { state: 'warning', message: expect.stringContaining('maxmemory-policy is allkeys-lru') },
+      { state: 'ok' },
+      {
+        state: 'warning',
+        message: expect.stringMatching(/^offpath:\{0\} is nearly full: 9 of 10/),
+      },
+      { state: 'wrong', message: expect.stringMatching(/^offpath:\{1\} is full.*: 10 of 10/) },
+    ])
+  })
+
+  test('whose memory is full', async () => {
+    const { url } = await redis({ args: ['--maxmemory', '1'] })
+    expect(await doctor(url, ...FORWARDS)).toMatchObject([
+      { state: 'ok' },
+      { state: 'wrong', message: expect.stringMatching(/^it does not take XADD now: OOM/) },
+      { state: 'ok' },
+    ])
+  })
+})
+
+describe('one of a pool', () => {
+  test('may deliver from its streams, and has no directories', async () => {
+    const { url, ask } = await redis()
+    await ask('XADD', 'offpath:{0}', '*', 'v', '1')
+    expect(await doctor(url, ...receiving())).toMatchObject([
+      { state: 'ok' },
+      { state: 'ok', message: 'the user may deliver from its streams' },
+      { state: 'ok' },
+    ])
+    expect(await ask('XINFO', 'GROUPS', 'offpath:{0}')).toEqual([])
+    expect(await ask('DBSIZE')).toBe(1)
+    const { stdout } = await box.offpath('doctor', 'config', '--json', ...receiving())
+    const { checks } = JSON.parse(stdout) as { checks: Check[] }
+    const names = checks.map(({ name }) => name)
+    expect(names).toContain('langfuse')
+    expect(names.filter((name) => /spool|store|relay/.test(name))).toEqual([])
+  })
+
+  test('whose user may only forward', async () => {
+    const { url, ask } = await redis()
+    const may = ['+ping', '+info', '+xadd', '+xlen']
+    await ask('ACL', 'SETUSER', 'app', 'on', '>word-hidden', '~offpath:*', ...may)
+    const user = url.replace('//:', '//app:')
+    const checks = await doctor(user, ...receiving())
+    expect(checks.map(({ state }) => state)).toEqual(['ok', 'wrong', 'ok'])
+    expect(checks[1]?.message).toMatch(/may not give XREADGROUP, XGROUP, XINFO, XACK, XCLAIM, /)
+  })
+})
+
+test('--once is refused by a relay of a pool, with what to do instead', async () => {
+  box.env.OFFPATH_REDIS_URL = 'redis://127.0.0.1:1'
+  const { code, stdout, stderr } = await box.offpath('up', '--once', ...receiving())
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toMatch(/--once is not for a relay of a pool .*--export-drain/)
+})
