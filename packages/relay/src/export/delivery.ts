@@ -8,18 +8,20 @@
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
-import type { Store } from '../store/store.ts'
+import type { SentAgain, Store } from '../store/store.ts'
 import { bisect } from './bisect.ts'
 import {
   type Chunk,
+  isAgain,
+  isWaiting,
   openChunk,
   type Run,
   release,
+  sendAgain,
   settle,
   splitRuns,
   tell,
   told,
-  WAITING,
 } from './chunk.ts'
 import type { Clock } from './clock.ts'
 import type { Exporter } from './exporters.ts'
@@ -62,6 +64,11 @@ export interface DeliveryOptions {
   readonly log: Log
 }
 
+export interface SpanDelivery extends Delivery {
+  /** Runs a change of the outbox after which settled spans are to be sent again, and goes back to their chunks. */
+  again(change: () => SentAgain): SentAgain
+}
+
 /** Of 64 KB prompts: level 1 takes 8 ms a MB to a third, level 6 takes 19 ms and leaves a seventh less. */
 const GZIP_LEVEL = 1
 /** Requests that a lane keeps in flight when it does not get on and there are others. */
@@ -77,7 +84,7 @@ const MAX_DROPS = 100
 /** The backlog is summed up over all its chunks. */
 const TRIM_MS = 10_000
 
-export function startDelivery(options: DeliveryOptions): Delivery {
+export function startDelivery(options: DeliveryOptions): SpanDelivery {
   const { exporter, outbox, clock, log, concurrency } = options
   const requestBytes = Math.min(options.requestBytes, MAX_BYTES)
   const { name } = exporter
@@ -159,12 +166,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   }
 
   const takeFrom = (chunk: Chunk): void => {
-    const { info, states } = chunk
+    const { info } = chunk
     chunks.set(info.id, chunk)
     for (const lane of lanes.values()) lane.accepting = lane.rewind === null && !isFull(lane)
     const spans = outbox.readSpans(info)
     for (let index = 0; index < spans.length; index++) {
-      if (states[index] !== WAITING) continue
+      if (!isWaiting(chunk, index)) continue
       const span = spans[index]!
       const lane = laneOf(span.project)
       if (lane.accepting) take(lane, chunk, index, span)
@@ -179,8 +186,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     } catch (error) {
       chunk.taken++
       const reason = `cannot be encoded: ${error instanceof Error ? error.message : error}`
-      const revision = span.revision > 0
-      reject({ chunk, from: index, to: index + 1, revision }, span, reason)
+      const counted = span.revision > 0 || isAgain(chunk, index)
+      reject({ chunk, from: index, to: index + 1, counted }, span, reason)
       return
     }
     if (lane.packer.spans === 1) ripen(lane)
@@ -351,6 +358,19 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     touched.clear()
   }
 
+  const again = (change: () => SentAgain): SentAgain => {
+    // What the outbox does not know as settled would not be sent again, or be settled a second time.
+    acknowledge()
+    const sent = change()
+    for (const [id, states] of sent.states) {
+      const chunk = chunks.get(id)
+      if (chunk !== undefined) sendAgain(chunk, states)
+      cursor = Math.min(cursor, id - 1)
+    }
+    pumpSoon()
+    return sent
+  }
+
   /** Beyond the cap the oldest chunks go, except those that are on their way. */
   const trim = (): void => {
     if (clock.elapsed() < nextTrim) return
@@ -427,6 +447,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       pumpSoon()
     },
     status: () => progress.status(),
+    again,
     stop,
   }
 }

@@ -1,5 +1,5 @@
 import type { StoredSpan } from '../store/span.ts'
-import { type Chunk, type Run, TAKEN } from './chunk.ts'
+import { type Chunk, isAgain, markTaken, type Run } from './chunk.ts'
 import type { Encoder, RequestWriter } from './otlp.ts'
 
 /** Encoded spans, ready to be sent. */
@@ -14,7 +14,8 @@ export interface Pack {
 
 /**
  * Puts spans into requests as they are read, so that their objects live for a moment only. A newer
- * version of a span begins a request: it shares none with the older one.
+ * version of a span begins a request: it shares none with the older one. What is sent again needs none of
+ * its own: it is the newest version, and it was settled, so no other is under way.
  */
 export interface Packer {
   /** Full requests, in order. */
@@ -48,18 +49,18 @@ export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buf
   }
 
   const put = (chunk: Chunk, index: number, span: StoredSpan): void => {
-    const revision = span.revision > 0
-    if (revision && runs.length > 0) seal()
+    const isNewer = span.revision > 0
+    if (isNewer && runs.length > 0) seal()
     if (!add(span)) {
       seal()
       add(span)
     }
-    alone ||= revision
-    chunk.states[index] = TAKEN
-    chunk.taken++
+    alone ||= isNewer
+    const counted = isNewer || isAgain(chunk, index)
+    markTaken(chunk, index)
     const last = runs.at(-1)
-    if (last?.chunk === chunk && last.to === index && !last.revision && !revision) last.to++
-    else runs.push({ chunk, from: index, to: index + 1, revision })
+    if (last?.chunk === chunk && last.to === index && last.counted === counted) last.to++
+    else runs.push({ chunk, from: index, to: index + 1, counted })
   }
 
   return {

@@ -107,7 +107,7 @@ const idsOf = (scores: readonly NewScore[]): unknown[] =>
   ids(scores.map(({ json }) => JSON.parse(json)))
 const deadLetters = () => {
   const reader = StoreReader.open(directory) as StoreReader
-  const dead = reader.deadScores(100)
+  const dead = reader.dead.newest('score', {}, 100)
   reader.close()
   return dead
 }

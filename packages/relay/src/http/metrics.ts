@@ -103,17 +103,22 @@ export function createMetrics(): Metrics {
   ])
   const resent = counter(
     'offpath_exporter_resent_total',
-    'Observations delivered again because they changed',
+    'Observations delivered again: they had changed, or were sent again by hand',
     ['exporter'],
   )
   const notResent = counter(
     'offpath_exporter_not_resent_total',
-    'Observations that changed, and whose new version was rejected or dropped',
+    'The same, but rejected or dropped',
     ['exporter'],
   )
   const dead = counter(
     'offpath_exporter_dead_lettered_total',
     'Observations that the server rejected one by one, or that could not be encoded',
+    ['exporter'],
+  )
+  const deadDropped = counter(
+    'offpath_exporter_dead_dropped_total',
+    'Dead letters of observations that somebody took off the list',
     ['exporter'],
   )
   const dropped = counter('offpath_exporter_dropped_total', 'Observations dropped, by reason', [
@@ -159,6 +164,8 @@ export function createMetrics(): Metrics {
       dropped: string,
       held: string,
       state: string,
+      retried: string,
+      deadDropped: string,
     ],
   ): ((stats: Stats) => void) => {
     const accepted = counter(
@@ -170,6 +177,16 @@ export function createMetrics(): Metrics {
     const dead = counter(names[2], `${title} rejected`, ['exporter'])
     const dropped = counter(names[3], `${title} dropped, by reason`, ['exporter', 'reason'])
     const held = gauge(names[4], `${title} waiting`, ['exporter'])
+    const retried = counter(
+      names[6],
+      `${title} that were dead letters and were accepted once more`,
+      ['exporter'],
+    )
+    const deadDropped = counter(
+      names[7],
+      `Dead letters of ${what} that somebody took off the list`,
+      ['exporter'],
+    )
     const state = gauge(names[5], `The state that delivery of ${what} is in is 1`, [
       'exporter',
       'state',
@@ -190,6 +207,8 @@ export function createMetrics(): Metrics {
         ),
       )
       held(each((one) => one.held))
+      retried(each((one) => one.retried))
+      deadDropped(each((one) => one.deadDropped))
       state(
         taking.flatMap(({ exporter, delivery }): [Labels, number][] =>
           delivery === null ? [] : [[{ exporter, state: delivery.state }, 1]],
@@ -204,6 +223,8 @@ export function createMetrics(): Metrics {
     'offpath_exporter_scores_dropped_total',
     'offpath_exporter_scores_held',
     'offpath_exporter_scores_state',
+    'offpath_exporter_scores_retried_total',
+    'offpath_exporter_scores_dead_dropped_total',
   ])
   const media = apart('media', 'Media', [
     'offpath_exporter_media_accepted_total',
@@ -212,6 +233,8 @@ export function createMetrics(): Metrics {
     'offpath_exporter_media_dropped_total',
     'offpath_exporter_media_held',
     'offpath_exporter_media_state',
+    'offpath_exporter_media_retried_total',
+    'offpath_exporter_media_dead_dropped_total',
   ])
   const spoolBytes = gauge('offpath_spool_bytes', 'Bytes of segments', ['tier'])
   const spoolSegments = gauge('offpath_spool_segments', 'Segments', ['tier'])
@@ -268,6 +291,7 @@ export function createMetrics(): Metrics {
       resent(byExporter((exporter) => exporter.resent))
       notResent(byExporter((exporter) => exporter.notResent))
       dead(byExporter((exporter) => exporter.deadLettered))
+      deadDropped(byExporter((exporter) => exporter.deadDropped))
       dropped(
         stats.exporters.flatMap(({ name, dropped }) =>
           Object.entries(dropped).map(([reason, value]): [Labels, number] => [

@@ -91,10 +91,12 @@ interface ExporterStats {
   readonly held: number
   readonly waiting: number
   readonly waitingBytes: number
-  /** Delivered again because they changed. */
+  /** Delivered again: they had changed, or somebody had them sent again. */
   readonly resent: number
-  /** Changed, and the new version was rejected or dropped: the first one stands. */
+  /** The same, but rejected or dropped: what was there before stands. */
   readonly notResent: number
+  /** Dead letters that somebody took off the list. */
+  readonly deadDropped: number
   readonly scores: ApartStats | null
   readonly media: ApartStats | null
 }
@@ -107,6 +109,9 @@ interface ApartStats {
   readonly dropped: Readonly<Record<string, number>>
   readonly held: number
   readonly heldBytes: number
+  /** Dead letters that were accepted once more, and those that somebody took off the list. */
+  readonly retried: number
+  readonly deadDropped: number
 }
 
 interface WriterStats {
@@ -215,7 +220,7 @@ function statsOf(reader: StoreReader): StoreStats {
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }
     }),
-    deadLetters: reader.deadLetters(MAX_DEAD_LETTERS).map((letter) => ({
+    deadLetters: reader.dead.newest('span', {}, MAX_DEAD_LETTERS).map((letter) => ({
       exporter: letter.exporter,
       traceId: letter.traceId,
       observationId: letter.spanId,
@@ -223,17 +228,22 @@ function statsOf(reader: StoreReader): StoreStats {
       reason: letter.reason,
       time: new Date(letter.time).toISOString(),
     })),
-    deadScores: reader.deadScores(MAX_DEAD_LETTERS).map(({ exporter, score, reason, time }) => ({
-      exporter,
-      id: String(score.id),
-      traceId: typeof score.traceId === 'string' ? score.traceId : null,
-      name: String(score.name),
-      reason,
-      time: new Date(time).toISOString(),
+    deadScores: reader.dead.newest('score', {}, MAX_DEAD_LETTERS).map((letter) => ({
+      exporter: letter.exporter,
+      id: String(letter.score.id),
+      traceId: typeof letter.score.traceId === 'string' ? letter.score.traceId : null,
+      name: String(letter.score.name),
+      reason: letter.reason,
+      time: new Date(letter.time).toISOString(),
     })),
-    deadMedia: reader.deadMedia(MAX_DEAD_LETTERS).map(({ time, ...row }) => ({
-      ...row,
-      time: new Date(time).toISOString(),
+    deadMedia: reader.dead.newest('media', {}, MAX_DEAD_LETTERS).map((letter) => ({
+      exporter: letter.exporter,
+      traceId: letter.traceId,
+      observationId: letter.observationId,
+      field: letter.field,
+      contentType: letter.contentType,
+      reason: letter.reason,
+      time: new Date(letter.time).toISOString(),
     })),
     vitals: vitalsStats(reader.vitals(VITALS_READ), observationsPerTrace(reader)),
     counters,

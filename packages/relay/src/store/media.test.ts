@@ -71,6 +71,8 @@ test('content lies once, and goes when no row waits for it', async () => {
     dropped: { content_gone: 1 },
     held: 0,
     heldBytes: 0,
+    retried: 0,
+    deadDropped: 0,
   })
   // What was settled is known, whatever came of it.
   expect(store.media.add(place, [image, media('other')])).toBe(0)

@@ -246,7 +246,7 @@ describe('the outbox', () => {
     expect(read((reader) => reader.exporters())).toMatchObject([
       { delivered: 2, dead: 1, dropped: { refused: 1 }, waiting: 0 },
     ])
-    expect(read((reader) => reader.deadLetters(9))).toMatchObject([
+    expect(read((reader) => reader.dead.newest('span', {}, 9))).toMatchObject([
       { exporter: 'a', name: 'bad', reason: 'no' },
     ])
     expect(chunks()).toEqual([])
@@ -332,13 +332,13 @@ describe('opening', () => {
     expect(error).toBeInstanceOf(StoreError)
     expect(error).toMatchObject({ code: 'OFFPATH_STORE_VERSION' })
     expect((error as Error).message).toMatch(
-      /^the store .* has version 99, this offpath knows 4: [^\n]*$/,
+      /^the store .* has version 99, this offpath knows 5: [^\n]*$/,
     )
     expect(caught(() => StoreReader.open(directory))).toMatchObject({
       code: 'OFFPATH_STORE_VERSION',
     })
     const again = new DatabaseSync(join(directory, 'offpath.db'))
-    again.exec('PRAGMA user_version = 4')
+    again.exec('PRAGMA user_version = 5')
     again.close()
     store = new Store(directory)
   })
