@@ -7,7 +7,7 @@ import { findRelay, post } from './relay-client.ts'
 import { openStore } from './store.ts'
 
 /** What an operation says that it has done, and whether a relay runs that goes on with it. */
-export interface Outcome<K extends keyof Operations> {
+interface Outcome<K extends keyof Operations> {
   readonly done: Awaited<ReturnType<Operations[K]>>
   readonly relayRuns: boolean
 }

@@ -2,7 +2,7 @@ import type { Config } from '../config/options.ts'
 import { readRelayFile } from '../relay-file.ts'
 
 /** A relay that runs on our store. */
-export interface FoundRelay {
+interface FoundRelay {
   readonly url: string
   readonly pid: number
 }

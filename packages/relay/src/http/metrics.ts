@@ -108,7 +108,7 @@ export function createMetrics(): Metrics {
   )
   const notResent = counter(
     'offpath_exporter_not_resent_total',
-    'The same, but rejected or dropped',
+    'Observations that had changed, or were sent again by hand, and were rejected or dropped',
     ['exporter'],
   )
   const dead = counter(

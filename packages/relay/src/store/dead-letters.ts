@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 // Dead letters as they are listed: what the server of an exporter rejected one by one. Spans, scores and media lie in
 // tables of their own, and have numbers of their own.
 
-export type DeadKind = 'span' | 'score' | 'media'
+type DeadKind = 'span' | 'score' | 'media'
 export const DEAD_KINDS: readonly DeadKind[] = ['span', 'score', 'media']
 
 /** How people name a dead letter: `span:12`. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { openChunk, type Run, settle, tell } from '../export/chunk.ts'
+import { isWaiting, markTaken, openChunk, type Run, settle, tell } from '../export/chunk.ts'
 import { makeSpan, resource } from '../export/fixtures.ts'
 import { type ExporterRow, StoreReader } from './read.ts'
 import type { StoredSpan } from './span.ts'
@@ -29,6 +29,13 @@ type Step =
       readonly exporter: string
       readonly chunk: number
       readonly outcomes: readonly (Outcome | null)[]
+      readonly fails: boolean
+    }
+  | {
+      readonly type: 'again'
+      readonly exporter: string
+      readonly chunk: number
+      readonly spans: readonly number[]
       readonly fails: boolean
     }
   | { readonly type: 'drop'; readonly exporter: string; readonly count: number }
@@ -68,6 +75,16 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
         count: fc.integer({ min: 1, max: 3 }),
       }),
     },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constant('again' as const),
+        exporter: fc.constantFrom(...NAMES),
+        chunk: fc.nat(20),
+        spans: fc.uniqueArray(fc.nat(6), { minLength: 1 }),
+        fails: fc.boolean(),
+      }),
+    },
     fc.record({ type: fc.constant('damage' as const), chunk: fc.nat(20) }),
     fc.record({ type: fc.constant('expire' as const), limit: fc.integer({ min: 1, max: 5 }) }),
     fc.record({ type: fc.constant('name' as const), exporters: fc.subarray(NAMES) }),
@@ -82,17 +99,26 @@ class Exporter {
   known = false
   given = 0
   readonly counts = { delivered: 0, dead: 0, dropped: 0, resent: 0, notResent: 0 }
-  /** Spans of each chunk in its outbox that are not settled: whether they are revisions; null: settled. */
+  /** Of each chunk in its outbox the spans: whether they are counted already (revisions, sent again); null: settled. */
   readonly outbox = new Map<number, (boolean | null)[]>()
 
   settle(chunk: number, index: number, outcome: Outcome | 'dropped'): void {
     const spans = this.outbox.get(chunk) ?? []
-    const isRevision = spans[index]
-    if (isRevision == null) return
+    const isCounted = spans[index]
+    if (isCounted == null) return
     spans[index] = null
-    if (isRevision) this.counts[outcome === 'delivered' ? 'resent' : 'notResent']++
+    if (isCounted) this.counts[outcome === 'delivered' ? 'resent' : 'notResent']++
     else this.counts[outcome === 'refused' ? 'dropped' : outcome]++
     if (spans.every((span) => span === null)) this.outbox.delete(chunk)
+  }
+
+  /** Returns how many spans of a chunk of so many are newly to be sent again. */
+  again(chunk: number, size: number, chosen: readonly number[]): number {
+    const spans = this.outbox.get(chunk) ?? new Array<boolean | null>(size).fill(null)
+    const settled = chosen.filter((index) => spans[index] === null)
+    for (const index of settled) spans[index] = true
+    if (settled.length > 0) this.outbox.set(chunk, spans)
+    return settled.length
   }
 
   drop(chunk: number): void {
@@ -101,13 +127,14 @@ class Exporter {
   }
 
   get waiting(): number {
-    return [...this.outbox.values()].flat().filter((isRevision) => isRevision === false).length
+    return [...this.outbox.values()].flat().filter((isCounted) => isCounted === false).length
   }
 }
 
 class Trial {
   readonly directory: string = mkdtempSync(join(tmpdir(), 'offpath-law-'))
   readonly exporters: Record<string, Exporter> = { a: new Exporter(), b: new Exporter() }
+  readonly sizes = new Map<number, number>()
   store: Store
   open = 0
   chunks = 0
@@ -126,6 +153,11 @@ class Trial {
       case 'settle': {
         const exporter = exporters[step.exporter] as Exporter
         if (exporter.named) this.settle(step.exporter, exporter, step)
+        break
+      }
+      case 'again': {
+        const exporter = exporters[step.exporter] as Exporter
+        if (exporter.named) this.again(step.exporter, exporter, step)
         break
       }
       case 'drop': {
@@ -179,7 +211,7 @@ class Trial {
     }
     this.store.commit(batch)
     this.open += open - abandoned
-    if (spans.length > 0) this.chunks++
+    if (spans.length > 0) this.sizes.set(++this.chunks, spans.length)
     for (const exporter of Object.values(this.exporters)) {
       if (!exporter.named) continue
       exporter.given += first + abandoned
@@ -190,22 +222,24 @@ class Trial {
 
   settle(name: string, exporter: Exporter, step: Step & { type: 'settle' }): void {
     const infos = this.store.nextChunks(name, 0, Number.POSITIVE_INFINITY)
-    expect(infos.map(({ id }) => id)).toEqual([...exporter.outbox.keys()])
+    expect(infos.map(({ id }) => id)).toEqual([...exporter.outbox.keys()].sort((a, b) => a - b))
     const info = infos[step.chunk % infos.length]
     if (info === undefined) return
     const spans = exporter.outbox.get(info.id) as (boolean | null)[]
     const chunk = openChunk(info)
-    const outcomes = spans.map((isRevision, index): [number, boolean, Outcome] | null => {
+    const outcomes = spans.map((isCounted, index): [number, boolean, Outcome] | null => {
       const outcome = step.outcomes[index] ?? null
-      return isRevision === null || outcome === null ? null : [index, isRevision, outcome]
+      return isCounted === null || outcome === null ? null : [index, isCounted, outcome]
     })
     for (const outcome of outcomes) {
       if (outcome === null) continue
-      const [index, revision, what] = outcome
-      const run: Run = { chunk, from: index, to: index + 1, revision }
-      chunk.taken++
+      const [index, counted, what] = outcome
+      const run: Run = { chunk, from: index, to: index + 1, counted }
+      markTaken(chunk, index)
       settle(run, what)
     }
+    // The others are under way when the outbox is told: a crash brings them back as they were.
+    for (const index of spans.keys()) if (isWaiting(chunk, index)) markTaken(chunk, index)
     const settlement = tell(chunk)
     if (step.fails) {
       const bad = { ...tell(chunk), complete: false, states: Symbol() as never }
@@ -216,6 +250,22 @@ class Trial {
     for (const outcome of outcomes) {
       if (outcome !== null) exporter.settle(info.id, outcome[0], outcome[2])
     }
+  }
+
+  again(name: string, exporter: Exporter, step: Step & { type: 'again' }): void {
+    const stored = [...this.chunkIds()]
+    const chunk = stored[step.chunk % stored.length]
+    if (chunk === undefined) return
+    if (step.fails) {
+      const bad = new Map([
+        [chunk, step.spans],
+        [Symbol() as never, step.spans],
+      ])
+      expect(() => this.store.sendAgain(name, bad)).toThrow()
+      this.check()
+    }
+    const { spans } = this.store.sendAgain(name, new Map([[chunk, step.spans]]))
+    expect(spans).toBe(exporter.again(chunk, this.sizes.get(chunk) as number, step.spans))
   }
 
   damage(which: number): void {

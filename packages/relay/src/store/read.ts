@@ -34,7 +34,7 @@ export interface TraceFilter {
   readonly clockSlackMs?: number
 }
 
-export interface TimeFilter {
+interface TimeFilter {
   /** Ms since 1970. */
   readonly from: number
   readonly to: number

@@ -266,6 +266,90 @@ describe('the outbox', () => {
     expect(store.counters()).toMatchObject({ 'a.dropped.backlog_full': 4, 'a.notResent': 1 })
   })
 
+  const letter = (index: number) => ({
+    index,
+    traceId: Buffer.alloc(16),
+    spanId: Buffer.alloc(8),
+    name: 'bad',
+    reason: 'no',
+  })
+  const deadIds = () => read((reader) => reader.dead.newest('span', {}, 99)).map(({ id }) => id)
+
+  test('sends again what was settled, or never came, and leaves what waits as it is', () => {
+    commit(many(3))
+    store.acknowledge('a', [
+      settled(1, {
+        complete: false,
+        states: Uint8Array.from([2, 2, 0]),
+        delivered: 1,
+        dead: 1,
+        deadLetters: [letter(1)],
+      }),
+    ])
+    commit(many(2))
+    store.acknowledge('a', [settled(2, { delivered: 2 })])
+    const chosen = new Map([
+      [1, [1, 2]],
+      [2, [1]],
+      [9, [0]],
+    ])
+    expect(store.sendAgain('a', chosen)).toEqual({
+      spans: 2,
+      states: new Map([
+        [1, Uint8Array.from([2, 4, 0])],
+        [2, Uint8Array.from([2, 4])],
+      ]),
+    })
+    expect(store.sendAgain('a', chosen)).toEqual({ spans: 0, states: new Map() })
+    expect(deadIds()).toEqual([])
+    expect(store.backlog('a')).toMatchObject({ chunks: 2, spans: 1 })
+    reopen()
+    expect(chunks().map(({ states }) => [...(states ?? [])])).toEqual([
+      [2, 4, 0],
+      [2, 4],
+    ])
+    store.acknowledge('a', [
+      settled(1, { delivered: 1, resent: 1 }),
+      settled(2, { notResent: 1, deadLetters: [letter(1)] }),
+    ])
+    expect(read((reader) => reader.exporters())).toMatchObject([
+      { accepted: 5, delivered: 4, dead: 1, held: 0, resent: 1, notResent: 1 },
+    ])
+    store.exporters(['a', 'b'])
+    expect(store.sendAgain('b', new Map([[1, [0, 1, 2]]])).spans).toBe(3)
+    expect(store.drop('b', [1])).toBe(0)
+    expect(store.counters()).toMatchObject({ 'b.notResent': 3 })
+    expect(() => store.sendAgain('c', chosen)).toThrow('no exporter c')
+  })
+
+  test('an application that waits for delivery does not wait for what is sent again', () => {
+    commit(many(1))
+    store.acknowledge('a', [settled(1, { delivered: 1 })])
+    store.sendAgain('a', new Map([[1, [0]]]))
+    commit(many(2))
+    expect(store.unsettledChunks('w')).toEqual([2])
+    expect([store.isSettled(1), store.isSettled(2)]).toEqual([true, false])
+    store.acknowledge('a', [
+      settled(2, { complete: false, states: Uint8Array.from([2, 0]), delivered: 1 }),
+    ])
+    expect(store.unsettledChunks('w')).toEqual([2])
+    // Retention spares it all the same.
+    expect(store.expire(Date.now() + 1e9, 1e12, 9, Number.POSITIVE_INFINITY)).toBe(0)
+  })
+
+  test('no number of a dead letter is given twice; those that are dropped are counted', () => {
+    commit(many(3))
+    store.acknowledge('a', [settled(1, { dead: 2, delivered: 1, deadLetters: [letter(0)] })])
+    expect(deadIds()).toEqual([1])
+    expect(store.dropDeadLetters('a', [1, 7])).toBe(1)
+    expect(deadIds()).toEqual([])
+    reopen()
+    commit(many(1))
+    store.acknowledge('a', [settled(2, { dead: 1, deadLetters: [letter(0)] })])
+    expect(deadIds()).toEqual([2])
+    expect(read((reader) => reader.exporters())).toMatchObject([{ dead: 3, deadDropped: 1 }])
+  })
+
   test('each exporter has its own; a new one gets what is finished from then on', () => {
     commit(many(3))
     store.exporters(['a', 'b'])
