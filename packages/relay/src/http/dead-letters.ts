@@ -25,8 +25,8 @@ export function wholeDeadLetter(
   switch (row.what) {
     case 'span': {
       const span = reader.spanAt(row.chunk, row.index)
-      const [observation] = span === null ? [] : observationsOf(reader, [span], bounds)
-      return { ...whole, observation: observation ?? null }
+      const observations = span === null ? [] : observationsOf(reader, [span], bounds)
+      return { ...whole, observation: observations[0] ?? null }
     }
     case 'score':
       return { ...whole, score: row.score as { [key: string]: Json } }
