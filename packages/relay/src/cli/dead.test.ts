@@ -144,7 +144,10 @@ describe('with a relay', () => {
     expect((await box.offpath('dead', 'ls', '-n', '1')).stdout).toMatch(/\n… and 2 older ones; /)
 
     const span = await json<WholeDeadLetter>('dead', 'show', 'span:1')
-    expect(span).toMatchObject({ observation: { name: 'answer-2', input: 'question' }, score: null })
+    expect(span).toMatchObject({
+      observation: { name: 'answer-2', input: 'question' },
+      score: null,
+    })
     const answer = await fetch(`${url}/api/dead/span:1`)
     expect(await answer.json()).toEqual(span)
     const listed = await fetch(`${url}/api/dead?reason=bad+name&limit=5`)

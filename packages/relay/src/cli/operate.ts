@@ -25,7 +25,7 @@ export async function operate<K extends keyof Operations>(
   const relay = await findRelay(config)
   const done =
     relay === null
-      ? await alone(config, (operations) => operations[name](body))
+      ? await alone(config, async (operations): Promise<unknown> => operations[name](body))
       : await post(relay, WRITE[name], body, config['http.token'])
   return { done: done as Outcome<K>['done'], relayRuns: relay !== null }
 }

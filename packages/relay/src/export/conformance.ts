@@ -381,6 +381,8 @@ export function conformsAsExporter({ name, exporterOf }: Subject): void {
       await harness.delivery.stop(0)
       server.faults = () => ({ type: 'status', status: 503 })
       restart({ backlogBytes: 1 })
+      // It looks at its backlog at once, and then every ten seconds.
+      await turns()
       commit(many(1))
       await server.waitFor(() => server.requests.length > 2)
       expect(again(1, 0, 1, 2)).toBe(3)

@@ -11,7 +11,7 @@ import {
 } from '../store/dead-letters.ts'
 import type { StoreReader } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
-import { type Operated, namesOf } from './operated.ts'
+import { namesOf, type Operated } from './operated.ts'
 import { type DeadSelection, OperationError } from './requests.ts'
 import { Versions } from './versions.ts'
 

@@ -104,7 +104,10 @@ describe('dead letters', () => {
     })
     expect(waiting('a')).toEqual(idsOf([spans[0]!]))
     const no1 = { all: true, reason: 'no 1' }
-    expect(await operations.retryDead({ ...no1, exporter: 'a' })).toEqual({ ...RETRIED, retried: 1 })
+    expect(await operations.retryDead({ ...no1, exporter: 'a' })).toEqual({
+      ...RETRIED,
+      retried: 1,
+    })
     expect(waiting('a')).toEqual(idsOf(spans.slice(0, 2)))
     expect(waiting('b')).toEqual([])
     expect(await operations.retryDead({ all: true })).toEqual({ ...RETRIED, retried: 2 })

@@ -40,7 +40,9 @@ export function deadSelection(body: unknown): DeadSelection {
     return { keys: null, exporter: text('exporter', exporter), reason: text('reason', reason) }
   }
   if (all !== undefined || exporter !== undefined || reason !== undefined) {
-    throw new OperationError('"ids" name dead letters one by one: "all", "exporter", "reason" do not')
+    throw new OperationError(
+      '"ids" name dead letters one by one: "all", "exporter", "reason" do not',
+    )
   }
   if (!Array.isArray(ids) || ids.length === 0 || ids.length > MAX_IDS) {
     throw new OperationError(`"ids": expected a list of 1 to ${MAX_IDS}`)
