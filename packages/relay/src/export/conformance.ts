@@ -356,21 +356,26 @@ export function conformsAsExporter({ name, exporterOf }: Subject): void {
     })
 
     it('takes no first delivery for one that is sent again, and the other way round, over a restart', async () => {
-      const { commit, held, law, server, restart, again } = await start({ timeoutMs: 60_000 })
-      commit(many(4))
+      const delivery = { requestBytes: 7_000, timeoutMs: 60_000 }
+      const { commit, held, law, server, restart, again } = await start(delivery)
+      // Two requests.
+      commit(many(4, 2_000))
       await held(0)
-      server.faults = () => ({ type: 'hang' })
-      expect(again(1, 1, 2)).toBe(2)
-      await server.waitFor(() => server.requests.length > 1).catch(() => {})
+      expect(server.requests).toHaveLength(2)
+      server.faults = (number) => (number > 3 ? { type: 'hang' } : undefined)
+      expect(again(1, 0, 1, 2, 3)).toBe(4)
+      await server.waitFor(() => server.requests.length === 4)
       commit(many(3))
+      await held(5)
       await turns()
+      // The outbox is told of one request while the other is under way.
       await harness.delivery.stop(50)
-      expect(law()).toMatchObject({ accepted: 7, delivered: 4, held: 3, resent: 0 })
+      expect(law()).toMatchObject({ accepted: 7, delivered: 4, held: 3, resent: 2 })
       server.faults = undefined
       restart()
       await held(0)
-      expect(law()).toMatchObject({ accepted: 7, delivered: 7, resent: 2, notResent: 0 })
-      expect(server.duplicates).toEqual({ identical: 2, changed: 0 })
+      expect(law()).toMatchObject({ accepted: 7, delivered: 7, resent: 4, notResent: 0 })
+      expect(server.duplicates).toEqual({ identical: 4, changed: 0 })
     })
 
     it('counts what is sent again and dropped from a full backlog as not resent', async () => {
