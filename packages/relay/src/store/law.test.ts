@@ -56,7 +56,7 @@ type Step =
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     {
-      weight: 6,
+      weight: 4,
       arbitrary: fc.record({
         type: fc.constant('commit' as const),
         revisions: fc.array(fc.boolean(), { maxLength: 6 }),
@@ -70,8 +70,8 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       arbitrary: fc.record({
         type: fc.constant('settle' as const),
         exporter: fc.constantFrom(...NAMES),
-        chunk: fc.nat(20),
-        outcomes: fc.array(fc.option(fc.constantFrom(...OUTCOMES), { freq: 1 }), {
+        chunk: fc.nat(2),
+        outcomes: fc.array(fc.option(fc.constantFrom(...OUTCOMES), { freq: 2 }), {
           minLength: 6,
           maxLength: 6,
         }),
@@ -91,7 +91,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       arbitrary: fc.record({
         type: fc.constant('again' as const),
         exporter: fc.constantFrom(...NAMES),
-        chunk: fc.nat(20),
+        chunk: fc.nat(2),
         spans: fc.uniqueArray(fc.nat(6), { minLength: 1 }),
         fails: fc.boolean(),
       }),
