@@ -359,7 +359,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
   }
 
   const again = (change: () => SentAgain): SentAgain => {
-    // What the outbox does not know as settled would not be sent again, or be settled a second time.
+    // What has just been settled is to be sent again as well: the outbox has to know of it.
     acknowledge()
     const sent = change()
     for (const [id, states] of sent.states) {
