@@ -34,11 +34,6 @@ test('docs/http-api.md has every code of the API, and no other', () => {
   expect(told).toEqual(codes)
 })
 
-test('docs/http-api.md has every metric, and no other', () => {
-  const metrics = found([read('packages/relay/src/http/metrics.ts')], /'(offpath_[a-z_]+)'/g)
-  expect(found([read('docs/http-api.md')], /`(offpath_[a-z_]+)`/g)).toEqual(metrics)
-})
-
 test.each(
   globSync(['*.md', 'docs/*.md', 'examples/*/*.md', 'packages/*/README.md'], { cwd: root }),
 )('links in %s lead somewhere', (file) => {

@@ -113,8 +113,8 @@ interface Collections {
   readonly fullMaxMs: number
   /** Of all collections together. */
   readonly totalMs: number
-  /** Those above 5 ms. */
-  readonly pauses: readonly Stall[]
+  /** Those above 5 ms. Earlier results have none. */
+  readonly pauses?: readonly Stall[]
 }
 
 /** When it ended (ms since 1970), and how long it was, ms. */

@@ -23,7 +23,7 @@ export function together(all: readonly ServiceFigures[]): ServiceFigures {
       full: sum(({ gc }) => gc.full),
       fullMaxMs: Math.max(...all.map(({ gc }) => gc.fullMaxMs)),
       totalMs: sum(({ gc }) => gc.totalMs),
-      pauses: all.flatMap(({ gc }) => gc.pauses).sort(([a], [b]) => a - b),
+      pauses: all.flatMap(({ gc }) => gc.pauses ?? []).sort(([a], [b]) => a - b),
     },
     stalls: all.flatMap(({ stalls }) => stalls).sort(([a], [b]) => a - b),
     rssMb: sum(({ rssMb }) => rssMb),

@@ -5,7 +5,7 @@
  * plain OTLP endpoint); protobuf or JSON, gzip or not; GET /api/public/health. As with Langfuse, 200
  * means queued, one malformed span turns the whole request into a 400, wrong keys are a 401, and spans
  * are deduplicated by project, trace id, span id and start time, the newest version winning.
- * POST /api/public/scores: see scores.ts; POST and PATCH /api/public/media: media.ts; prompts.ts.
+ * POST /api/public/scores: see scores.ts; POST and PATCH /api/public/media: media.ts; prompts.ts; projects.ts.
  * Differences: text that is not UTF-8 is refused, as proto3 demands (Langfuse replaces it), and
  * nothing is shown: no traces API.
  */
@@ -18,6 +18,7 @@ import { createCaptures } from './captures.ts'
 import { countSpans } from './count-spans.ts'
 import { decodeSpans } from './decode.ts'
 import { createMedia } from './media.ts'
+import { takeProjects } from './projects.ts'
 import { takePrompt } from './prompts.ts'
 import { projectOf, readBody } from './request.ts'
 import { type Answer, faultAnswer, misbehave, send } from './respond.ts'
@@ -151,6 +152,7 @@ export async function startLangfuseServer(
       return
     }
     if (media.take(request, response)) return
+    if (takeProjects(request, response, path, live.projects)) return
     if (takePrompt(request, response, path, live.projects, live.latencyMs)) return
     request.resume()
     if (route === 'GET /api/public/health') {

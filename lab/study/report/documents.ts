@@ -18,7 +18,7 @@ const DOCUMENTS = [
 ]
 
 /**
- * Fills the figures of the documents from docs/results/{js,python}.json.
+ * Fills the figures of the documents from the runs in docs/results.
  *
  * @param write whether to write them; else it only looks
  * @returns the documents whose figures are not those of the results (written, when `write`)
@@ -46,14 +46,14 @@ function filledOf(document: string, text: string, lookUp: LookUp): string {
   }
 }
 
-/** The folder's studies, each read when it is first asked for: findings of a full run take a second. */
+/** The folder's runs, each read when it is first asked for: findings of a full run take a second. */
 function lookUpInResults(folder: string): LookUp {
   const studies = new Map<string, ReadonlyMap<string, Found>>()
   return lookUpIn((study) => {
     const path = join(folder, `${study}.json`)
-    if ((study !== 'js' && study !== 'python') || !existsSync(path)) {
+    if (!/^[a-z-]+$/.test(study) || !existsSync(path)) {
       throw new FigureError(
-        `no ${study}: an address begins with js/ or python/, and needs docs/results/${study}.json`,
+        `no ${study}: an address begins with the name of a run, and needs docs/results/${study}.json`,
       )
     }
     let found = studies.get(study)

@@ -43,7 +43,7 @@ export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; uns
   for (const cell of cells) {
     if (cell.delivered < cell.service.recorded) continue
     const stalls = cell.service.stalls
-      .filter((stall) => !isCollection(stall, cell.service.gc.pauses))
+      .filter((stall) => !isCollection(stall, cell.service.gc.pauses ?? []))
       .toSorted(([a], [b]) => a - b)
     const [, loadedAt] = cell.measured
     let at = 0

@@ -59,6 +59,7 @@ figcaption{color:var(--quiet);font-size:13px;margin-bottom:8px;max-width:860px}
 .panel{width:546px}
 .panel p{margin:8px 0 0;font-size:13px}
 svg{display:block;flex:none;font:12px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+.drawing>svg{flex:0 1 auto;height:auto;min-width:min(720px,100%);max-width:100%}
 svg text{fill:var(--text)}
 svg text.tick{fill:var(--quiet);font-variant-numeric:tabular-nums}
 svg text.axis{fill:var(--quiet)}

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config/options.ts'
+import { type DrainOptions, drain } from './drain.ts'
 import { systemClock } from './export/clock.ts'
 import { type SpanDelivery, startDelivery } from './export/delivery.ts'
 import { type Exporter, langfuseExporter, otlpExporter } from './export/exporters.ts'
@@ -29,8 +29,11 @@ export interface Relay {
   readonly exporters: readonly { readonly name: string; readonly url: string }[]
   /** As /api/stats answers. */
   stats(): Promise<Stats>
-  /** Delivers what has been recorded, for at most so long. Resolves to true when nothing was left. */
-  drain(timeoutMs: number): Promise<boolean>
+  /**
+   * Delivers what has been recorded, for at most so long. Resolves to true when nothing was left; to false also before
+   * that time when what is left waits for somebody's hand, such as for keys.
+   */
+  drain(timeoutMs: number, options?: DrainOptions): Promise<boolean>
   /** Ends it; what is not delivered stays on disk. */
   close(): Promise<void>
 }
@@ -41,18 +44,21 @@ const LINGER_MS = 1000
 const SCORES_SHARE = 10
 /** Requests in flight at the end may take so long; then they are sent again at the next start. */
 const STOP_MS = 3000
-/** Between looks at whether all is delivered. The first comes after it: an application that was killed is soon seen dead. */
-const DRAIN_LOOK_MS = 50
 
 export const VERSION: string = createRequire(import.meta.url)('offpath/package.json').version
 
 /**
- * Starts a relay: reads the spool into the store, delivers from there, and serves the API.
+ * Starts a relay: reads the spool into the store, delivers from there, and serves the API, on another port than the
+ * configuration's if one is given.
  *
  * @throws an Error with a code `OFFPATH_…` and a message of one line: another relay has the spool or the store, the
  * store is of a later version, the port is taken
  */
-export async function startRelay(config: Config, log: Log): Promise<Relay> {
+export async function startRelay(
+  config: Config,
+  log: Log,
+  port: number = config['http.port'],
+): Promise<Relay> {
   const undo: (() => void | Promise<void>)[] = []
   const close = async (): Promise<void> => {
     // Each but once, even if one of them fails.
@@ -65,7 +71,7 @@ export async function startRelay(config: Config, log: Log): Promise<Relay> {
     }
   }
   try {
-    return await start(config, log, undo, close)
+    return await start(config, log, port, undo, close)
   } catch (error) {
     await close()
     throw error
@@ -75,6 +81,7 @@ export async function startRelay(config: Config, log: Log): Promise<Relay> {
 async function start(
   config: Config,
   log: Log,
+  port: number,
   undo: (() => void | Promise<void>)[],
   close: () => Promise<void>,
 ): Promise<Relay> {
@@ -90,20 +97,25 @@ async function start(
     exporters.filter(({ media }) => media !== null).map(({ name }) => name),
   )
 
+  const metrics = createMetrics()
+  undo.push(() => metrics.close())
   let full = (): boolean => false
+  let reads = true
   let receiving = false
   /** In the order of exporters. */
   const deliveries: SpanDelivery[] = []
   const scoreDeliveries: Delivery[] = []
   const mediaDeliveries: Delivery[] = []
+  const allDeliveries = (): Delivery[] => [...deliveries, ...scoreDeliveries, ...mediaDeliveries]
   const receiver = new SpoolReceiver({
     directories: [config['spool.dir'], config['spool.disk-dir']],
     store,
-    paused: () => full(),
+    paused: () => !reads || full(),
     log: (message, about) => log.warn(message, about as LogFields),
     onFlushRequest: () => {
       for (const delivery of [...deliveries, ...scoreDeliveries]) delivery.hurry()
     },
+    onCommit: metrics.onCommit,
   })
   undo.push(() => {
     // What has come since the last poll, so that nothing waits for the next start but its delivery.
@@ -124,7 +136,6 @@ async function start(
     onError: (error) => log.error('a query failed', { error: error.message }),
   })
   undo.push(() => worker.close())
-  const metrics = createMetrics()
   const startedAt = new Date().toISOString()
   const stats = async (): Promise<Stats> => {
     const { status, body } = await worker.ask({ type: 'stats' })
@@ -169,7 +180,7 @@ async function start(
   })
   const server = await listen(app, {
     host: config['http.host'],
-    port: config['http.port'],
+    port,
     allowedHosts: config['http.allowed-hosts'],
     onError: (error) => log.error('the HTTP server failed', { error: error.message }),
   })
@@ -210,6 +221,7 @@ async function start(
           ? undefined
           : mediaCutter(exporter, store, () => media?.wake(), log),
       onAttempt: (attempt) => metrics.onAttempt(exporter.name, attempt),
+      onDelivered: (lagSeconds) => metrics.onDelivered(exporter.name, lagSeconds),
       log,
     })
     deliveries.push(delivery)
@@ -232,28 +244,36 @@ async function start(
     store.onCommit(() => scores.wake())
   }
   undo.push(async () => {
-    const all = [...deliveries, ...scoreDeliveries, ...mediaDeliveries]
-    await Promise.all(all.map((delivery) => delivery.stop(STOP_MS)))
+    await Promise.all(allDeliveries().map((delivery) => delivery.stop(STOP_MS)))
   })
   receiver.start()
   receiving = true
   writeRelayFile(storeDir, { pid: process.pid, url: server.url, startedAt })
   undo.push(() => removeRelayFile(storeDir))
-  const drain = async (timeoutMs: number): Promise<boolean> => {
-    const until = performance.now() + timeoutMs
-    while (performance.now() < until) {
-      await sleep(DRAIN_LOOK_MS)
-      const hadMore = receiver.pollAll()
-      if (!hadMore && exporters.every(({ name }) => store.backlog(name).chunks === 0)) {
-        // Media of a span are in their outbox before it has left its own.
-        if (store.media.held() === 0) return true
-      }
-      for (const delivery of deliveries) delivery.hurry()
-    }
-    return false
-  }
   const targets = exporters.map(({ name, url }) => ({ name, url: url.origin + url.pathname }))
-  return { url: server.url, exporters: targets, stats, drain, close }
+  return {
+    url: server.url,
+    exporters: targets,
+    stats,
+    drain: (timeoutMs, drainOptions) => {
+      const drained = {
+        receiver,
+        endReading: () => {
+          reads = false
+        },
+        full,
+        waits: () =>
+          exporters.some(({ name }) => store.backlog(name).chunks > 0) ||
+          store.scores.held() > 0 ||
+          // Media of a span are in their outbox before it has left its own.
+          store.media.held() > 0,
+        deliveries: allDeliveries(),
+        log,
+      }
+      return drain(drained, timeoutMs, drainOptions)
+    },
+    close,
+  }
 }
 
 /** What an encoder does with media: they go to the exporter's outbox of media, before the span is sent. */
@@ -285,7 +305,8 @@ function mediaCutter(
   }
 }
 
-function exportersOf(config: Config): Exporter[] {
+/** The exporters that the configuration names. */
+export function exportersOf(config: Config): Exporter[] {
   const exporters: Exporter[] = []
   const publicKey = config['langfuse.public-key']
   const secretKey = config['langfuse.secret-key']

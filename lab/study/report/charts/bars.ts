@@ -16,7 +16,8 @@ export interface BarPart {
   readonly shown: string
 }
 
-const LABELS = 216
+const LEAST_LABELS = 216
+const MOST_LABELS = 340
 const ROW = 24
 const TOP = 12
 
@@ -32,13 +33,15 @@ export function barChart(
   reference?: { readonly value: number; readonly noise: number },
   most?: number,
 ): string {
+  const wanted = Math.max(...bars.map((bar) => textWidth(bar.label))) + 18
+  const labels = Math.min(MOST_LABELS, Math.max(LEAST_LABELS, wanted))
   const right = WIDTH - 16 - Math.max(...bars.map((bar) => textWidth(bar.total)))
   const bottom = TOP + bars.length * ROW
   const lengths = bars.map((bar) =>
     bar.parts.reduce((sum, part) => sum + Math.max(0, part.value), 0),
   )
-  const scale = linearScale(most === undefined ? lengths : [most], LABELS, right - 8)
-  const parts = xAxis(scale, LABELS, right, TOP, bottom, axis)
+  const scale = linearScale(most === undefined ? lengths : [most], labels, right - 8)
+  const parts = xAxis(scale, labels, right, TOP, bottom, axis)
   if (reference !== undefined && reference.noise > 0) {
     const from = scale.at(reference.value - reference.noise)
     const to = scale.at(reference.value + reference.noise)
@@ -46,7 +49,7 @@ export function barChart(
   }
   for (const [index, bar] of bars.entries()) {
     const y = TOP + index * ROW
-    parts.push(textAt(LABELS - 10, y + ROW / 2 + 4, fitting(bar.label, LABELS - 14), 'end'))
+    parts.push(textAt(labels - 10, y + ROW / 2 + 4, fitting(bar.label, labels - 14), 'end'))
     let from = 0
     for (const part of bar.parts) {
       if (part.value <= 0) continue

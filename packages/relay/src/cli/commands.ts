@@ -17,6 +17,8 @@ export interface Command {
   readonly flags: Readonly<Record<string, Flag>>
   /** Options of the configuration that matter to it, shown in its help. All are accepted by all commands. */
   readonly options: readonly (OptionName | 'all')[]
+  /** The configuration's warnings are in what it prints. */
+  readonly tellsWarnings?: true
   /** Loaded when it runs: --help needs neither SQLite nor HTTP. */
   load(): Promise<{ run: Run }>
 }
@@ -40,10 +42,20 @@ export const COMMANDS: readonly Command[] = [
 (Langfuse: keys, OTLP: a URL). Log lines go to stderr. SIGTERM and Ctrl-C end it: what is not delivered stays
 on disk for the next start; with --export-drain it is first delivered, for so long at most.
 
+--once is for cron, CI and the like: it delivers what is in the spool by now and ends. Observations that are open in
+applications that run stay open, those of dead ones end as interrupted. It gives up after --timeout, or sooner when
+all that is left waits for other keys or another URL; requests on their way then have 3 s. Exit code 1: something is
+left, for the next start; 3: another relay is at work. The API takes any free port unless http.port is set.
+
 --json prints one line once it is ready:
   {"ready":true,"url":"http://127.0.0.1:7411","spool":"…","diskSpool":"…","store":"…","pid":1,
-   "exporters":["langfuse"]}`,
+   "exporters":["langfuse"]}
+or with --once at the end, counts being those of the run and "waiting" what is left:
+  {"done":true,"open":0,"unreadBytes":0,"storeFull":false,"exporters":[{"name","delivered","deadLettered",
+     "dropped":{reason:n},"waiting","scores":{…}|null,"media":{…}|null,"state","message"}]}`,
     flags: {
+      once: { about: 'deliver what is there, and end' },
+      timeout: { value: 'duration', about: 'how long --once may take (default 5m)' },
       'until-stdin-closes': {
         about: 'end as by SIGTERM when stdin does: a pipe tells of the end of whoever started it',
       },
@@ -109,15 +121,32 @@ Exit code 1 when something waits for you: no relay runs or answers, the store is
 misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
 
 --json prints what /api/stats answers:
-  {"relay":{…}|null,"store":{"dir","bytes"},"spool":[{"dir","tier","capBytes","bytes","segments","unreadBytes",
-     "leftAlone":[{"path","fault"}]}],
+  {"relay":{…}|null,"store":{"dir","bytes","capBytes"},"spool":[{"dir","tier","capBytes","limitBytes","bytes",
+     "segments","unreadBytes","leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
-     "waitingBytes","resent","notResent","deadDropped","delivery":{"state","since","message",…}|null}],
+     "waitingBytes","oldestWaiting","backlogCapBytes","resent","notResent","deadDropped",
+     "delivery":{"state","since","message",…}|null}],
    "vitals":[{"service","microsecondsPerObservation","microsecondsPerTrace",…}],"deadLetters":[…]}`,
     flags: {},
     options: [...STORE, ...SPOOL, 'http.host', 'http.port', 'http.token'],
     load: () => import('./status.ts'),
+  },
+  {
+    name: 'doctor config',
+    words: '',
+    summary: 'is the configuration right, are the exporters reached',
+    details: `Looks at the configuration, the directories of spool and store, a relay that runs, the port of the API, and asks each
+exporter with its keys, by a request without traces, for 5 s at most. Makes and changes nothing. A line each:
+ok, warning (it works, but perhaps not as it was meant) or wrong, with what to do behind the arrow.
+
+Exit code 1 when something is wrong, 2 when the configuration cannot be read.
+
+--json prints {"checks":[{"name","state":"ok"|"warning"|"wrong","message","fix":"…"|null}]}.`,
+    flags: {},
+    options: ['all'],
+    tellsWarnings: true,
+    load: () => import('./doctor-config.ts'),
   },
   {
     name: 'dead ls',

@@ -20,10 +20,11 @@ ${table(flagRows(COMMON_FLAGS))}
 Start the relay with \`offpath up\`, run an application that records, then \`offpath ls\` and
 \`offpath show <trace>\`. All but \`up\` and \`tail\` end at once; they read the store whether or not the relay runs.
 \`dead retry\`, \`dead drop\` and \`replay\` have the running relay change it.
+If no traces arrive: \`offpath doctor config\`.
 
 To deliver to Langfuse: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, or the same in offpath.yaml.
 Every option has a flag (--store-dir), a variable (OFFPATH_STORE_DIR) and a key in offpath.yaml (store.dir):
-\`offpath up --help\` lists them. Exit codes: 0 done, 1 failed, not found or (status) not well,
+\`offpath up --help\` lists them. Exit codes: 0 done, 1 failed, not found, not well (status, doctor) or not all (up --once),
 2 wrong usage or configuration, 3 another relay has the spool or the store.
 `
 }

@@ -38,7 +38,9 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
 
   try {
     const loaded = loadProcessConfig(options, flags.get('config'))
-    for (const warning of loaded.warnings) terminal.complain(`offpath: ${warning}`)
+    if (!command.tellsWarnings) {
+      for (const warning of loaded.warnings) terminal.complain(`offpath: ${warning}`)
+    }
     quietSqliteWarning()
     const { run } = await command.load()
     return await run({ words, flags, json: flags.has('json'), loaded, terminal })

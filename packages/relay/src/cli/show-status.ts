@@ -183,7 +183,7 @@ function stateCell(delivery: DeliveryStats, relay: Stats['relay'], runs: boolean
   return { text: state, style: STATE_STYLES[state] ?? 'dim' }
 }
 
-function laneNotes(name: string, delivery: DeliveryStats): string[] {
+export function laneNotes(name: string, delivery: DeliveryStats): string[] {
   const lanes = delivery?.lanes ?? []
   return lanes.flatMap(({ project, state, since, message }) => {
     if (state === 'ok') return []

@@ -1,4 +1,5 @@
 import type { Config } from '../config/options.ts'
+import { STUCK } from '../export/lane.ts'
 import { fullStats, type Stats, storeStats } from '../http/stats.ts'
 import { readRelayFile } from '../relay-file.ts'
 import type { Run } from './call.ts'
@@ -32,10 +33,8 @@ function isWell({ relay, exporters }: Stats): boolean {
     .every((delivery) => !STUCK.includes(delivery?.state ?? 'ok'))
 }
 
-const STUCK: readonly string[] = ['unauthorized', 'misconfigured', 'no-keys']
-
 /** What the relay of our store says; `none`: there is none; else why it could not be asked. */
-async function askRelay(config: Config): Promise<Stats | 'none' | string> {
+export async function askRelay(config: Config): Promise<Stats | 'none' | string> {
   const file = readRelayFile(config['store.dir'])
   if (file === null) return 'none'
   const token = config['http.token']

@@ -1,14 +1,17 @@
 import { shownConfig } from '../config/config.ts'
+import { isLoopback } from '../http/server.ts'
 import { createLog } from '../log.ts'
 import { type Relay, startRelay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
 import { commandLine, nextSignal } from './npm.ts'
+import { onceTimeout, runOnce } from './once.ts'
 import { jsonLine, printable } from './text.ts'
 
 export const run: Run = async (call) => {
   const { loaded, flags, json, terminal } = call
   const { config } = loaded
+  const timeoutMs = onceTimeout(flags)
   const log = createLog((line) => process.stderr.write(line), config['log.level'])
   for (const [name, value] of Object.entries(shownConfig(config))) {
     log.debug('option', { [name]: Array.isArray(value) ? value.join(',') : String(value) })
@@ -19,6 +22,7 @@ export const run: Run = async (call) => {
     })
   }
   const stopped = toldToEnd(flags.has('until-stdin-closes'))
+  if (timeoutMs !== undefined) return runOnce(call, log, timeoutMs, stopped)
   const relay = await startRelay(config, log)
   if (json) {
     const { url, exporters } = relay
@@ -94,8 +98,4 @@ ${lines.join('\n')}
 Next: run an application that records, then, in another terminal: ${terminal.style('cyan', ls)}
 Ctrl-C ends it.
 `
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }

@@ -25,6 +25,8 @@ export interface ConfigSources {
 
 export interface LoadedConfig {
   readonly config: Config
+  /** The file that was read; null: there is none. */
+  readonly file: string | null
   /** Where each value that is not the default came from. */
   readonly origins: ReadonlyMap<OptionName, string>
   /** Complete lines for people. */
@@ -90,7 +92,10 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     if (text === undefined) values.set(name, undefined)
     else values.set(name, KINDS[optionOf(name).kind].parse(text, { env, base: cwd }))
   }
-  for (const { name, value, at } of fileOptions(sources, problems, warnings)) set(name, value, at)
+  const file = fileOf(sources)
+  for (const { name, value, at } of fileOptions(sources, file, problems, warnings)) {
+    set(name, value, at)
+  }
   for (const name of OPTION_NAMES) {
     const variables = [variableOf(name), ...(optionOf(name).env ?? [])]
     // Compose files and shells hand over empty variables where nothing is meant.
@@ -102,7 +107,8 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   if (problems.length === 0) problems.push(...contradictions(values, origins))
   if (problems.length > 0) throw new ConfigError(problems)
   warnings.push(...misspelt(env))
-  return { config: freeze(values), origins, warnings }
+  const read = existsSync(file.path) ? file.shown : null
+  return { config: freeze(values), file: read, origins, warnings }
 }
 
 /** The configuration of this process, from its environment and working directory. */
@@ -134,21 +140,31 @@ function defaultOf(name: OptionName): string | undefined {
   return join(memory, uid === undefined ? 'offpath' : `offpath-${uid}`)
 }
 
-function* fileOptions(
-  { env, cwd, file }: ConfigSources,
-  problems: string[],
-  warnings: string[],
-): Generator<{ name: OptionName; value: unknown; at: string }> {
+/** The file to read, as people see it, and whether it was asked for. */
+function fileOf({ env, cwd, file }: ConfigSources): {
+  path: string
+  shown: string
+  isAsked: boolean
+} {
   const asked = file ?? (env[CONFIG_VARIABLE] || undefined)
   const path = resolve(cwd, asked ?? 'offpath.yaml')
   // Short where people see it: they know where they are.
   const shown = relative(cwd, path).startsWith('..') ? path : relative(cwd, path)
+  return { path, shown, isAsked: asked !== undefined }
+}
+
+function* fileOptions(
+  { env }: ConfigSources,
+  { path, shown, isAsked }: ReturnType<typeof fileOf>,
+  problems: string[],
+  warnings: string[],
+): Generator<{ name: OptionName; value: unknown; at: string }> {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' && asked === undefined) return
+    if (code === 'ENOENT' && !isAsked) return
     const why = code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`
     return void problems.push(`${shown}: ${why}`)
   }

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { StoredSpan } from '../store/span.ts'
 import { otlpExporter } from './exporters.ts'
 import {
   type FakeClock,
@@ -161,5 +162,34 @@ describe.each([
     harness.delivery.wake()
     await turns()
     expect(harness.law().dropped).toBeGreaterThan(5)
+  })
+})
+
+describe('the lag of a delivery', () => {
+  it('is that of the earliest end in its request; further versions and what is sent again have none', async () => {
+    const harness = await startHarness({
+      exporterOf: ({ otlpUrl }) => otlpExporter({ url: new URL(otlpUrl), headers: {} }),
+      delivery: { clock: manualClock(1_790_000_010_000) },
+    })
+    const deliver = async (...spans: StoredSpan[]): Promise<void> => {
+      harness.commit(spans)
+      harness.delivery.hurry()
+      await harness.held(0)
+    }
+    const ended = (second: number, revision = 0): StoredSpan =>
+      makeSpan({ endSeconds: 1_790_000_000 + second, endNanos: 500_000_000, revision })
+    try {
+      await deliver(ended(8), ended(4), ended(9))
+      await deliver(ended(1, 1))
+      // An application whose clock is ahead.
+      await deliver(ended(20))
+      expect(harness.again(1, 0, 1)).toBe(2)
+      harness.delivery.hurry()
+      await harness.held(0)
+      expect(harness.law()).toMatchObject({ resent: 3 })
+      expect(harness.lags).toEqual([5.5, 0])
+    } finally {
+      await harness.close()
+    }
   })
 })

@@ -61,6 +61,8 @@ export interface DeliveryOptions {
   /** Sees to the media of a span, and returns the span without; undefined: they stay in it. */
   readonly cutMedia?: ((span: StoredSpan) => StoredSpan) | undefined
   readonly onAttempt: (attempt: Attempt) => void
+  /** A request has arrived: seconds since the earliest end of an observation in it. */
+  readonly onDelivered: (lagSeconds: number) => void
   readonly log: Log
 }
 
@@ -139,7 +141,6 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       headers: headers ?? {},
       send: bisect(compress ? gzip(sendAgain, GZIP_LEVEL) : sendAgain),
       packer: createPacker(encoder, requestBytes, takeBuffer),
-      inFlight: 0,
       filling: 0,
       ripe: 0,
       rewind: null,
@@ -263,7 +264,8 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     underWay.add(work)
   }
 
-  const deliver = async (lane: Lane, { buffer, length, runs }: Pack): Promise<void> => {
+  const deliver = async (lane: Lane, pack: Pack): Promise<void> => {
+    const { buffer, length, runs, oldestEnd } = pack
     crashPoint('send')
     const results = await send(lane, requestOf(lane, runs, buffer.subarray(0, length)))
     lane.inFlight--
@@ -273,6 +275,9 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     // huge span made long is not kept.
     const good = results.every((result) => result.type === 'delivered')
     if (good && buffer.length <= Math.max(requestBytes, FIRST_BUFFER_BYTES)) buffers.push(buffer)
+    if (oldestEnd < Number.POSITIVE_INFINITY && results.some(({ type }) => type === 'delivered')) {
+      options.onDelivered(Math.max(0, clock.now() - oldestEnd) / 1000)
+    }
     pumpSoon()
   }
 

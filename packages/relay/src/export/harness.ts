@@ -22,6 +22,8 @@ export interface Harness {
   readonly store: Store
   readonly exporter: Exporter
   readonly attempts: Attempt[]
+  /** Of what was delivered, in seconds. */
+  readonly lags: number[]
   /** Everything that was logged. */
   readonly lines: string[]
   delivery: SpanDelivery
@@ -55,6 +57,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const { name } = exporter
   store.exporters([name])
   const attempts: Attempt[] = []
+  const lags: number[] = []
   const lines: string[] = []
   let accepted = 0
 
@@ -72,6 +75,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
       timeoutMs: 500,
       backlogBytes: 1e9,
       onAttempt: (attempt) => attempts.push(attempt),
+      onDelivered: (lagSeconds) => lags.push(lagSeconds),
       log: createLog((line) => lines.push(line), 'debug'),
       ...options.delivery,
       ...over,
@@ -92,6 +96,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     store,
     exporter,
     attempts,
+    lags,
     lines,
     delivery: start(),
     commit(spans) {

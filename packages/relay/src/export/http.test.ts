@@ -65,7 +65,12 @@ describe('post', () => {
     ])
     expect(server.spans()).toHaveLength(2)
     expect(attempts).toEqual([
-      { status: 200, seconds: expect.any(Number), bytes: server.requests[0]!.encodedBytes },
+      {
+        status: 200,
+        seconds: expect.any(Number),
+        bytes: server.requests[0]!.encodedBytes,
+        spans: 2,
+      },
     ])
   })
 

@@ -56,6 +56,8 @@ export interface Attempt {
   seconds: number
   /** Body bytes as sent. */
   bytes: number
+  /** Spans or scores in the body; 0: it is a request for media. */
+  spans: number
 }
 
 export interface ClientOptions {
@@ -69,12 +71,15 @@ export interface ClientOptions {
 
 /** One request to anywhere. */
 interface Call {
-  readonly method: 'POST' | 'PUT' | 'PATCH'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH'
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-  readonly body: Buffer | Readable
+  /** Null: none. */
+  readonly body: Buffer | Readable | null
   /** Of the body. */
   readonly bytes: number
+  /** Spans in the body, or scores. */
+  readonly spans?: number
   /** Instead of the client's. */
   readonly timeoutMs?: number
 }
@@ -130,7 +135,7 @@ export function openClient(options: ClientOptions): Client {
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
       const seconds = (performance.now() - began) / 1000
-      options.onAttempt({ status, seconds, bytes: call.bytes })
+      options.onAttempt({ status, seconds, bytes: call.bytes, spans: call.spans ?? 0 })
     }
   }
 
@@ -149,7 +154,11 @@ export function openClient(options: ClientOptions): Client {
     }
     const failure = classify(status)
     const text = shown(body.toString('utf8'))
-    const message = `answered ${status}${text === '' ? '' : `: ${text}`}`
+    const { location } = headers
+    // Whoever named the URL has to name that one. In a query there may be a key.
+    const to =
+      location === undefined ? '' : ` (to ${shown(String(location).replace(/[?#].*/s, ''))})`
+    const message = `answered ${status}${to}${text === '' ? '' : `: ${text}`}`
     const wait = failure === 'rejected' ? 0 : retryAfterMs(headers['retry-after'], options.now())
     throw new SendError(failure, message, status, wait)
   }
@@ -172,7 +181,7 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
 
   const post: Send = async ({ body, headers, spans }, signal) => {
     const answer = await client.call(
-      { method: 'POST', url, headers, body, bytes: body.length },
+      { method: 'POST', url, headers, body, bytes: body.length, spans },
       signal,
     )
     const complaint = endpoint.complaint?.(answer.body) ?? null
@@ -187,7 +196,8 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
   return { post, close: client.close }
 }
 
-interface Answer {
+/** To a call that went well. */
+export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   /** The first 64 KB. */

@@ -7,6 +7,9 @@ import type { Packer } from './packer.ts'
  */
 export type LaneState = 'ok' | 'retrying' | 'unauthorized' | 'misconfigured' | 'no-keys'
 
+/** They heal by somebody's hand alone: keys, a URL. */
+export const STUCK: readonly LaneState[] = ['unauthorized', 'misconfigured', 'no-keys']
+
 /** How those of one set of keys get on. */
 export interface LaneHealth {
   readonly key: string
@@ -14,6 +17,8 @@ export interface LaneHealth {
   /** When the state began, ms since 1970. */
   since: number
   message: string | null
+  /** Requests on their way, or waiting for another attempt. */
+  inFlight: number
 }
 
 /** Spans that may share requests: those of one set of keys. */
@@ -21,7 +26,6 @@ export interface Lane extends LaneHealth {
   readonly headers: Readonly<Record<string, string>>
   readonly send: Send
   readonly packer: Packer
-  inFlight: number
   /** Number of the request that is being filled, and of the newest one that has waited long enough. */
   filling: number
   ripe: number
@@ -35,8 +39,8 @@ export interface Lane extends LaneHealth {
 export function newHealth(key: string, hasKeys: boolean, now: number, what: string): LaneHealth {
   const who = key === '' ? `${what} that name no project` : `the project ${JSON.stringify(key)}`
   return hasKeys
-    ? { key, state: 'ok', since: now, message: null }
-    : { key, state: 'no-keys', since: now, message: `no keys for ${who}` }
+    ? { key, state: 'ok', since: now, message: null, inFlight: 0 }
+    : { key, state: 'no-keys', since: now, message: `no keys for ${who}`, inFlight: 0 }
 }
 
 /** Returns whether the state is another one than before. */
@@ -64,16 +68,22 @@ interface Health {
   readonly message: string | null
 }
 
+interface LaneStatus extends Health {
+  readonly project: string
+  readonly inFlight: number
+}
+
 /** The worst of the lanes, and each of them. */
 export function healthOf(
   lanes: Iterable<LaneHealth>,
   startedAt: number,
-): Health & { readonly lanes: readonly (Health & { readonly project: string })[] } {
-  const all = [...lanes].map(({ key, state, since, message }) => ({
+): Health & { readonly lanes: readonly LaneStatus[] } {
+  const all = [...lanes].map(({ key, state, since, message, inFlight }) => ({
     project: key,
     state,
     since,
     message,
+    inFlight,
   }))
   let worst: Health = { state: 'ok', since: startedAt, message: null }
   for (const lane of all) {

@@ -45,7 +45,6 @@ const TRIM_MS = 10_000
 interface MediaLane extends LaneHealth {
   readonly headers: Readonly<Record<string, string>>
   readonly send: (job: Job, signal: AbortSignal) => Promise<boolean>
-  inFlight: number
 }
 
 interface Job {
@@ -80,7 +79,6 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
         stopping,
         onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
       }),
-      inFlight: 0,
       ...newHealth(key, headers !== null, clock.now(), 'media'),
     }
     progress.add(lane)

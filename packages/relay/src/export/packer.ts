@@ -10,6 +10,8 @@ export interface Pack {
   readonly runs: readonly Run[]
   /** Goes only when nothing else is under way: it holds a span of which an older version may be. */
   readonly alone: boolean
+  /** Of the observations in it, the earliest end, ms since 1970; infinite: all were counted before. */
+  readonly oldestEnd: number
 }
 
 /**
@@ -34,13 +36,15 @@ export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buf
   let writer: RequestWriter | null = null
   let runs: (Run & { to: number })[] = []
   let alone = false
+  let oldestEnd = Number.POSITIVE_INFINITY
 
   const seal = (): void => {
     if (writer === null) return
-    ready.push({ ...writer.finish(), runs, alone })
+    ready.push({ ...writer.finish(), runs, alone, oldestEnd })
     writer = null
     runs = []
     alone = false
+    oldestEnd = Number.POSITIVE_INFINITY
   }
 
   const add = (span: StoredSpan): boolean => {
@@ -57,6 +61,7 @@ export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buf
     }
     alone ||= isNewer
     const counted = isNewer || isAgain(chunk, index)
+    if (!counted) oldestEnd = Math.min(oldestEnd, span.endSeconds * 1000 + span.endNanos / 1e6)
     markTaken(chunk, index)
     const last = runs.at(-1)
     if (last?.chunk === chunk && last.to === index && last.counted === counted) last.to++

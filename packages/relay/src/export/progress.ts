@@ -29,6 +29,8 @@ export interface DeliveryStatus {
     readonly state: LaneState
     readonly since: number
     readonly message: string | null
+    /** Requests on their way, or waiting for another attempt. */
+    readonly inFlight: number
   }[]
 }
 

@@ -39,7 +39,6 @@ const TRIM_MS = 10_000
 interface ScoreLane extends LaneHealth {
   readonly headers: Readonly<Record<string, string>>
   readonly send: Send
-  inFlight: number
   /** The newest score that was taken. */
   cursor: number
 }
@@ -75,7 +74,6 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
           onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
         }),
       ),
-      inFlight: 0,
       cursor: 0,
       ...newHealth(key, headers !== null, clock.now(), 'scores'),
     }

@@ -1,5 +1,8 @@
+import { performance } from 'node:perf_hooks'
+import { LOSS_REASONS } from '@offpath/sdk/spool-format'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Attempt } from '../export/http.ts'
+import { watchLoopDelay } from './loop-delay.ts'
 import type { Stats } from './stats.ts'
 
 export interface Metrics {
@@ -9,15 +12,404 @@ export interface Metrics {
   onScoreAttempt(exporter: string, attempt: Attempt): void
   /** The same for one that has to do with media. */
   onMediaAttempt(exporter: string, attempt: Attempt): void
+  /** A request with observations has arrived, so long after the earliest of their ends. */
+  onDelivered(exporter: string, lagSeconds: number): void
+  /** The store has taken a commit in, or refused it. */
+  onCommit(seconds: number, failed: boolean): void
   render(stats: Stats): Promise<{ readonly type: string; readonly text: string }>
+  /** Ends the watch over the event loop. */
+  close(): void
 }
 
 type Labels = Record<string, string>
+type Values = readonly (readonly [labels: Labels, value: number])[]
+type ExporterStats = Stats['exporters'][number]
+type ApartStats = NonNullable<ExporterStats['scores']>
 
-/** Prometheus metrics on a registry of their own. Totals come from the store: they survive restarts of the relay. */
+// Known reasons are there from the start: of a counter that begins with what it counts, Prometheus sees no increase.
+const LOSSES: readonly string[] = [...LOSS_REASONS, 'corrupt']
+const DROPS = ['backlog_full', 'refused', 'unreadable', 'unstorable', 'segment_gone', 'expired']
+const SCORE_DROPS = ['backlog_full', 'expired']
+const MEDIA_DROPS = ['backlog_full', 'content_gone', 'expired']
+/** Counters of the store, and what a metric calls them. */
+const FAULTS: Readonly<Record<string, string>> = {
+  corruptFrames: 'damaged_frame',
+  tornTails: 'torn_tail',
+  malformedRecords: 'malformed_record',
+  malformedFields: 'malformed_field',
+  unknownRecords: 'unknown_record',
+  orphanRecords: 'record_without_start',
+  danglingReferences: 'reference_to_lost',
+  badSegments: 'file_left_alone',
+}
+
+/**
+ * Prometheus metrics on a registry of their own: what docs/metrics.md says. Totals come from the store where they can, and
+ * so survive restarts of the relay. None of prom-client's default metrics: thirty names of which an operator needs three.
+ */
 export function createMetrics(): Metrics {
   const registry = new Registry()
   const registers = [registry]
+  const setters: ((stats: Stats) => void)[] = []
+
+  // --- what statistics say, at each scrape ---
+
+  const counter = (
+    name: string,
+    help: string,
+    of: (stats: Stats) => number | Values,
+    labelNames: string[] = [],
+  ): void => {
+    const metric = new Counter({ name, help, labelNames, registers })
+    setters.push((stats) => {
+      // Set to the totals: inc() of what grew would need a memory of its own.
+      metric.reset()
+      for (const [labels, value] of valuesOf(of(stats))) metric.inc(labels, value)
+    })
+  }
+  const gauge = (
+    name: string,
+    help: string,
+    of: (stats: Stats) => number | Values,
+    labelNames: string[] = [],
+  ): void => {
+    const metric = new Gauge({ name, help, labelNames, registers })
+    setters.push((stats) => {
+      metric.reset()
+      for (const [labels, value] of valuesOf(of(stats))) metric.set(labels, value)
+    })
+  }
+
+  counter(
+    'offpath_observations_accepted_total',
+    'Observations whose start was read from the spool',
+    ({ accepted }) => accepted,
+  )
+  counter(
+    'offpath_observations_stored_total',
+    'Observations put into the store, ended or closed as interrupted',
+    ({ counters }) => counters.stored ?? 0,
+  )
+  counter(
+    'offpath_observations_interrupted_total',
+    'Observations closed because their process had ended, or seemed to have',
+    ({ interrupted }) => interrupted,
+  )
+  counter(
+    'offpath_observations_lost_total',
+    'Observations that were never read, by reason',
+    ({ lost }) => byReason(lost, LOSSES),
+    ['reason'],
+  )
+  counter(
+    'offpath_observations_unstorable_total',
+    'Observations that could not be stored; the log says why',
+    ({ counters }) => counters.unstorable ?? 0,
+  )
+  gauge('offpath_observations_open', 'Observations started and not ended', ({ open }) => open)
+
+  counter(
+    'offpath_spool_records_total',
+    'Records read from the spool',
+    ({ counters }) => counters.records ?? 0,
+  )
+  counter(
+    'offpath_spool_read_bytes_total',
+    'Bytes of the spool that were read, or passed over',
+    ({ counters }) => counters.readBytes ?? 0,
+  )
+  counter(
+    'offpath_spool_damaged_bytes_total',
+    'Bytes of the spool that were passed over, for they were no good frames',
+    ({ counters }) => counters.corruptBytes ?? 0,
+  )
+  counter(
+    'offpath_spool_faults_total',
+    'What was wrong with what was read from the spool, by kind: frames, records, fields, references, files',
+    ({ counters }) => Object.entries(FAULTS).map(([name, kind]) => [{ kind }, counters[name] ?? 0]),
+    ['kind'],
+  )
+  gauge(
+    'offpath_spool_bytes',
+    'Bytes of segments',
+    byTier(({ bytes }) => bytes),
+    ['tier'],
+  )
+  gauge(
+    'offpath_spool_limit_bytes',
+    'Most that segments may take; beyond it the next tier is used, then observations are lost',
+    byTier(({ limitBytes }) => limitBytes),
+    ['tier'],
+  )
+  gauge(
+    'offpath_spool_segments',
+    'Segments',
+    byTier(({ segments }) => segments),
+    ['tier'],
+  )
+  gauge(
+    'offpath_spool_unread_bytes',
+    'Bytes not in the store yet',
+    byTier(({ unreadBytes }) => unreadBytes),
+    ['tier'],
+  )
+  gauge(
+    'offpath_writers',
+    'Processes and threads that record',
+    ({ writers }) =>
+      [...Map.groupBy(writers, ({ alive }) => lifeName(alive))].map(([life, of]) => [
+        { life },
+        of.length,
+      ]),
+    ['life'],
+  )
+
+  gauge('offpath_store_bytes', 'Bytes of the store', ({ store }) => store.bytes)
+  gauge(
+    'offpath_store_cap_bytes',
+    'Most that delivered traces may take; a tenth above it, reading waits',
+    ({ store }) => store.capBytes,
+  )
+  gauge('offpath_store_full', '1: nothing is read until there is room', ({ relay }) =>
+    relay?.storeFull ? 1 : 0,
+  )
+  counter(
+    'offpath_store_expired_chunks_total',
+    'Chunks of observations that retention has removed',
+    ({ counters }) => counters.expiredChunks ?? 0,
+  )
+
+  counter(
+    'offpath_exporter_accepted_total',
+    'Observations meant for the exporter: delivered + dead-lettered + dropped + held',
+    byExporter(({ accepted }) => accepted),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_delivered_total',
+    'Observations delivered',
+    byExporter(({ delivered }) => delivered),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_dead_lettered_total',
+    'Observations that the server rejected one by one, or that could not be encoded',
+    byExporter(({ deadLettered }) => deadLettered),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_dead_dropped_total',
+    'Dead letters of observations that somebody took off the list',
+    byExporter(({ deadDropped }) => deadDropped),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_dropped_total',
+    'Observations dropped, by reason',
+    byDrop((exporter) => exporter, DROPS),
+    ['exporter', 'reason'],
+  )
+  gauge(
+    'offpath_exporter_held',
+    'Observations open or waiting',
+    byExporter(({ held }) => held),
+    ['exporter'],
+  )
+  gauge(
+    'offpath_exporter_waiting_bytes',
+    'Bytes of what waits, before compression; of what is delivered in part, all',
+    byExporter(({ waitingBytes }) => waitingBytes),
+    ['exporter'],
+  )
+  gauge(
+    'offpath_exporter_backlog_cap_bytes',
+    'Most that may wait; beyond it the oldest is dropped',
+    byExporter(({ delivery, backlogCapBytes }) => (delivery === null ? null : backlogCapBytes)),
+    ['exporter'],
+  )
+  gauge(
+    'offpath_exporter_oldest_waiting_seconds',
+    'Time since the oldest of what waits was stored; 0: nothing waits',
+    byExporter(({ delivery, oldestWaiting }) => (delivery === null ? null : age(oldestWaiting))),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_resent_total',
+    'Observations delivered again: they had changed, or were sent again by hand',
+    byExporter(({ resent }) => resent),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_not_resent_total',
+    'Observations that had changed, or were sent again by hand, and were rejected or dropped',
+    byExporter(({ notResent }) => notResent),
+    ['exporter'],
+  )
+  counter(
+    'offpath_exporter_retries_total',
+    'Retries since the relay started',
+    byExporter(({ delivery }) => delivery?.retries ?? 0),
+    ['exporter'],
+  )
+  gauge(
+    'offpath_exporter_requests_in_flight',
+    'Requests that are sent or wait to be sent again',
+    byExporter(({ delivery }) => delivery?.inFlight ?? null),
+    ['exporter'],
+  )
+  gauge(
+    'offpath_exporter_state',
+    'The state that the exporter is in is 1',
+    byState((exporter) => exporter),
+    ['exporter', 'state'],
+  )
+
+  counter(
+    'offpath_scores_accepted_total',
+    'Scores read from the spool',
+    ({ counters }) => counters.scores ?? 0,
+  )
+  counter(
+    'offpath_scores_lost_total',
+    'Scores that their writer could not record, by reason',
+    ({ lostScores }) => byReason(lostScores, LOSS_REASONS),
+    ['reason'],
+  )
+  counter(
+    'offpath_scores_without_exporter_total',
+    'Scores that no exporter takes',
+    ({ counters }) => counters.scoresWithoutExporter ?? 0,
+  )
+  /** The law of what is delivered beside observations. */
+  const apart = (what: 'scores' | 'media', title: string, drops: readonly string[]): void => {
+    const prefix = `offpath_exporter_${what}`
+    const each = (of: (one: ApartStats) => number | null) =>
+      byExporter(({ [what]: one }) => (one === null ? null : of(one)))
+    counter(
+      `${prefix}_accepted_total`,
+      `${title} meant for the exporter: delivered + dead-lettered + dropped + held`,
+      each(({ accepted }) => accepted),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_delivered_total`,
+      `${title} delivered`,
+      each((one) => one.delivered),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_dead_lettered_total`,
+      `${title} rejected`,
+      each((one) => one.deadLettered),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_retried_total`,
+      `${title} that were dead letters and were accepted once more`,
+      each(({ retried }) => retried),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_dead_dropped_total`,
+      `Dead letters of ${what} that somebody took off the list`,
+      each(({ deadDropped }) => deadDropped),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_dropped_total`,
+      `${title} dropped, by reason`,
+      byDrop((exporter) => exporter[what], drops),
+      ['exporter', 'reason'],
+    )
+    gauge(
+      `${prefix}_held`,
+      `${title} waiting`,
+      each(({ held }) => held),
+      ['exporter'],
+    )
+    gauge(
+      `${prefix}_held_bytes`,
+      `Bytes of ${what} waiting`,
+      each((one) => one.heldBytes),
+      ['exporter'],
+    )
+    gauge(
+      `${prefix}_oldest_waiting_seconds`,
+      `Time since the oldest of the ${what} that wait came; 0: none waits`,
+      each(({ delivery, oldestHeld }) => (delivery === null ? null : age(oldestHeld))),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_retries_total`,
+      `Retries of ${what} since the relay started`,
+      each(({ delivery }) => delivery?.retries ?? 0),
+      ['exporter'],
+    )
+    gauge(
+      `${prefix}_state`,
+      `The state that delivery of ${what} is in is 1`,
+      byState((exporter) => exporter[what]),
+      ['exporter', 'state'],
+    )
+  }
+  apart('scores', 'Scores', SCORE_DROPS)
+  apart('media', 'Media', MEDIA_DROPS)
+
+  gauge(
+    'offpath_recording_seconds_per_observation',
+    "Time that recording and writing took on the application's thread, lately",
+    byService(({ microsecondsPerObservation }) => microsecondsPerObservation / 1e6),
+    ['service'],
+  )
+  gauge(
+    'offpath_application_loop_delay_max_seconds',
+    "Longest delay of the application's event loop, lately",
+    byService(({ loopDelayMaxMs }) => loopDelayMaxMs / 1000),
+    ['service'],
+  )
+
+  gauge(
+    'offpath_relay_info',
+    'Always 1: the version of the relay, and of the Node that it runs on',
+    ({ relay }) =>
+      relay === null ? [] : [[{ version: relay.version, node: process.versions.node }, 1]],
+    ['version', 'node'],
+  )
+  gauge('offpath_relay_start_time_seconds', 'When the relay started, since 1970', ({ relay }) =>
+    relay === null ? [] : Date.parse(relay.startedAt) / 1000,
+  )
+  counter('offpath_relay_cpu_seconds_total', 'CPU time of all threads of the relay', () => {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1e6
+  })
+  gauge('offpath_relay_resident_memory_bytes', 'Resident memory of the relay', () =>
+    process.memoryUsage.rss(),
+  )
+  counter(
+    'offpath_relay_loop_active_seconds_total',
+    "Time that the relay's event loop was busy; its rate says how near the relay is to its capacity",
+    () => performance.eventLoopUtilization().active / 1000,
+  )
+
+  // --- what happens between scrapes: once a commit or a request, never for each observation ---
+
+  const loopDelay = new Histogram({
+    name: 'offpath_relay_loop_delay_seconds',
+    help: "Longest delay of the relay's event loop in each second, since the relay started",
+    buckets: [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  })
+  const commits = new Histogram({
+    name: 'offpath_store_commit_seconds',
+    help: 'Time that a commit took, since the relay started',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers,
+  })
+  const commitErrors = new Counter({
+    name: 'offpath_store_commit_errors_total',
+    help: 'Commits that the store refused since the relay started; they are tried again',
+    registers,
+  })
   const requests = new Counter({
     name: 'offpath_exporter_requests_total',
     help: 'Requests since the relay started, by HTTP status (0: no answer)',
@@ -28,6 +420,34 @@ export function createMetrics(): Metrics {
     name: 'offpath_exporter_sent_bytes_total',
     help: 'Bytes of request bodies since the relay started, as sent',
     labelNames: ['exporter'],
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'offpath_exporter_request_seconds',
+    help: 'Time from a request to the last byte of its answer, since the relay started',
+    labelNames: ['exporter'],
+    buckets: [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  })
+  const bytes = new Histogram({
+    name: 'offpath_exporter_request_bytes',
+    help: 'Bytes of a request body as sent, since the relay started',
+    labelNames: ['exporter'],
+    buckets: [1, 4, 16, 64, 256, 1024, 4096, 16_384].map((kilobytes) => kilobytes * 1024),
+    registers,
+  })
+  const observations = new Histogram({
+    name: 'offpath_exporter_request_observations',
+    help: 'Observations in a request, since the relay started',
+    labelNames: ['exporter'],
+    buckets: [1, 4, 16, 64, 256, 1024, 4096, 16_384],
+    registers,
+  })
+  const lag = new Histogram({
+    name: 'offpath_exporter_lag_seconds',
+    help: 'Time from the earliest end of an observation in a request to its delivery, since the relay started',
+    labelNames: ['exporter'],
+    buckets: [0.5, 1, 2, 3, 5, 10, 30, 60, 300, 1800, 7200, 43_200],
     registers,
   })
   const scoreRequests = new Counter({
@@ -42,222 +462,15 @@ export function createMetrics(): Metrics {
     labelNames: ['exporter', 'status'],
     registers,
   })
-  const seconds = new Histogram({
-    name: 'offpath_exporter_request_seconds',
-    help: 'Time from a request to the last byte of its answer',
-    labelNames: ['exporter'],
-    buckets: [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-    registers,
-  })
-
-  const counter = (name: string, help: string, labelNames: string[] = []): SetAll => {
-    const metric = new Counter({ name, help, labelNames, registers })
-    // Set to the store's totals at each scrape: inc() of what grew would need a memory of its own.
-    return (values) => {
-      metric.reset()
-      for (const [labels, value] of values) metric.inc(labels, value)
-    }
-  }
-  const gauge = (name: string, help: string, labelNames: string[] = []): SetAll => {
-    const metric = new Gauge({ name, help, labelNames, registers })
-    return (values) => {
-      metric.reset()
-      for (const [labels, value] of values) metric.set(labels, value)
-    }
-  }
-
-  const accepted = counter(
-    'offpath_observations_accepted_total',
-    'Observations whose start was read from the spool',
-  )
-  const interrupted = counter(
-    'offpath_observations_interrupted_total',
-    'Observations closed because their process had ended, or seemed to have',
-  )
-  const lost = counter(
-    'offpath_observations_lost_total',
-    'Observations that were never read, by reason',
-    ['reason'],
-  )
-  const open = gauge('offpath_observations_open', 'Observations started and not ended')
-  const unstorable = counter(
-    'offpath_observations_unstorable_total',
-    'Observations that could not be stored; the log says why',
-  )
-  const expired = counter(
-    'offpath_store_expired_chunks_total',
-    'Chunks of observations that retention has removed',
-  )
-  const records = counter('offpath_spool_records_total', 'Records read from the spool')
-  const damagedBytes = counter(
-    'offpath_spool_damaged_bytes_total',
-    'Bytes of the spool that were passed over, for they were no good frames',
-  )
-  const faults = counter(
-    'offpath_spool_faults_total',
-    'What was wrong with what was read from the spool, by kind: frames, records, fields, references, files',
-    ['kind'],
-  )
-  const delivered = counter('offpath_exporter_delivered_total', 'Observations delivered', [
-    'exporter',
-  ])
-  const resent = counter(
-    'offpath_exporter_resent_total',
-    'Observations delivered again: they had changed, or were sent again by hand',
-    ['exporter'],
-  )
-  const notResent = counter(
-    'offpath_exporter_not_resent_total',
-    'Observations that had changed, or were sent again by hand, and were rejected or dropped',
-    ['exporter'],
-  )
-  const dead = counter(
-    'offpath_exporter_dead_lettered_total',
-    'Observations that the server rejected one by one, or that could not be encoded',
-    ['exporter'],
-  )
-  const deadDropped = counter(
-    'offpath_exporter_dead_dropped_total',
-    'Dead letters of observations that somebody took off the list',
-    ['exporter'],
-  )
-  const dropped = counter('offpath_exporter_dropped_total', 'Observations dropped, by reason', [
-    'exporter',
-    'reason',
-  ])
-  const exporterAccepted = counter(
-    'offpath_exporter_accepted_total',
-    'Observations meant for the exporter: delivered + dead-lettered + dropped + held',
-    ['exporter'],
-  )
-  const held = gauge('offpath_exporter_held', 'Observations open or waiting', ['exporter'])
-  const waitingBytes = gauge(
-    'offpath_exporter_waiting_bytes',
-    'Bytes of what waits, before compression; of what is delivered in part, all',
-    ['exporter'],
-  )
-  const retries = counter('offpath_exporter_retries_total', 'Retries since the relay started', [
-    'exporter',
-  ])
-  const state = gauge('offpath_exporter_state', 'The state that the exporter is in is 1', [
-    'exporter',
-    'state',
-  ])
-  const scoresRead = counter('offpath_scores_accepted_total', 'Scores read from the spool')
-  const scoresLost = counter(
-    'offpath_scores_lost_total',
-    'Scores that their writer could not record, by reason',
-    ['reason'],
-  )
-  const scoresUnclaimed = counter(
-    'offpath_scores_without_exporter_total',
-    'Scores that no exporter takes',
-  )
-  /** The law of what is delivered beside observations. */
-  const apart = (
-    what: 'scores' | 'media',
-    title: string,
-    names: readonly [
-      accepted: string,
-      delivered: string,
-      dead: string,
-      dropped: string,
-      held: string,
-      state: string,
-      retried: string,
-      deadDropped: string,
-    ],
-  ): ((stats: Stats) => void) => {
-    const accepted = counter(
-      names[0],
-      `${title} meant for the exporter: delivered + dead-lettered + dropped + held`,
-      ['exporter'],
-    )
-    const delivered = counter(names[1], `${title} delivered`, ['exporter'])
-    const dead = counter(names[2], `${title} rejected`, ['exporter'])
-    const dropped = counter(names[3], `${title} dropped, by reason`, ['exporter', 'reason'])
-    const held = gauge(names[4], `${title} waiting`, ['exporter'])
-    const retried = counter(
-      names[6],
-      `${title} that were dead letters and were accepted once more`,
-      ['exporter'],
-    )
-    const deadDropped = counter(
-      names[7],
-      `Dead letters of ${what} that somebody took off the list`,
-      ['exporter'],
-    )
-    const state = gauge(names[5], `The state that delivery of ${what} is in is 1`, [
-      'exporter',
-      'state',
-    ])
-    return ({ exporters }) => {
-      const taking = exporters.flatMap((exporter) => {
-        const { name: exporterName, [what]: figures } = exporter
-        return figures === null ? [] : [{ exporter: exporterName, ...figures }]
-      })
-      const each = (value: (one: (typeof taking)[number]) => number): Values =>
-        taking.map((one) => [{ exporter: one.exporter }, value(one)])
-      accepted(each((one) => one.accepted))
-      delivered(each((one) => one.delivered))
-      dead(each((one) => one.deadLettered))
-      dropped(
-        taking.flatMap(({ exporter, dropped }) =>
-          Object.entries(dropped).map(([reason, n]): [Labels, number] => [{ exporter, reason }, n]),
-        ),
-      )
-      held(each((one) => one.held))
-      retried(each((one) => one.retried))
-      deadDropped(each((one) => one.deadDropped))
-      state(
-        taking.flatMap(({ exporter, delivery }): [Labels, number][] =>
-          delivery === null ? [] : [[{ exporter, state: delivery.state }, 1]],
-        ),
-      )
-    }
-  }
-  const scores = apart('scores', 'Scores', [
-    'offpath_exporter_scores_accepted_total',
-    'offpath_exporter_scores_delivered_total',
-    'offpath_exporter_scores_dead_lettered_total',
-    'offpath_exporter_scores_dropped_total',
-    'offpath_exporter_scores_held',
-    'offpath_exporter_scores_state',
-    'offpath_exporter_scores_retried_total',
-    'offpath_exporter_scores_dead_dropped_total',
-  ])
-  const media = apart('media', 'Media', [
-    'offpath_exporter_media_accepted_total',
-    'offpath_exporter_media_delivered_total',
-    'offpath_exporter_media_dead_lettered_total',
-    'offpath_exporter_media_dropped_total',
-    'offpath_exporter_media_held',
-    'offpath_exporter_media_state',
-    'offpath_exporter_media_retried_total',
-    'offpath_exporter_media_dead_dropped_total',
-  ])
-  const spoolBytes = gauge('offpath_spool_bytes', 'Bytes of segments', ['tier'])
-  const spoolSegments = gauge('offpath_spool_segments', 'Segments', ['tier'])
-  const spoolUnread = gauge('offpath_spool_unread_bytes', 'Bytes not in the store yet', ['tier'])
-  const writers = gauge('offpath_writers', 'Processes and threads that record', ['life'])
-  const storeBytes = gauge('offpath_store_bytes', 'Bytes of the store')
-  const storeFull = gauge('offpath_store_full', '1: nothing is read until there is room')
-  const cost = gauge(
-    'offpath_recording_seconds_per_observation',
-    "Time that recording and writing took on the application's thread, lately",
-    ['service'],
-  )
-  const loopDelay = gauge(
-    'offpath_application_loop_delay_max_seconds',
-    "Longest delay of the application's event loop, lately",
-    ['service'],
-  )
+  const unwatch = watchLoopDelay((delay) => loopDelay.observe(delay))
 
   return {
     onAttempt(exporter, attempt) {
       requests.inc({ exporter, status: String(attempt.status) })
       sentBytes.inc({ exporter }, attempt.bytes)
       seconds.observe({ exporter }, attempt.seconds)
+      bytes.observe({ exporter }, attempt.bytes)
+      observations.observe({ exporter }, attempt.spans)
     },
     onScoreAttempt(exporter, attempt) {
       scoreRequests.inc({ exporter, status: String(attempt.status) })
@@ -265,94 +478,80 @@ export function createMetrics(): Metrics {
     onMediaAttempt(exporter, attempt) {
       mediaRequests.inc({ exporter, status: String(attempt.status) })
     },
+    onDelivered(exporter, lagSeconds) {
+      lag.observe({ exporter }, lagSeconds)
+    },
+    onCommit(took, failed) {
+      if (failed) commitErrors.inc()
+      else commits.observe(took)
+    },
     async render(stats) {
-      const one = (value: number): Values => [[{}, value]]
-      const each = <T>(of: readonly T[], labels: (one: T) => Labels, value: (one: T) => number) =>
-        of.map((item): [Labels, number] => [labels(item), value(item)])
-      const byExporter = (value: (exporter: Stats['exporters'][number]) => number): Values =>
-        each(stats.exporters, ({ name }) => ({ exporter: name }), value)
-      const byTier = (value: (spool: Stats['spool'][number]) => number): Values =>
-        each(stats.spool, ({ tier }) => ({ tier }), value)
-
-      accepted(one(stats.accepted))
-      interrupted(one(stats.interrupted))
-      lost(Object.entries(stats.lost).map(([reason, value]) => [{ reason }, value]))
-      open(one(stats.open))
-      const { records: read = 0, corruptBytes = 0, expiredChunks = 0 } = stats.counters
-      records(one(read))
-      unstorable(one(stats.counters.unstorable ?? 0))
-      expired(one(expiredChunks))
-      damagedBytes(one(corruptBytes))
-      faults(
-        Object.entries(FAULTS).map(([counter, kind]) => [{ kind }, stats.counters[counter] ?? 0]),
-      )
-      exporterAccepted(byExporter((exporter) => exporter.accepted))
-      delivered(byExporter((exporter) => exporter.delivered))
-      resent(byExporter((exporter) => exporter.resent))
-      notResent(byExporter((exporter) => exporter.notResent))
-      dead(byExporter((exporter) => exporter.deadLettered))
-      deadDropped(byExporter((exporter) => exporter.deadDropped))
-      dropped(
-        stats.exporters.flatMap(({ name, dropped }) =>
-          Object.entries(dropped).map(([reason, value]): [Labels, number] => [
-            { exporter: name, reason },
-            value,
-          ]),
-        ),
-      )
-      held(byExporter((exporter) => exporter.held))
-      waitingBytes(byExporter((exporter) => exporter.waitingBytes))
-      retries(byExporter((exporter) => exporter.delivery?.retries ?? 0))
-      state(
-        stats.exporters.flatMap(({ name, delivery }): [Labels, number][] =>
-          delivery === null ? [] : [[{ exporter: name, state: delivery.state }, 1]],
-        ),
-      )
-      scoresRead(one(stats.counters.scores ?? 0))
-      scoresLost(Object.entries(stats.lostScores).map(([reason, value]) => [{ reason }, value]))
-      scoresUnclaimed(one(stats.counters.scoresWithoutExporter ?? 0))
-      scores(stats)
-      media(stats)
-      spoolBytes(byTier((spool) => spool.bytes))
-      spoolSegments(byTier((spool) => spool.segments))
-      spoolUnread(byTier((spool) => spool.unreadBytes))
-      const lives = Map.groupBy(stats.writers, ({ alive }) => lifeName(alive))
-      writers([...lives].map(([life, of]) => [{ life }, of.length]))
-      storeBytes(one(stats.store.bytes))
-      storeFull(one(stats.relay?.storeFull ? 1 : 0))
-      cost(
-        each(
-          stats.vitals,
-          ({ service }) => ({ service: service ?? '' }),
-          (vitals) => vitals.microsecondsPerObservation / 1e6,
-        ),
-      )
-      loopDelay(
-        each(
-          stats.vitals,
-          ({ service }) => ({ service: service ?? '' }),
-          (vitals) => vitals.loopDelayMaxMs / 1000,
-        ),
-      )
+      for (const set of setters) set(stats)
       return { type: registry.contentType, text: await registry.metrics() }
     },
+    close: unwatch,
   }
 }
 
-/** Counters of the store, and what a metric calls them: each is there from the start, so that rates can be taken. */
-const FAULTS: Readonly<Record<string, string>> = {
-  corruptFrames: 'damaged_frame',
-  tornTails: 'torn_tail',
-  malformedRecords: 'malformed_record',
-  malformedFields: 'malformed_field',
-  unknownRecords: 'unknown_record',
-  orphanRecords: 'record_without_start',
-  danglingReferences: 'reference_to_lost',
-  badSegments: 'file_left_alone',
+function valuesOf(found: number | Values): Values {
+  return typeof found === 'number' ? [[{}, found]] : found
 }
 
-type Values = readonly (readonly [labels: Labels, value: number])[]
-type SetAll = (values: Values) => void
+/** Those of which `of` is null have none. */
+function byExporter(of: (exporter: ExporterStats) => number | null): (stats: Stats) => Values {
+  return ({ exporters }) =>
+    exporters.flatMap((exporter): Values => {
+      const value = of(exporter)
+      return value === null ? [] : [[{ exporter: exporter.name }, value]]
+    })
+}
+
+function byDrop(
+  of: (exporter: ExporterStats) => { readonly dropped: ExporterStats['dropped'] } | null,
+  known: readonly string[],
+): (stats: Stats) => Values {
+  return ({ exporters }) =>
+    exporters.flatMap((exporter): Values => {
+      const dropped = of(exporter)?.dropped
+      if (dropped === undefined) return []
+      return byReason(dropped, known).map(([labels, count]) => [
+        { exporter: exporter.name, ...labels },
+        count,
+      ])
+    })
+}
+
+function byState(
+  of: (exporter: ExporterStats) => Pick<ExporterStats, 'delivery'> | null,
+): (stats: Stats) => Values {
+  return ({ exporters }) =>
+    exporters.flatMap((exporter): Values => {
+      const state = of(exporter)?.delivery?.state
+      return state === undefined ? [] : [[{ exporter: exporter.name, state }, 1]]
+    })
+}
+
+function byReason(counts: Readonly<Record<string, number>>, known: readonly string[]): Values {
+  const none = Object.fromEntries(known.map((reason) => [reason, 0]))
+  return Object.entries({ ...none, ...counts }).map(([reason, count]) => [{ reason }, count])
+}
+
+function byTier(of: (spool: Stats['spool'][number]) => number | null): (stats: Stats) => Values {
+  return ({ spool }) =>
+    spool.flatMap((directory): Values => {
+      const value = of(directory)
+      return value === null ? [] : [[{ tier: directory.tier }, value]]
+    })
+}
+
+function byService(of: (vitals: Stats['vitals'][number]) => number): (stats: Stats) => Values {
+  return ({ vitals }) => vitals.map((one) => [{ service: one.service ?? '' }, of(one)])
+}
+
+/** Seconds since then; the wall clock may have been set back. */
+function age(iso: string | null): number {
+  return iso === null ? 0 : Math.max(0, (Date.now() - Date.parse(iso)) / 1000)
+}
 
 function lifeName(alive: boolean | null): string {
   if (alive === null) return 'unknown'

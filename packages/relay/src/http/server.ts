@@ -101,3 +101,8 @@ function isAny(host: string): boolean {
 function urlHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host
 }
+
+/** Whether a host to listen on is reached from this machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}

@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/progress.ts'
@@ -9,7 +9,12 @@ import { listSegments, type Segment, type Tier } from './segments.ts'
 export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'cursors'> {
   /** Null: no relay runs, or none that answers. */
   readonly relay: RelayStats | null
-  readonly store: { readonly dir: string; readonly bytes: number }
+  readonly store: {
+    readonly dir: string
+    readonly bytes: number
+    /** retention.size */
+    readonly capBytes: number
+  }
   readonly spool: readonly SpoolStats[]
   readonly writers: readonly (WriterStats & {
     /** Null: not to be told from here. */
@@ -17,6 +22,8 @@ export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'curso
     readonly segments: number
   })[]
   readonly exporters: readonly (Omit<ExporterStats, 'scores' | 'media'> & {
+    /** export.backlog-cap */
+    readonly backlogCapBytes: number
     readonly delivery: DeliveryStats | null
     /** Null: it takes none. */
     readonly scores: (ApartStats & { readonly delivery: DeliveryStats | null }) | null
@@ -41,6 +48,8 @@ interface SpoolStats {
   readonly tier: Tier
   /** Null: 64 MB or half of what is free, whichever is less. */
   readonly capBytes: number | null
+  /** The cap in force: what an unset one comes to now. Null: there is no such directory. */
+  readonly limitBytes: number | null
   readonly bytes: number
   readonly segments: number
   /** Not in the store yet: how far the relay lags behind. */
@@ -91,6 +100,8 @@ interface ExporterStats {
   readonly held: number
   readonly waiting: number
   readonly waitingBytes: number
+  /** When the oldest that waits for the first time was stored, ISO 8601; null: none does. */
+  readonly oldestWaiting: string | null
   /** Delivered again: they had changed, or somebody had them sent again. */
   readonly resent: number
   /** The same, but rejected or dropped: what was there before stands. */
@@ -109,6 +120,8 @@ interface ApartStats {
   readonly dropped: Readonly<Record<string, number>>
   readonly held: number
   readonly heldBytes: number
+  /** Since when the oldest is held, ISO 8601; null: none is. */
+  readonly oldestHeld: string | null
   /** Dead letters that were accepted once more, and those that somebody took off the list. */
   readonly retried: number
   readonly deadDropped: number
@@ -177,6 +190,8 @@ const MAX_DEAD_LETTERS = 20
 const MAX_LEFT_ALONE = 100
 const VITALS_READ = 600
 const TRACES_READ = 200
+/** Of a memory-backed directory; half of what is free there if that is less. */
+const DEFAULT_CAP_BYTES = 64 * 1024 * 1024
 
 export function storeStats(reader: StoreReader): StoreStats {
   return reader.snapshot(() => statsOf(reader))
@@ -211,8 +226,9 @@ function statsOf(reader: StoreReader): StoreStats {
     interrupted,
     lost,
     lostScores,
-    exporters: exporters.map(({ dead, scores, media, ...row }) => ({
+    exporters: exporters.map(({ dead, scores, media, oldestWaiting, ...row }) => ({
       ...row,
+      oldestWaiting: isoOrNull(oldestWaiting),
       deadLettered: dead,
       scores: scores && apartStats(scores),
       media: media && apartStats(media),
@@ -251,8 +267,12 @@ function statsOf(reader: StoreReader): StoreStats {
   }
 }
 
-function apartStats({ dead, ...row }: ApartRow): ApartStats {
-  return { ...row, deadLettered: dead }
+function apartStats({ dead, oldestHeld, ...row }: ApartRow): ApartStats {
+  return { ...row, deadLettered: dead, oldestHeld: isoOrNull(oldestHeld) }
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
 }
 
 /** All of /api/stats: the store's part, what the spool's directories show, and the relay's part if one runs. */
@@ -267,7 +287,11 @@ export function fullStats(
   return {
     ...stored,
     relay: live?.relay ?? null,
-    store: { dir: config['store.dir'], bytes: directoryBytes(config['store.dir']) },
+    store: {
+      dir: config['store.dir'],
+      bytes: directoryBytes(config['store.dir']),
+      capBytes: config['retention.size'],
+    },
     spool: [
       spoolStats(config['spool.dir'], 'memory', config['spool.cap'], memory, cursors),
       spoolStats(config['spool.disk-dir'], 'disk', config['spool.disk-cap'], disk, cursors),
@@ -280,6 +304,7 @@ export function fullStats(
       const { name, scores, media } = exporter
       return {
         ...exporter,
+        backlogCapBytes: config['export.backlog-cap'],
         delivery: deliveryOf(name, live?.deliveries),
         scores: scores && { ...scores, delivery: deliveryOf(name, live?.scoreDeliveries) },
         media: media && { ...media, delivery: deliveryOf(name, live?.mediaDeliveries) },
@@ -323,16 +348,28 @@ function spoolStats(
   const sum = (of: (segment: Segment) => number): number => {
     return segments.reduce((total, segment) => total + of(segment), 0)
   }
+  const bytes = sum((segment) => segment.bytes)
   return {
     dir,
     tier,
     capBytes: cap ?? null,
-    bytes: sum(({ bytes }) => bytes),
+    limitBytes: cap ?? defaultCap(dir, bytes),
+    bytes,
     segments: segments.length,
     leftAlone: segments
       .flatMap(({ path, frames, fault }) => (frames === null && fault ? [{ path, fault }] : []))
       .slice(0, MAX_LEFT_ALONE),
     unreadBytes: sum(({ path, written }) => Math.max(0, written - (cursors[path] ?? 0))),
+  }
+}
+
+/** As the SDKs have it. */
+function defaultCap(dir: string, used: number): number | null {
+  try {
+    const { bsize, bavail } = statfsSync(dir)
+    return Math.min(DEFAULT_CAP_BYTES, Math.floor((bsize * bavail + used) / 2))
+  } catch {
+    return null
   }
 }
 

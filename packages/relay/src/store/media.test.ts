@@ -71,6 +71,7 @@ test('content lies once, and goes when no row waits for it', async () => {
     dropped: { content_gone: 1 },
     held: 0,
     heldBytes: 0,
+    oldestHeld: null,
     retried: 0,
     deadDropped: 0,
   })

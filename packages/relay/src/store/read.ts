@@ -64,6 +64,8 @@ export interface ExporterRow {
   /** In its outbox. */
   readonly waiting: number
   readonly waitingBytes: number
+  /** When the oldest chunk of its outbox was stored, ms since 1970; null: there is none but what is sent again. */
+  readonly oldestWaiting: number | null
   /** Further versions, and what was sent again, that were delivered, and that were not. */
   readonly resent: number
   readonly notResent: number
@@ -83,6 +85,8 @@ export interface ApartRow {
   readonly dropped: Readonly<Record<string, number>>
   readonly held: number
   readonly heldBytes: number
+  /** Since when the oldest is held, ms since 1970; null: none is. */
+  readonly oldestHeld: number | null
   /** Dead letters that were accepted once more, and those that somebody took off the list. */
   readonly retried: number
   readonly deadDropped: number
@@ -372,6 +376,7 @@ export class StoreReader {
         held: (isNamed ? open : 0) + waiting,
         waiting,
         waitingBytes: Number(row.bytes),
+        oldestWaiting: row.oldest === null ? null : Number(row.oldest),
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
         deadDropped: counters[`${name}.deadDropped`] ?? 0,
@@ -388,7 +393,7 @@ export class StoreReader {
     counters: Readonly<Record<string, number>>,
   ): ApartRow {
     const sql = what === 'scores' ? this.#sql.heldScores : this.#sql.heldMedia
-    const { held, bytes } = sql.get(id) as Row
+    const { held, bytes, oldest } = sql.get(id) as Row
     return {
       accepted: counters[`${name}.${what}.accepted`] ?? 0,
       delivered: counters[`${name}.${what}.delivered`] ?? 0,
@@ -396,6 +401,7 @@ export class StoreReader {
       dropped: byReason(counters, `${name}.${what}.dropped.`),
       held: Number(held),
       heldBytes: Number(bytes),
+      oldestHeld: oldest === null ? null : Number(oldest),
       retried: counters[`${name}.${what}.retried`] ?? 0,
       deadDropped: counters[`${name}.${what}.deadDropped`] ?? 0,
     }
@@ -507,12 +513,15 @@ const SQL = {
   commit: 'COMMIT',
   exporters: `SELECT e.id, e.name, e.active, e.left, e.scores, e.media,
     coalesce(sum(c.expanded), 0) AS bytes,
+    min(CASE WHEN o.states IS NULL OR instr(o.states, x'00') > 0 THEN c.committed END) AS oldest,
     coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
     LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
-  heldScores: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM score
-    WHERE exporter = ? AND reason IS NULL`,
-  heldMedia: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes FROM media
-    WHERE exporter = ? AND state < 2`,
+  // From the index alone, but for one row.
+  heldScores: `SELECT held, bytes, (SELECT committed FROM score WHERE id = oldest_id) AS oldest FROM (
+    SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes, min(id) AS oldest_id FROM score
+    WHERE exporter = ? AND reason IS NULL)`,
+  heldMedia: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes,
+    min(changed) AS oldest FROM media WHERE exporter = ? AND state < 2`,
   writers: 'SELECT id, header, open, seen FROM writer',
   cursors: 'SELECT path, offset FROM cursor',
   vitals: 'SELECT id, writer, service, json FROM vitals ORDER BY id DESC LIMIT ?',

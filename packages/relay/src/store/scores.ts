@@ -191,6 +191,14 @@ export class ScoreOutbox {
     return [...this.#exporters.values()].map(of)
   }
 
+  /** How many wait for exporters that take scores now. */
+  held(): number {
+    return this.#each((id) => Number(this.#sql.held.get(id)?.held)).reduce(
+      (sum, count) => sum + count,
+      0,
+    )
+  }
+
   // --- retention ---
 
   /** Inside a transaction: removes dead letters older than that (ms), and what waits for exporters that are no longer named. */
@@ -234,6 +242,7 @@ const SQL = {
     WHERE writer = ? AND exporter = ? AND reason IS NULL`,
   unsettled: `SELECT 1 FROM score
     WHERE writer = ? AND id <= ? AND exporter = ? AND reason IS NULL LIMIT 1`,
+  held: 'SELECT count(*) AS held FROM score WHERE exporter = ? AND reason IS NULL',
   exporters: 'SELECT id, name FROM exporter WHERE scores = 1',
   expireDead: `DELETE FROM score WHERE id IN (
     SELECT id FROM score WHERE reason IS NOT NULL AND committed < ? LIMIT ?)`,

@@ -176,6 +176,13 @@ describe('a commit', () => {
     expect(commits).toBe(1)
   })
 
+  test('counts what is stored: observations, and not their further versions', () => {
+    commit([...many(3), makeSpan({ revision: 1 })])
+    commit(many(2))
+    reopen()
+    expect(store.counters().stored).toBe(5)
+  })
+
   test('what a crash left behind the committed bytes is written over', () => {
     commit(many(3))
     const { length } = store.data.position
@@ -250,6 +257,40 @@ describe('the outbox', () => {
       { exporter: 'a', name: 'bad', reason: 'no' },
     ])
     expect(chunks()).toEqual([])
+  })
+
+  test('tells since when the oldest waits that is left: spans, scores and media', async () => {
+    store.exporters(['a'], ['a'], ['a'])
+    const place = { exporter: 'a', project: '', writer: 'w', traceId: 't', observationId: 'o' }
+    const come = (what: string): void => {
+      const score = { project: '', json: JSON.stringify({ id: what }) }
+      const writer = { id: 'w', resource, header: '{}', state: '{}', vitals: [], scores: [score] }
+      store.commit({ writers: [{ ...writer, finished: many(1) }], cursors: [], counters: {} })
+      const content = Buffer.from(what)
+      store.media.add(place, [{ content, sha256: what, contentType: 'text/plain', field: what }])
+    }
+    const oldest = () =>
+      read((reader) => {
+        const row = reader.exporters()[0]!
+        return [row.oldestWaiting, row.scores!.oldestHeld, row.media!.oldestHeld]
+      })
+    expect(oldest()).toEqual([null, null, null])
+    const first = Date.now()
+    come('first')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const second = Date.now()
+    come('second')
+    for (const time of oldest()) {
+      expect(time).toBeGreaterThanOrEqual(first)
+      expect(time).toBeLessThan(second)
+    }
+    store.acknowledge('a', [settled(1, { delivered: 1 })])
+    store.scores.acknowledge('a', [1], [])
+    store.media.settle('a', store.media.next('a', '', new Set())!, { type: 'delivered' })
+    for (const time of oldest()) expect(time).toBeGreaterThanOrEqual(second)
+    // What is sent again has not waited since it was stored.
+    expect(store.sendAgain('a', new Map([[1, [0]]])).spans).toBe(1)
+    expect(oldest()[0]).toBeGreaterThanOrEqual(second)
   })
 
   test('drops what it is told to, counted; revisions and what is settled are no observations', () => {

@@ -254,15 +254,16 @@ export class Store {
   #write(batch: Batch, added: string[]): void {
     const { writers, cursors, counters, abandoned = 0 } = batch
     const now = Date.now()
-    let finished = abandoned + this.#unstorable
+    let stored = 0
     for (const [index, chunk] of this.#placed.entries()) {
       this.#addChunk(this.#nextChunk + index, chunk, now, added)
-      finished += chunk.spans - chunk.revisions
+      stored += chunk.spans - chunk.revisions
     }
     for (const writer of writers) this.#changeWriter(writer, now)
     for (const { writer, path, offset } of cursors) this.#sql.putCursor.run(path, offset, writer)
     this.#count(counters)
-    this.#count({ unstorable: this.#unstorable })
+    this.#count({ stored, unstorable: this.#unstorable })
+    const finished = stored + this.#unstorable + abandoned
     if (finished > 0) this.#sql.addFinished.run(finished)
     for (const name of this.#exporters.keys()) {
       this.#count({

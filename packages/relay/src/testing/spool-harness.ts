@@ -17,6 +17,8 @@ export class SpoolHarness {
   paused = false
   /** What was logged. */
   readonly lines: string[] = []
+  /** Of each commit, whether the store refused it. */
+  readonly refused: boolean[] = []
   now = 1_000_000
   givenBytes: number | undefined
   readonly #rotateBytes: number
@@ -45,6 +47,7 @@ export class SpoolHarness {
       paused: () => this.paused,
       ...(this.givenBytes !== undefined && { givenBytes: this.givenBytes }),
       log: (message, about) => this.lines.push(`${message} ${JSON.stringify(about)}`),
+      onCommit: (_seconds, failed) => this.refused.push(failed),
     })
   }
 

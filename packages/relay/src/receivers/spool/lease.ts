@@ -1,7 +1,17 @@
-import { closeSync, constants, lstatSync, openSync, statSync, utimesSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  openSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { makePrivateDirectory, unsafeDirectory } from '../../private-directory.ts'
+
+const LEASE = 'relay.lease'
 
 /** The right to read a spool directory, or to write to a store. */
 export interface Lease {
@@ -31,7 +41,7 @@ export class LeaseError extends Error {
  */
 export function takeLease(directory: string): Lease {
   const owner = prepareDirectory(directory)
-  const path = join(directory, 'relay.lease')
+  const path = join(directory, LEASE)
   let held = lock(path, directory)
   let released = false
   return {
@@ -51,6 +61,26 @@ export function takeLease(directory: string): Lease {
       if (!released) held.database.close()
       released = true
     },
+  }
+}
+
+/**
+ * Whether somebody has the directory's lease. Makes nothing; a relay that starts in this very moment finds it taken.
+ *
+ * @throws the error of SQLite, when it cannot be told
+ */
+export function isLeased(directory: string): boolean {
+  const path = join(directory, LEASE)
+  if (!existsSync(path)) return false
+  const database = new DatabaseSync(path, { readOnly: true })
+  try {
+    database.exec('PRAGMA busy_timeout = 0; SELECT 1 FROM sqlite_schema')
+    return false
+  } catch (error) {
+    if (/locked/.test((error as Error).message)) return true
+    throw error
+  } finally {
+    database.close()
   }
 }
 

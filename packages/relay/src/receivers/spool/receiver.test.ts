@@ -106,6 +106,33 @@ describe('reading', () => {
     expect(harness.counters()).not.toHaveProperty('tornTails')
   })
 
+  test('bytes are counted as they are read, and not again after a restart', () => {
+    const segment = { header: alive, frames: [frame(start(1)), frame(end(1)), frame(...whole(2))] }
+    const [first] = offsets(segment) as [number]
+    harness.write({ ...segment, frames: segment.frames.slice(0, 1) })
+    harness.drain()
+    harness.restart()
+    harness.write(segment)
+    harness.drain()
+    const readBytes = encodeSegment(segment).length - first
+    expect(harness.counters()).toMatchObject({ accepted: 2, stored: 2, readBytes })
+  })
+
+  test('a commit is told of, also one that the store refuses and that is tried again', () => {
+    const { store } = harness
+    const commit = store.commit.bind(store)
+    store.commit = () => {
+      throw new Error('no space')
+    }
+    harness.write({ frames: [frame(...whole(1)), END] })
+    expect(() => harness.receiver.poll()).toThrow('no space')
+    expect(harness.refused).toEqual([true])
+    store.commit = commit
+    harness.receiver.poll()
+    expect(harness.refused.slice(0, 2)).toEqual([true, false])
+    expect(harness.names()).toEqual(['span 1'])
+  })
+
   test('segments of a writer are read in the order of their numbers, through both directories', () => {
     const first: PlainSegment = { header: alive, frames: [frame(start(1), start(2)), END] }
     const second: PlainSegment = {

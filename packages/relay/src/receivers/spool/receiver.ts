@@ -52,6 +52,8 @@ export interface ReceiverOptions {
   readonly log: (message: string, about: Record<string, unknown>) => void
   /** A writer waits until all that is committed is delivered. */
   readonly onFlushRequest?: () => void
+  /** After each commit: what it took, and whether the store refused it. */
+  readonly onCommit?: (seconds: number, failed: boolean) => void
   /** For tests. */
   readonly givenBytes?: number
 }
@@ -105,6 +107,8 @@ export class SpoolReceiver {
   #given = 0
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
   #stopped = false
+  /** The last poll took in as much as one commit may: there is more. */
+  wasFull = false
 
   /** Takes the leases; throws a LeaseError when another relay has one. */
   constructor(options: ReceiverOptions) {
@@ -247,6 +251,7 @@ export class SpoolReceiver {
       this.#touchedAt = now
     }
     this.#room.bytes = 0
+    this.wasFull = false
     if (this.#pending !== null) this.#tryCommit()
     if (this.#options.paused()) {
       // Nothing may hold an old data file, or the store could not become smaller. Once: copying makes new files.
@@ -267,6 +272,7 @@ export class SpoolReceiver {
       bytes = this.#readAll(now, false)
     }
     if (bytes > 0) this.#dataAt = now
+    this.wasFull = !this.#hasRoom(0)
     if (isLifeDue) this.#boundGiven()
     this.#leaveOldFiles()
     this.#commit()
@@ -447,8 +453,14 @@ export class SpoolReceiver {
 
   #tryCommit(): void {
     const { batch, readers, gone } = this.#pending as Pending
-    this.#store.commit(batch)
-    this.#pending = null
+    const began = performance.now()
+    try {
+      this.#store.commit(batch)
+      this.#pending = null
+    } finally {
+      const seconds = (performance.now() - began) / 1000
+      this.#options.onCommit?.(seconds, this.#pending !== null)
+    }
     const leaving = readers.flatMap(({ done }) => done)
     for (const reader of readers) reader.committed()
     for (const id of gone) this.#writers.delete(id)

@@ -170,5 +170,10 @@ test('totals that are no counts are no losses', () => {
   })
   harness.drain()
   expect(harness.names()).toHaveLength(3)
-  expect(harness.counters()).toEqual({ accepted: 3, records: 6 })
+  expect(harness.counters()).toEqual({
+    accepted: 3,
+    records: 6,
+    stored: 3,
+    readBytes: expect.any(Number),
+  })
 })

@@ -262,6 +262,7 @@ export class WriterReader {
       if (reader.offset !== from) {
         this.changed = true
         bytes += reader.offset - from
+        this.#context.count('readBytes', reader.offset - from)
       }
       if (stopped) break
       if (!reader.ended && !end.isFinal) break
