@@ -411,8 +411,36 @@ describe('a relay that is killed', () => {
     const metrics = await (await fetch(`${ready.url}/metrics`)).text()
     expect(metrics).toContain('offpath_redis_entries_total{exporter="langfuse"} 1\n')
     expect((await fetch(`${ready.url}/health`)).status).toBe(200)
-    expect((await fetch(`${ready.url}/api/traces`)).status).toBe(404)
+    expect(metrics).toContain('offpath_exporter_lag_seconds_count{exporter="langfuse"} 1\n')
     expect(await relay.end('SIGTERM')).toBe(0)
     expect((await box!.offpath('status')).code).toBe(1)
+  })
+
+  test('has no store to ask or to change, and says where dead letters are', async () => {
+    const relay = relayProcess({})
+    const { url } = JSON.parse(await relay.line())
+    const headers = { 'content-type': 'application/json' }
+    const post = { method: 'POST', headers, body: '{"all":true}' }
+    const asked: [string, RequestInit?][] = [
+      ['traces'],
+      ['traces/12'],
+      ['dead'],
+      ['dead/span:1'],
+      ['dead/retry', post],
+      ['dead/drop', post],
+      ['replay', post],
+    ]
+    for (const [path, init] of asked) {
+      const answer = await fetch(`${url}/api/${path}`, init)
+      const { error } = (await answer.json()) as { error: { code: string; message: string } }
+      expect([path, answer.status, error.code]).toEqual([path, 404, 'not_found'])
+      expect(error.message).toContain('the stream offpath:dead')
+    }
+    for (const command of ['ls', 'dead ls', 'dead retry --all', 'replay --from 1h']) {
+      const { code, stderr } = await box!.offpath(...command.split(' '))
+      expect([command, code]).toEqual([command, 1])
+      expect(stderr).toMatch(/a relay of a pool .* keeps no traces.* the stream offpath:dead/)
+    }
+    expect(await relay.end('SIGTERM')).toBe(0)
   })
 })

@@ -71,8 +71,11 @@ export async function startPool(config: Config, log: Log): Promise<Relay> {
     const url = config['redis.url']?.shown ?? ''
     return poolStats({ relay, url, consumer, maxLength, members, trimming })
   }
+  const nothing = `a relay of a pool keeps no traces; its dead letters are in the stream ${deadStream}`
+  const notFound = jsonAnswer(404, errorBody('not_found', nothing))
   const app = createApp({
-    ask: async () => jsonAnswer(404, errorBody('not_found', 'a relay of a pool keeps no traces')),
+    ask: async () => notFound,
+    operations: notFound,
     stats,
     health: () => ({ ok: true, version: VERSION, pid: process.pid, storeFull: false }),
     metrics: async () => metrics.render(await stats()),

@@ -3,7 +3,7 @@ import type { Config } from './config/options.ts'
 import { exportersOf } from './configured-exporters.ts'
 import { type DrainOptions, drain } from './drain.ts'
 import { systemClock } from './export/clock.ts'
-import { startDelivery } from './export/delivery.ts'
+import { type SpanDelivery, startDelivery } from './export/delivery.ts'
 import type { Exporter } from './export/exporters.ts'
 import { cutMedia } from './export/media.ts'
 import { startMediaDelivery } from './export/media-delivery.ts'
@@ -15,13 +15,13 @@ import { queryWorker } from './http/query-worker.ts'
 import { listen } from './http/server.ts'
 import { fullStats, type RelayStats, type Stats, type StoreStats } from './http/stats.ts'
 import type { Log, LogFields } from './log.ts'
-import { LeaseError, takeLease } from './receivers/spool/lease.ts'
+import { createOperations } from './operations/operations.ts'
 import { SpoolReceiver } from './receivers/spool/receiver.ts'
 import { removeRelayFile, writeRelayFile } from './relay-file.ts'
+import { lockStore } from './store/lock.ts'
 import { startRetention } from './store/retention.ts'
-import { StoreError } from './store/schema.ts'
 import type { StoredSpan } from './store/span.ts'
-import { Store } from './store/store.ts'
+import { type SentAgain, Store } from './store/store.ts'
 
 /** A running relay. */
 export interface Relay {
@@ -103,7 +103,8 @@ async function start(
   let full = (): boolean => false
   let reads = true
   let receiving = false
-  const deliveries: Delivery[] = []
+  /** In the order of exporters. */
+  const deliveries: SpanDelivery[] = []
   const scoreDeliveries: Delivery[] = []
   const mediaDeliveries: Delivery[] = []
   const allDeliveries = (): Delivery[] => [...deliveries, ...scoreDeliveries, ...mediaDeliveries]
@@ -156,11 +157,25 @@ async function start(
     }
     return fullStats(JSON.parse(text) as StoreStats, config, live)
   }
+  const operations = createOperations({
+    store,
+    storeDir,
+    backlogBytes: config['export.backlog-cap'],
+    sendAgain: (exporter, chosen) => {
+      const change = (): SentAgain => store.sendAgain(exporter, chosen)
+      const delivery = deliveries[exporters.findIndex(({ name }) => name === exporter)]
+      return delivery === undefined ? change() : delivery.again(change)
+    },
+    wake: () => {
+      for (const delivery of [...scoreDeliveries, ...mediaDeliveries]) delivery.wake()
+    },
+  })
   const app = createApp({
     ask: worker.ask,
     stats,
     health: () => ({ ok: true, version: VERSION, pid: process.pid, storeFull: full() }),
     metrics: async () => metrics.render(await stats()),
+    operations,
     token: config['http.token'],
     onError: (error) => log.error('the API failed', { error: error.message }),
   })
@@ -288,22 +303,5 @@ function mediaCutter(
       log.warn('media not taken out', { exporter: name, error: (error as Error).message })
       return span
     }
-  }
-}
-
-/** One relay writes to a store: the lock is of the kind that guards a spool. */
-function lockStore(directory: string): { release(): void } {
-  try {
-    return takeLease(directory)
-  } catch (error) {
-    if (error instanceof LeaseError && error.code === 'OFFPATH_SPOOL_LOCKED') {
-      throw new StoreError(
-        'OFFPATH_STORE_LOCKED',
-        `another relay writes to the store ${directory}; stop it, or name another store.dir`,
-      )
-    }
-    const { message: why } = error as Error
-    const message = error instanceof LeaseError ? why : `cannot use the store ${directory}: ${why}`
-    throw new StoreError('OFFPATH_STORE_UNUSABLE', message, error)
   }
 }

@@ -47,10 +47,12 @@ export function parseArguments(argv: readonly string[]): Arguments {
 
   const rest = command === undefined ? words : words.slice(command.name.split(' ').length)
   if (!flags.has('help') && !flags.has('version') && command !== undefined) {
-    const wanted = command.words === '' ? 0 : 1
-    if (rest.length < wanted) throw new UsageError(`${command.words} is missing`, command.name)
-    if (rest.length > wanted) {
-      throw new UsageError(`too many words: ${JSON.stringify(rest[wanted])}`, command.name)
+    const { words: expected } = command
+    const least = expected.startsWith('<') ? 1 : 0
+    const most = expected.startsWith('[') ? rest.length : least
+    if (rest.length < least) throw new UsageError(`${expected} is missing`, command.name)
+    if (rest.length > most) {
+      throw new UsageError(`too many words: ${JSON.stringify(rest[most])}`, command.name)
     }
   }
   return { command, words: rest, flags, options }

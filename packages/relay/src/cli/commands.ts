@@ -9,6 +9,7 @@ export interface Flag {
 
 export interface Command {
   readonly name: string
+  /** What follows its name: nothing, `<one>` that is needed, or `[<any> …]` number. */
   readonly words: string
   readonly summary: string
   /** What else a reader of its help needs: columns, JSON shape, examples. */
@@ -24,6 +25,13 @@ export interface Command {
 
 const STORE: readonly OptionName[] = ['store.dir']
 const SPOOL: readonly OptionName[] = ['spool.dir', 'spool.disk-dir']
+/** For what the running relay is asked to do. */
+const OPERATED: readonly OptionName[] = [...STORE, 'http.token']
+
+const DEAD_FILTERS: Readonly<Record<string, Flag>> = {
+  exporter: { value: 'name', about: 'of this exporter only' },
+  reason: { value: 'text', about: 'with this text in their reason' },
+}
 
 export const COMMANDS: readonly Command[] = [
   {
@@ -122,7 +130,8 @@ misconfigured or without keys. What was lost or rejected is told and is no such 
      "capBytes","limitBytes","bytes","segments","unreadBytes","leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
-     "waitingBytes","oldestWaiting","backlogCapBytes","resent","delivery":{"state","since","message",…}|null}],
+     "waitingBytes","oldestWaiting","backlogCapBytes","resent","notResent","deadDropped",
+     "delivery":{"state","since","message",…}|null}],
    "vitals":[{"service","microsecondsPerObservation","microsecondsPerTrace",…}],"deadLetters":[…]}`,
     flags: {},
     options: [...STORE, ...SPOOL, 'http.host', 'http.port', 'http.token'],
@@ -143,6 +152,97 @@ Exit code 1 when something is wrong, 2 when the configuration cannot be read.
     options: ['all'],
     tellsWarnings: true,
     load: () => import('./doctor-config.ts'),
+  },
+  {
+    name: 'dead ls',
+    words: '',
+    summary: 'dead letters: what the server of an exporter rejected',
+    details: `Observations (spans), scores and media, newest first. An id such as span:12, score:7, media:9 names one.
+What is sent again and rejected again gets a new id, media excepted.
+
+--json prints {"deadLetters":[…],"total":n}. A dead letter:
+  {"id","what","exporter","time","reason","traceId","observationId","name"}`,
+    flags: {
+      limit: { value: 'n', about: 'how many (default 50, at most 500)' },
+      ...DEAD_FILTERS,
+    },
+    options: STORE,
+    load: () => import('./dead-ls.ts'),
+  },
+  {
+    name: 'dead show',
+    words: '<id>',
+    summary: 'one dead letter with what was rejected',
+    details: `--json prints what /api/dead/:id answers: a dead letter as \`offpath dead ls --json\` has it, with
+"observation" (as \`offpath show --json\` has them), "score" (as Langfuse's API has it) and "media"
+({"field","contentType","bytes","sha256"}): the one that its kind says, the others null.`,
+    flags: { full: { about: 'values as they are, not their beginning' } },
+    options: STORE,
+    load: () => import('./dead-show.ts'),
+  },
+  {
+    name: 'dead retry',
+    words: '[<id> …]',
+    summary: 'have dead letters sent again',
+    details: `Takes them off the list and sends them again, the same bytes. What is rejected again comes back to the list.
+Observations stay counted as dead: what arrives now is counted as resent, what does not as not resent; scores and
+media are accepted a second time.
+
+The running relay does it; while none runs, they wait for the next one. Exit code 1 when there is no dead letter of an id.
+
+--json prints {"retried":n,"superseded":n,"notConfigured":n,"gone":n,"unknown":["span:12",…]}
+superseded: taken off the list, for a newer version of the observation is stored; notConfigured: left, for their
+exporter is not configured or takes none such; gone: media left, for their content has expired.`,
+    flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
+    options: OPERATED,
+    load: () => import('./dead-retry.ts'),
+  },
+  {
+    name: 'dead drop',
+    words: '[<id> …]',
+    summary: 'take dead letters off the list for good',
+    details: `Their observations stay in the store, and counted as dead. Exit code 1 when there is no dead letter of an id.
+
+--json prints {"dropped":n,"unknown":["span:12",…]}`,
+    flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
+    options: OPERATED,
+    load: () => import('./dead-drop.ts'),
+  },
+  {
+    name: 'dead export',
+    words: '',
+    summary: 'all dead letters, a line of JSON each',
+    details: `Prints of each what \`offpath dead show --json\` prints: spans, then scores, then media, in the order of their ids.`,
+    flags: DEAD_FILTERS,
+    options: STORE,
+    load: () => import('./dead-export.ts'),
+  },
+  {
+    name: 'replay',
+    words: '',
+    summary: 'send again what ended within a time, out of the store',
+    details: `For when the other side has lost or never got it: an outage there, keys of the wrong project, a new
+exporter. Sends the observations that ended at --from or later and before --to, the same bytes, whatever became of
+them before. The same ids and start times replace what is there. What waits already is not sent twice. Media are
+offered to Langfuse again; scores are not sent. Counted as resent, or not resent.
+
+At a terminal it says how many it would send, and sends them with --yes. No more than export.backlog-cap has room for.
+Observations can be sent again as long as they are in the store: retention.age, retention.size. The running relay
+does it; while none runs, they wait for the next one.
+
+--json asks nothing and prints
+  {"from","to","dryRun","exporters":[{"name","observations"}],"unreadable":n}
+observations: how many newly wait to be sent; unreadable: chunks whose bytes are gone.`,
+    flags: {
+      from: { value: 'time', about: '10m, 2h, 7d ago, or an ISO time' },
+      to: { value: 'time', about: 'likewise (default now)' },
+      service: { value: 'name', about: 'of this service only' },
+      exporter: { value: 'name', about: 'to this exporter only' },
+      'dry-run': { about: 'say how many, send none' },
+      yes: { about: 'send them without being asked' },
+    },
+    options: [...OPERATED, 'export.backlog-cap'],
+    load: () => import('./replay.ts'),
   },
   {
     name: 'spool ls',

@@ -162,7 +162,9 @@ function exporterSection({ exporters, relay }: Stats, terminal: Terminal, runs: 
   })
   const notes = exporters.flatMap(({ name, delivery, dropped, notResent }) => {
     const lines = [...laneNotes(name, delivery), ...droppedNotes(name, dropped)]
-    if (notResent > 0) lines.push(`${name}: ${count(notResent)} changed later and did not arrive`)
+    if (notResent > 0) {
+      lines.push(`${name}: ${count(notResent)} changed later, or sent again, did not arrive`)
+    }
     return lines
   })
   const text = notes.map((note) => `${terminal.style('yellow', note)}\n`).join('')
@@ -332,5 +334,6 @@ function deadLetterSection(
       { text: printable(letter.name) },
       { text: printable(letter.reason), style: 'red' },
     ])
-  return renderTable(columns, rows, terminal)
+  const all = terminal.style('dim', '`offpath dead ls` lists them all\n')
+  return renderTable(columns, rows, terminal) + all
 }

@@ -19,19 +19,6 @@ export function renderTrace(
   terminal: Terminal,
   full: boolean,
 ): string {
-  const drawn = branches(observations)
-  const columns = terminal.columns
-  const widest = Math.max(
-    0,
-    ...drawn.map(({ lead, observation }) => titleColumns(lead, observation)),
-  )
-  const layout: Layout = {
-    name: Math.min(widest, columns === undefined ? MAX_NAME_COLUMNS : Math.floor(columns * 0.4)),
-    bars: columns !== undefined && columns >= MIN_COLUMNS_FOR_BARS,
-    from: Math.min(...observations.map(({ startTime }) => milliseconds(startTime))),
-    total: trace.durationMs,
-    full,
-  }
   const head = [
     terminal.style('bold', printable(trace.name ?? '(no root observation yet)')),
     trace.service && printable(trace.service),
@@ -45,10 +32,33 @@ export function renderTrace(
     trace.userId && `user ${printable(trace.userId)}`,
     trace.sessionId && `session ${printable(trace.sessionId)}`,
   ]
-  const lines = [`trace ${trace.id}`, head.filter(Boolean).join('  '), '']
-  for (const branch of drawn) lines.push(...renderBranch(branch, layout, terminal))
+  const tree = renderObservations(observations, trace.durationMs, terminal, full)
+  const lines = [`trace ${trace.id}`, head.filter(Boolean).join('  '), '', ...tree]
   if (omitted > 0) lines.push(terminal.style('dim', `… and ${plural(omitted, 'observation')} more`))
   return `${lines.join('\n')}\n`
+}
+
+/** Lines of the tree alone; `total`: what the bars are parts of, in ms. */
+export function renderObservations(
+  observations: readonly Observation[],
+  total: number,
+  terminal: Terminal,
+  full: boolean,
+): string[] {
+  const drawn = branches(observations)
+  const columns = terminal.columns
+  const widest = Math.max(
+    0,
+    ...drawn.map(({ lead, observation }) => titleColumns(lead, observation)),
+  )
+  const layout: Layout = {
+    name: Math.min(widest, columns === undefined ? MAX_NAME_COLUMNS : Math.floor(columns * 0.4)),
+    bars: columns !== undefined && columns >= MIN_COLUMNS_FOR_BARS,
+    from: Math.min(...observations.map(({ startTime }) => milliseconds(startTime))),
+    total,
+    full,
+  }
+  return drawn.flatMap((branch) => renderBranch(branch, layout, terminal))
 }
 
 interface Layout {

@@ -3,6 +3,7 @@ import { STUCK } from '../export/lane.ts'
 import { fullStats, type Stats, storeStats } from '../http/stats.ts'
 import { readRelayFile } from '../relay-file.ts'
 import type { Run } from './call.ts'
+import { asksForToken, authorization, isRunning, nameOf, reasonOf } from './relay-client.ts'
 import { renderStatus } from './show-status.ts'
 import { openStore } from './store.ts'
 import { jsonLine } from './text.ts'
@@ -45,14 +46,13 @@ export async function askPool(config: Config): Promise<Stats | string> {
     if (answer.ok) return (await answer.json()) as Stats
     return `the relay at ${url} answers ${answer.status} (http.token?)`
   } catch (error) {
-    const { cause, message } = error as Error & { cause?: Error }
-    return `no relay of the pool answers at ${url} (http.host, http.port): ${cause?.message ?? message}`
+    return `no relay of the pool answers at ${url} (http.host, http.port): ${reasonOf(error)}`
   }
 }
 
 function ask(url: string, token: string | undefined): Promise<Response> {
   return fetch(`${url}/api/stats`, {
-    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    headers: authorization(token),
     signal: AbortSignal.timeout(TIMEOUT_MS),
     redirect: 'error',
   })
@@ -65,26 +65,13 @@ export async function askRelay(config: Config): Promise<Stats | 'none' | string>
   const token = config['http.token']
   try {
     const answer = await ask(file.url, token)
-    if (answer.status === 401 && isRunning(file.pid)) {
-      const which = token === undefined ? 'a token' : 'another token'
-      return `the relay (pid ${file.pid}) at ${file.url} asks for ${which} (http.token)`
-    }
+    if (answer.status === 401 && isRunning(file.pid)) return asksForToken(file, token)
     const stats = (await answer.json()) as Stats
     // A killed relay's file may name a port that another program has taken since.
     if (stats.relay?.pid === file.pid && stats.store?.dir === config['store.dir']) return stats
     return 'none'
   } catch (error) {
     if (!isRunning(file.pid)) return 'none'
-    const { cause, message } = error as Error & { cause?: Error }
-    return `the relay (pid ${file.pid}) does not answer at ${file.url}: ${cause?.message ?? message}`
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    return `${nameOf(file)} does not answer: ${reasonOf(error)}`
   }
 }

@@ -1,15 +1,11 @@
 // What is known of a chunk while spans of it are on their way.
+import { AGAIN, SETTLED, TAKEN, WAITING } from '../store/states.ts'
 import type { DeadLetter, Settlement } from '../store/store.ts'
 import type { OutboxChunk } from './outbox.ts'
 
-/** Where a span is: in the outbox alone, in a request, or done with. */
-export const WAITING = 0
-export const TAKEN = 1
-const SETTLED = 2
-
 export interface Chunk {
   readonly info: OutboxChunk
-  /** WAITING, TAKEN or SETTLED for each span. */
+  /** For each span, as states.ts has them. */
   readonly states: Uint8Array
   taken: number
   settled: number
@@ -18,7 +14,7 @@ export interface Chunk {
   delivered: number
   dead: number
   refused: number
-  /** Of newer versions, which were counted with their first one. */
+  /** Of spans whose observations were counted before. */
   resent: number
   notResent: number
   deadLetters: DeadLetter[]
@@ -29,8 +25,8 @@ export interface Run {
   readonly chunk: Chunk
   readonly from: number
   readonly to: number
-  /** They are newer versions of spans that were delivered or interrupted before. */
-  readonly revision: boolean
+  /** Their observations are counted already: newer versions, and what is sent again. */
+  readonly counted: boolean
 }
 
 export function openChunk(info: OutboxChunk): Chunk {
@@ -51,6 +47,21 @@ export function openChunk(info: OutboxChunk): Chunk {
   }
 }
 
+/** Whether the span lies in the outbox alone. */
+export function isWaiting({ states }: Chunk, index: number): boolean {
+  const state = states[index]
+  return state === WAITING || state === AGAIN
+}
+
+export function isAgain({ states }: Chunk, index: number): boolean {
+  return ((states[index] as number) & AGAIN) !== 0
+}
+
+export function markTaken(chunk: Chunk, index: number): void {
+  chunk.states[index] = (chunk.states[index] as number) | TAKEN
+  chunk.taken++
+}
+
 /** The first `count` spans of the runs, and the rest. */
 export function splitRuns(runs: readonly Run[], count: number): [Run[], Run[]] {
   const first: Run[] = []
@@ -69,7 +80,7 @@ export function splitRuns(runs: readonly Run[], count: number): [Run[], Run[]] {
 }
 
 export function settle(
-  { chunk, from, to, revision }: Run,
+  { chunk, from, to, counted }: Run,
   outcome: 'delivered' | 'dead' | 'refused',
 ): void {
   const count = to - from
@@ -77,14 +88,18 @@ export function settle(
   chunk.taken -= count
   chunk.settled += count
   chunk.news += count
-  if (!revision) chunk[outcome] += count
+  if (!counted) chunk[outcome] += count
   else if (outcome === 'delivered') chunk.resent += count
   else chunk.notResent += count
 }
 
 export function release({ chunk, from, to }: Run): void {
-  chunk.states.fill(WAITING, from, to)
+  for (let index = from; index < to; index++) chunk.states[index] = untaken(chunk.states[index]!)
   chunk.taken -= to - from
+}
+
+function untaken(state: number): number {
+  return state & ~TAKEN
 }
 
 /** What became of the chunk's spans since `told`. */
@@ -93,7 +108,7 @@ export function tell(chunk: Chunk): Settlement {
   return {
     chunk: chunk.info.id,
     complete,
-    states: complete ? null : chunk.states.map((state) => (state === SETTLED ? SETTLED : WAITING)),
+    states: complete ? null : chunk.states.map(untaken),
     delivered: chunk.delivered,
     dead: chunk.dead,
     dropped: { refused: chunk.refused },
@@ -106,4 +121,13 @@ export function tell(chunk: Chunk): Settlement {
 export function told(chunk: Chunk): void {
   chunk.news = chunk.delivered = chunk.dead = chunk.refused = chunk.resent = chunk.notResent = 0
   chunk.deadLetters = []
+}
+
+/** Takes over from the outbox, which was told of all, which settled spans are to be sent again. */
+export function sendAgain(chunk: Chunk, states: Uint8Array): void {
+  for (const [index, state] of states.entries()) {
+    if (state !== AGAIN || chunk.states[index] !== SETTLED) continue
+    chunk.states[index] = AGAIN
+    chunk.settled--
+  }
 }

@@ -303,6 +303,104 @@ export function conformsAsExporter({ name, exporterOf }: Subject): void {
       expect(law()).toMatchObject(counts)
     })
 
+    it('sends again what it is told to, the same bytes, and counts it apart', async () => {
+      const { commit, held, law, server, again } = await start()
+      commit(many(20))
+      await held(0)
+      commit(many(5))
+      await held(0)
+      const bodies = server.requests.map(({ body }) => body.toString('hex'))
+      expect(again(1, ...Array.from({ length: 20 }, (_, index) => index))).toBe(20)
+      await held(0)
+      expect(server.requests[bodies.length]!.body.toString('hex')).toBe(bodies[0])
+      expect(again(2, 4, 1)).toBe(2)
+      // One of them waits already.
+      expect(again(2, 4, 0)).toBe(1)
+      await held(0)
+      expect(server.duplicates).toEqual({ identical: 23, changed: 0 })
+      expect(law()).toMatchObject({ accepted: 25, delivered: 25, dead: 0, resent: 23 })
+    })
+
+    it('sends again what it has only just settled, while others of the chunk are under way', async () => {
+      const delivery = { requestBytes: 5_000, concurrency: 2 }
+      const { commit, held, law, server, again } = await start(delivery, { latencyMs: 5 })
+      commit(many(20, 1000))
+      const left = new Set(Array.from({ length: 20 }, (_, index) => index))
+      const deadline = Date.now() + 5_000
+      while (left.size > 0 && Date.now() < deadline) {
+        // What is not settled yet is left as it is.
+        for (const index of left) if (again(1, index) === 1) left.delete(index)
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      await held(0)
+      expect(left.size).toBe(0)
+      expect(server.duplicates).toEqual({ identical: 20, changed: 0 })
+      expect(law()).toMatchObject({ accepted: 20, delivered: 20, resent: 20 })
+    })
+
+    it('delivers a dead letter once the server takes it; rejected again it is one again, counted once', async () => {
+      const { commit, held, law, server, store, again } = await start()
+      const spans = many(8)
+      server.rejectSpan = ({ spanId }) => (spanId === idsOf(spans)[5] ? 'poison' : undefined)
+      commit(spans)
+      await held(0)
+      expect(again(1, 5)).toBe(1)
+      await held(0)
+      expect(law()).toMatchObject({ delivered: 7, dead: 1, resent: 0, notResent: 1 })
+      server.rejectSpan = undefined
+      expect(again(1, 5)).toBe(1)
+      await held(0)
+      expect(law()).toMatchObject({ delivered: 7, dead: 1, resent: 1, notResent: 1 })
+      expect(idsOf(server.spans()).toSorted()).toEqual(idsOf(spans).toSorted())
+      expect(store.backlog(name)).toEqual({ chunks: 0, spans: 0, bytes: 0 })
+    })
+
+    it('takes no first delivery for one that is sent again, and the other way round, over a restart', async () => {
+      const delivery = { requestBytes: 7_000, timeoutMs: 60_000 }
+      const { commit, held, law, server, restart, again } = await start(delivery)
+      // Two requests.
+      commit(many(4, 2_000))
+      await held(0)
+      expect(server.requests).toHaveLength(2)
+      server.faults = (number) => (number > 3 ? { type: 'hang' } : undefined)
+      expect(again(1, 0, 1, 2, 3)).toBe(4)
+      await server.waitFor(() => server.requests.length === 4)
+      commit(many(3))
+      await held(5)
+      await turns()
+      // The outbox is told of one request while the other is under way.
+      await harness.delivery.stop(50)
+      expect(law()).toMatchObject({ accepted: 7, delivered: 4, held: 3, resent: 2 })
+      server.faults = undefined
+      restart()
+      await held(0)
+      expect(law()).toMatchObject({ accepted: 7, delivered: 7, resent: 4, notResent: 0 })
+      expect(server.duplicates).toEqual({ identical: 4, changed: 0 })
+    })
+
+    it('counts what is sent again and dropped from a full backlog as not resent', async () => {
+      const options = { clock: simulated(), concurrency: 1 }
+      const { commit, held, law, server, restart, again } = await start(options)
+      commit(many(3))
+      await held(0)
+      await harness.delivery.stop(0)
+      server.faults = () => ({ type: 'status', status: 503 })
+      restart({ backlogBytes: 1 })
+      // It looks at its backlog at once, and then every ten seconds.
+      await turns()
+      commit(many(1))
+      await server.waitFor(() => server.requests.length > 2)
+      expect(again(1, 0, 1, 2)).toBe(3)
+      const deadline = Date.now() + 5_000
+      while (law().notResent === 0 && Date.now() < deadline) {
+        harness.delivery.wake()
+        await turns()
+      }
+      expect(law()).toMatchObject({ accepted: 4, delivered: 3, held: 1, resent: 0, notResent: 3 })
+      server.faults = undefined
+      await held(0)
+    })
+
     it('drops the oldest of a backlog beyond its cap, counted', async () => {
       const time = simulated()
       const { commit, law, server, held } = await start({

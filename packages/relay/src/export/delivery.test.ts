@@ -166,7 +166,7 @@ describe.each([
 })
 
 describe('the lag of a delivery', () => {
-  it('is that of the earliest end in its request; further versions have none', async () => {
+  it('is that of the earliest end in its request; further versions and what is sent again have none', async () => {
     const harness = await startHarness({
       exporterOf: ({ otlpUrl }) => otlpExporter({ url: new URL(otlpUrl), headers: {} }),
       delivery: { clock: manualClock(1_790_000_010_000) },
@@ -183,6 +183,10 @@ describe('the lag of a delivery', () => {
       await deliver(ended(1, 1))
       // An application whose clock is ahead.
       await deliver(ended(20))
+      expect(harness.again(1, 0, 1)).toBe(2)
+      harness.delivery.hurry()
+      await harness.held(0)
+      expect(harness.law()).toMatchObject({ resent: 3 })
       expect(harness.lags).toEqual([5.5, 0])
     } finally {
       await harness.close()

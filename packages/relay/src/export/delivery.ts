@@ -8,17 +8,20 @@
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
+import type { SentAgain } from '../store/store.ts'
 import { bisect } from './bisect.ts'
 import {
   type Chunk,
+  isAgain,
+  isWaiting,
   openChunk,
   type Run,
   release,
+  sendAgain,
   settle,
   splitRuns,
   tell,
   told,
-  WAITING,
 } from './chunk.ts'
 import type { Clock } from './clock.ts'
 import type { Exporter } from './exporters.ts'
@@ -59,6 +62,11 @@ export interface DeliveryOptions {
   readonly log: Log
 }
 
+export interface SpanDelivery extends Delivery {
+  /** Runs a change of the outbox after which settled spans are to be sent again, and goes back to their chunks. */
+  again(change: () => SentAgain): SentAgain
+}
+
 /** Of 64 KB prompts: level 1 takes 8 ms a MB to a third, level 6 takes 19 ms and leaves a seventh less. */
 const GZIP_LEVEL = 1
 /** Requests that a lane keeps in flight when it does not get on and there are others. */
@@ -74,7 +82,7 @@ const MAX_DROPS = 100
 /** The backlog is summed up over all its chunks. */
 const TRIM_MS = 10_000
 
-export function startDelivery(options: DeliveryOptions): Delivery {
+export function startDelivery(options: DeliveryOptions): SpanDelivery {
   const { exporter, outbox, clock, log, concurrency } = options
   const requestBytes = Math.min(options.requestBytes, MAX_BYTES)
   const { name, target } = exporter
@@ -150,12 +158,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   }
 
   const takeFrom = (chunk: Chunk): void => {
-    const { info, states } = chunk
+    const { info } = chunk
     chunks.set(info.id, chunk)
     for (const lane of lanes.values()) lane.accepting = lane.rewind === null && !isFull(lane)
     const spans = outbox.readSpans(info)
     for (let index = 0; index < spans.length; index++) {
-      if (states[index] !== WAITING) continue
+      if (!isWaiting(chunk, index)) continue
       const span = spans[index]!
       const lane = laneOf(span)
       if (lane.accepting) take(lane, chunk, index, span)
@@ -333,8 +341,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
 
   const rejectUnsent = (chunk: Chunk, index: number, span: StoredSpan, reason: string): void => {
     chunk.taken++
-    const revision = span.revision > 0
-    reject({ chunk, from: index, to: index + 1, revision }, span, reason)
+    const counted = span.revision > 0 || isAgain(chunk, index)
+    reject({ chunk, from: index, to: index + 1, counted }, span, reason)
   }
 
   const giveBack = (lane: Lane, run: Run): void => {
@@ -354,6 +362,19 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     }
     for (const chunk of touched) if (chunk.taken === 0) chunks.delete(chunk.info.id)
     touched.clear()
+  }
+
+  const again = (change: () => SentAgain): SentAgain => {
+    // What has just been settled is to be sent again as well: the outbox has to know of it.
+    acknowledge()
+    const sent = change()
+    for (const [id, states] of sent.states) {
+      const chunk = chunks.get(id)
+      if (chunk !== undefined) sendAgain(chunk, states)
+      cursor = Math.min(cursor, id - 1)
+    }
+    pumpSoon()
+    return sent
   }
 
   /** Beyond the cap the oldest chunks go, except those that are on their way. */
@@ -432,6 +453,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       pumpSoon()
     },
     status: () => progress.status(),
+    again,
     stop,
   }
 }

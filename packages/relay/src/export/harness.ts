@@ -9,13 +9,13 @@ import type {
 } from '../../../../test/langfuse-server/types.ts'
 import { createLog } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
+import { AGAIN, SETTLED } from '../store/states.ts'
 import { Store } from '../store/store.ts'
 import { systemClock } from './clock.ts'
-import { type DeliveryOptions, startDelivery } from './delivery.ts'
+import { type DeliveryOptions, type SpanDelivery, startDelivery } from './delivery.ts'
 import type { Exporter } from './exporters.ts'
 import { resource } from './fixtures.ts'
 import type { Attempt } from './http.ts'
-import type { Delivery } from './progress.ts'
 
 export interface Harness {
   readonly server: LangfuseServer
@@ -26,9 +26,11 @@ export interface Harness {
   readonly lags: number[]
   /** Everything that was logged. */
   readonly lines: string[]
-  delivery: Delivery
+  delivery: SpanDelivery
   /** Commits spans in one chunk (of at most 512). */
   commit(spans: readonly StoredSpan[]): void
+  /** Has spans of a chunk sent again; returns how many newly are. */
+  again(chunk: number, ...indexes: number[]): number
   /** Starts another delivery on the same store, as after a restart. */
   restart(options?: Partial<DeliveryOptions>): void
   /** Resolves when the outbox holds that many spans. */
@@ -59,7 +61,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const lines: string[] = []
   let accepted = 0
 
-  const start = (over: Partial<DeliveryOptions> = {}): Delivery =>
+  const start = (over: Partial<DeliveryOptions> = {}): SpanDelivery =>
     startDelivery({
       exporter,
       outbox: store,
@@ -79,13 +81,15 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
       ...over,
     })
 
-  const outstanding = (): StoredSpan[] => {
-    const spans: StoredSpan[] = []
-    for (const chunk of store.nextChunks(name, 0, Number.POSITIVE_INFINITY)) {
-      spans.push(...store.readSpans(chunk).filter((_, index) => chunk.states?.[index] !== 2))
-    }
-    return spans
-  }
+  const outstanding = (): { span: StoredSpan; state: number }[] =>
+    store.nextChunks(name, 0, Number.POSITIVE_INFINITY).flatMap((chunk) =>
+      store
+        .readSpans(chunk)
+        .map((span, index) => ({ span, state: chunk.states?.[index] ?? 0 }))
+        .filter(({ state }) => state !== SETTLED),
+    )
+  const isFirst = ({ span, state }: { span: StoredSpan; state: number }): boolean =>
+    span.revision === 0 && state !== AGAIN
 
   const harness: Harness = {
     server,
@@ -101,6 +105,10 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
       store.commit({ writers: [writer], cursors: [], counters: {} })
       harness.delivery.wake()
     },
+    again(chunk, ...indexes) {
+      const chosen = new Map([[chunk, indexes]])
+      return harness.delivery.again(() => store.sendAgain(name, chosen)).spans
+    },
     restart(over) {
       harness.delivery = start(over)
     },
@@ -113,19 +121,16 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     },
     law() {
       const counters = store.counters()
-      const sum = (prefix: string): number =>
-        Object.entries(counters).reduce(
-          (total, [key, value]) => (key.startsWith(`${name}.${prefix}`) ? total + value : total),
-          0,
-        )
+      const count = (key: string): number => counters[`${name}.${key}`] ?? 0
+      const reasons = Object.keys(counters).filter((key) => key.startsWith(`${name}.dropped.`))
       const figures = {
         accepted,
-        delivered: sum('delivered'),
-        dead: sum('dead'),
-        dropped: sum('dropped.'),
-        held: outstanding().filter(({ revision }) => revision === 0).length,
-        resent: sum('resent'),
-        notResent: sum('notResent'),
+        delivered: count('delivered'),
+        dead: count('dead'),
+        dropped: reasons.reduce((sum, key) => sum + (counters[key] ?? 0), 0),
+        held: outstanding().filter(isFirst).length,
+        resent: count('resent'),
+        notResent: count('notResent'),
       }
       const { delivered, dead, dropped, held } = figures
       if (accepted !== delivered + dead + dropped + held) {

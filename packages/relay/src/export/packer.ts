@@ -1,5 +1,5 @@
 import type { StoredSpan } from '../store/span.ts'
-import { type Chunk, type Run, TAKEN } from './chunk.ts'
+import { type Chunk, isAgain, markTaken, type Run } from './chunk.ts'
 import type { Encoder, RequestWriter } from './encoder.ts'
 
 /** Encoded spans, ready to be sent. */
@@ -10,13 +10,14 @@ export interface Pack {
   readonly runs: readonly Run[]
   /** Goes only when nothing else is under way: it holds a span of which an older version may be. */
   readonly alone: boolean
-  /** Of the observations in it, the earliest end, ms since 1970; infinite: it has further versions alone. */
+  /** Of the observations in it, the earliest end, ms since 1970; infinite: all were counted before. */
   readonly oldestEnd: number
 }
 
 /**
  * Puts spans into requests as they are read, so that their objects live for a moment only. A newer
- * version of a span begins a request: it shares none with the older one.
+ * version of a span begins a request: it shares none with the older one. What is sent again needs none of
+ * its own: it is the newest version, and it was settled, so no other is under way.
  */
 export interface Packer {
   /** Full requests, in order. */
@@ -52,19 +53,19 @@ export function createPacker(encoder: Encoder, maxBytes: number, take: () => Buf
   }
 
   const put = (chunk: Chunk, index: number, span: StoredSpan): void => {
-    const revision = span.revision > 0
-    if (revision && runs.length > 0) seal()
+    const isNewer = span.revision > 0
+    if (isNewer && runs.length > 0) seal()
     if (!add(span)) {
       seal()
       add(span)
     }
-    alone ||= revision
-    if (!revision) oldestEnd = Math.min(oldestEnd, span.endSeconds * 1000 + span.endNanos / 1e6)
-    chunk.states[index] = TAKEN
-    chunk.taken++
+    alone ||= isNewer
+    const counted = isNewer || isAgain(chunk, index)
+    if (!counted) oldestEnd = Math.min(oldestEnd, span.endSeconds * 1000 + span.endNanos / 1e6)
+    markTaken(chunk, index)
     const last = runs.at(-1)
-    if (last?.chunk === chunk && last.to === index && !last.revision && !revision) last.to++
-    else runs.push({ chunk, from: index, to: index + 1, revision })
+    if (last?.chunk === chunk && last.to === index && last.counted === counted) last.to++
+    else runs.push({ chunk, from: index, to: index + 1, counted })
   }
 
   return {

@@ -107,7 +107,7 @@ const idsOf = (scores: readonly NewScore[]): unknown[] =>
   ids(scores.map(({ json }) => JSON.parse(json)))
 const deadLetters = () => {
   const reader = StoreReader.open(directory) as StoreReader
-  const dead = reader.deadScores(100)
+  const dead = reader.dead.newest('score', {}, 100)
   reader.close()
   return dead
 }
@@ -165,6 +165,29 @@ describe('delivery of scores', () => {
     expect(dead!.reason).toMatch(
       status === 400 ? /^answered 400: .*dataType/ : /value out of range/,
     )
+  })
+
+  it('sends a dead letter that is retried, behind what it has sent', async () => {
+    server.scores.reject = (score) => (score.bad === true ? 'bad' : undefined)
+    commit(makeScore({ bad: true }), ...many(3))
+    start()
+    await held(0)
+    const retry = (): number =>
+      store.scores.retry(
+        'langfuse',
+        deadLetters().map(({ id }) => id),
+      )
+    expect(retry()).toBe(1)
+    delivery.wake()
+    await held(0)
+    expect(law()).toMatchObject({ accepted: 5, delivered: 3, dead: 2 })
+    server.scores.reject = undefined
+    expect(retry()).toBe(1)
+    delivery.wake()
+    await held(0)
+    expect(law()).toMatchObject({ accepted: 6, delivered: 4, dead: 2, retried: 2 })
+    expect(deadLetters()).toEqual([])
+    expect(server.scores.all()).toHaveLength(4)
   })
 
   it('finds all that are rejected, wherever they are', async () => {
@@ -435,6 +458,27 @@ describe('the outbox of scores', () => {
     store.scores.acknowledge('langfuse', [a!.id], [{ id: b!.id, reason: 'bad' }])
     store.scores.acknowledge('langfuse', [a!.id, b!.id], [{ id: b!.id, reason: 'bad' }])
     expect(law()).toMatchObject({ accepted: 2, delivered: 1, dead: 1, held: 0 })
+  })
+
+  it('accepts a dead letter once more, under a new number, or drops it', () => {
+    commit(...many(3))
+    const scores = store.scores.next('langfuse', '', 0, new Set(), { count: 9, maxBytes: 1e6 })
+    const ids = scores.map(({ id }) => id)
+    store.scores.acknowledge(
+      'langfuse',
+      [],
+      ids.map((id) => ({ id, reason: 'bad' })),
+    )
+    expect(store.scores.retry('langfuse', [ids[0]!, ids[0]!, 999])).toBe(1)
+    expect(store.scores.dropDead('langfuse', [ids[0]!, ids[1]!])).toBe(1)
+    expect(deadLetters().map(({ id }) => id)).toEqual([ids[2]])
+    expect(law()).toMatchObject({ accepted: 4, dead: 3, held: 1, retried: 1, deadDropped: 1 })
+    const after = ids[2]!
+    const [again] = store.scores.next('langfuse', '', after, new Set(), {
+      count: 9,
+      maxBytes: 1e6,
+    })
+    expect(again!.json).toBe(scores[0]!.json)
   })
 
   it('is as it was when a commit or an acknowledgement fails', () => {

@@ -1,5 +1,7 @@
+import type { DeadKey } from '../store/dead-letters.ts'
 import { StoreReader } from '../store/read.ts'
 import { API_BOUNDS, findTrace, listTraces } from './answers.ts'
+import { listDeadLetters, wholeDeadLetter } from './dead-letters.ts'
 import { type Answer, errorBody, jsonAnswer, type Query } from './query.ts'
 import { storeStats } from './stats.ts'
 
@@ -14,6 +16,10 @@ export function queryAnswerer(storeDir: string): (query: Query) => Answer {
         return jsonAnswer(200, listTraces(opened, query))
       case 'trace':
         return traceAnswer(opened, query.id)
+      case 'dead':
+        return jsonAnswer(200, listDeadLetters(opened, query, query.limit))
+      case 'deadLetter':
+        return deadLetterAnswer(opened, query.key)
       case 'stats':
         return jsonAnswer(200, storeStats(opened))
     }
@@ -26,4 +32,10 @@ function traceAnswer(reader: StoreReader, id: string): Answer {
   if (result.problem === 'unknown') return jsonAnswer(404, errorBody('not_found', 'no such trace'))
   const { error } = errorBody('ambiguous', 'several traces begin so')
   return jsonAnswer(409, { error: { ...error, ids: result.ids } })
+}
+
+function deadLetterAnswer(reader: StoreReader, key: DeadKey): Answer {
+  const row = reader.dead.get(key)
+  if (row !== undefined) return jsonAnswer(200, wholeDeadLetter(reader, row, API_BOUNDS))
+  return jsonAnswer(404, errorBody('not_found', 'no such dead letter'))
 }

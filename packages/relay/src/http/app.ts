@@ -1,6 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Hono } from 'hono'
-import { type Answer, errorBody, type Query, tracesQuery } from './query.ts'
+import type { Operations } from '../operations/operations.ts'
+import { deadKeyOf } from '../store/dead-letters.ts'
+import { WRITE } from './guard.ts'
+import { type Answer, deadQuery, errorBody, type Query, tracesQuery } from './query.ts'
+import { addWrites } from './writes.ts'
 
 /** What the API answers from. */
 export interface ApiSources {
@@ -10,6 +14,8 @@ export interface ApiSources {
   health(): { readonly ok: boolean }
   /** Prometheus text. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>
+  /** An answer: there are none, and why. */
+  readonly operations: Operations | Answer
   /** Undefined: none is asked for. */
   readonly token: string | undefined
   onError(error: Error): void
@@ -52,6 +58,23 @@ export function createApp(sources: ApiSources): Hono {
     }
     return send(await sources.ask({ type: 'trace', id }))
   })
+
+  app.get('/api/dead', async (c) => {
+    const query = deadQuery(c.req.queries())
+    if (typeof query === 'string') return c.json(errorBody('bad_request', query), 400)
+    return send(await sources.ask(query))
+  })
+
+  app.get('/api/dead/:id', async (c) => {
+    const key = deadKeyOf(c.req.param('id'))
+    if (key !== undefined) return send(await sources.ask({ type: 'deadLetter', key }))
+    const message = "a dead letter's id is its kind and number, such as span:12"
+    return c.json(errorBody('bad_request', message), 400)
+  })
+
+  const { operations } = sources
+  if (!('status' in operations)) addWrites(app, operations)
+  else for (const path of Object.values(WRITE)) app.post(path, () => send(operations))
 
   app.get('/api/stats', async (c) => c.json(await sources.stats()))
 

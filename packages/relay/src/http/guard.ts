@@ -1,4 +1,13 @@
 import type { IncomingMessage } from 'node:http'
+import type { Operations } from '../operations/operations.ts'
+
+/** Paths that change something. */
+export const WRITE: Readonly<Record<keyof Operations, string>> = {
+  retryDead: '/api/dead/retry',
+  dropDead: '/api/dead/drop',
+  replay: '/api/replay',
+}
+const WRITES = Object.values(WRITE)
 
 export interface Refusal {
   readonly status: number
@@ -33,8 +42,27 @@ export function refuse(request: IncomingMessage, allowed: readonly string[]): Re
   if (request.headers['sec-fetch-site'] === 'cross-site') {
     return { status: 403, code: 'cross_site', message: 'not for pages of other sites' }
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { status: 405, code: 'method_not_allowed', message: 'only GET and HEAD' }
+  return request.method === 'GET' || request.method === 'HEAD' ? undefined : refuseWrite(request)
+}
+
+/**
+ * Whether something may be changed. A form, or a page's request without leave, can have any type of body but JSON: for that
+ * the browser asks first, which is refused.
+ */
+function refuseWrite({ method, url, headers }: IncomingMessage): Refusal | undefined {
+  if (method !== 'POST' || !WRITES.includes(url?.split('?')[0] ?? '')) {
+    return {
+      status: 405,
+      code: 'method_not_allowed',
+      message: `only GET and HEAD; POST at ${WRITES.join(', ')}`,
+    }
+  }
+  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
+    return {
+      status: 415,
+      code: 'not_json',
+      message: 'the body has to be JSON, and its content-type application/json',
+    }
   }
   return undefined
 }

@@ -107,6 +107,17 @@ test('what may be lost or dropped is counted from 0 on, or its first increase wo
   })
 })
 
+test('what became of dead letters by hand is counted of each kind', async () => {
+  const of = '{exporter="langfuse"}'
+  expect(Object.fromEntries(await scrape())).toMatchObject({
+    [`offpath_exporter_dead_dropped_total${of}`]: 1,
+    [`offpath_exporter_scores_retried_total${of}`]: 2,
+    [`offpath_exporter_scores_dead_dropped_total${of}`]: 1,
+    [`offpath_exporter_media_retried_total${of}`]: 2,
+    [`offpath_exporter_media_dead_dropped_total${of}`]: 1,
+  })
+})
+
 test('the age of what waits is that of the oldest, and 0 when nothing does or clocks disagree', async () => {
   const ages = async (oldest: string | null): Promise<(number | undefined)[]> => {
     const scores = { ...exporterStats.scores!, oldestHeld: oldest }

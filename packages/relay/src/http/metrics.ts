@@ -199,6 +199,12 @@ export function createMetrics(): Metrics {
     ['exporter'],
   )
   counter(
+    'offpath_exporter_dead_dropped_total',
+    'Dead letters of observations that somebody took off the list',
+    byExporter(({ deadDropped }) => deadDropped),
+    ['exporter'],
+  )
+  counter(
     'offpath_exporter_dropped_total',
     'Observations dropped, by reason',
     byDrop((exporter) => exporter, DROPS),
@@ -230,13 +236,13 @@ export function createMetrics(): Metrics {
   )
   counter(
     'offpath_exporter_resent_total',
-    'Observations delivered again because they changed',
+    'Observations delivered again: they had changed, or were sent again by hand',
     byExporter(({ resent }) => resent),
     ['exporter'],
   )
   counter(
     'offpath_exporter_not_resent_total',
-    'Observations that changed, and whose new version was rejected or dropped',
+    'Observations that had changed, or were sent again by hand, and were rejected or dropped',
     byExporter(({ notResent }) => notResent),
     ['exporter'],
   )
@@ -296,6 +302,18 @@ export function createMetrics(): Metrics {
       `${prefix}_dead_lettered_total`,
       `${title} rejected`,
       each((one) => one.deadLettered),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_retried_total`,
+      `${title} that were dead letters and were accepted once more`,
+      each(({ retried }) => retried),
+      ['exporter'],
+    )
+    counter(
+      `${prefix}_dead_dropped_total`,
+      `Dead letters of ${what} that somebody took off the list`,
+      each(({ deadDropped }) => deadDropped),
       ['exporter'],
     )
     counter(

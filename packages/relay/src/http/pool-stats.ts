@@ -79,6 +79,7 @@ function exporterStats({ name, outbox, delivery }: Member): Stats['exporters'][n
     backlogCapBytes: null,
     resent,
     notResent,
+    deadDropped: 0,
     delivery: deliveryStats(delivery.status()),
     scores: null,
     media: null,

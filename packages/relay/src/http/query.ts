@@ -1,5 +1,6 @@
-import { parseDuration } from '../config/kinds.ts'
 import { didYouMean } from '../config/suggest.ts'
+import { MOMENT, momentOf } from '../moment.ts'
+import type { DeadKey } from '../store/dead-letters.ts'
 
 /** A question to the store, as the API asks it. */
 export type Query =
@@ -13,6 +14,14 @@ export type Query =
     }
   /** `id`: a trace id or the beginning of one, lower-case hex. */
   | { readonly type: 'trace'; readonly id: string }
+  | {
+      readonly type: 'dead'
+      readonly limit: number
+      readonly exporter: string | undefined
+      /** Stands in the reason. */
+      readonly reason: string | undefined
+    }
+  | { readonly type: 'deadLetter'; readonly key: DeadKey }
   /** What the store knows of /api/stats. */
   | { readonly type: 'stats' }
 
@@ -69,42 +78,62 @@ export const PARAMETERS: {
     expects: `a name of at most ${MAX_SERVICE_CHARS} characters`,
     parse: (text) => (text.length <= MAX_SERVICE_CHARS ? text : undefined),
   },
-  since: { expects: 'a duration such as 10m or an ISO time', parse: parseSince },
+  since: { expects: MOMENT, parse: momentOf },
 }
 
-/** `10m` ago or ISO 8601, in ms since 1970. */
-function parseSince(text: string): number | undefined {
-  const ago = parseDuration(text)
-  if (ago !== undefined) return Date.now() - ago
-  // Date.parse takes "5" for a month.
-  const at = /^\d{4}-\d\d/.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(at) ? undefined : at
+const MAX_REASON_CHARS = 1000
+
+/** Of /api/dead. */
+const DEAD_PARAMETERS: Readonly<Record<string, Parameter<string | number>>> = {
+  limit: PARAMETERS.limit,
+  exporter: PARAMETERS.service,
+  reason: {
+    expects: `a text of at most ${MAX_REASON_CHARS} characters`,
+    parse: (text) => (text.length <= MAX_REASON_CHARS ? text : undefined),
+  },
 }
+
+type Given = Readonly<Record<string, readonly string[]>>
 
 /**
  * The query of /api/traces.
  *
  * @returns a string that says in one line what is wrong with the parameters
  */
-export function tracesQuery(
-  given: Readonly<Record<string, readonly string[]>>,
-): Extract<Query, { type: 'traces' }> | string {
-  const names = Object.keys(PARAMETERS)
+export function tracesQuery(given: Given): Extract<Query, { type: 'traces' }> | string {
+  const values = read(PARAMETERS, given)
+  if (typeof values === 'string') return values
+  const { limit = LIMITS.defaultTraces, before, service, since } = values
+  return { type: 'traces', limit, before, service, since } as Extract<Query, { type: 'traces' }>
+}
+
+/** The query of /api/dead, likewise. */
+export function deadQuery(given: Given): Extract<Query, { type: 'dead' }> | string {
+  const values = read(DEAD_PARAMETERS, given)
+  if (typeof values === 'string') return values
+  const { limit = LIMITS.defaultTraces, exporter, reason } = values
+  return { type: 'dead', limit, exporter, reason } as Extract<Query, { type: 'dead' }>
+}
+
+function read(
+  parameters: Readonly<Record<string, Parameter<string | number>>>,
+  given: Given,
+): Partial<Record<string, string | number>> | string {
+  const names = Object.keys(parameters)
   const values: Partial<Record<string, string | number>> = {}
   for (const [name, texts] of Object.entries(given)) {
-    if (!Object.hasOwn(PARAMETERS, name)) {
+    const parameter = Object.hasOwn(parameters, name) ? parameters[name] : undefined
+    if (parameter === undefined) {
       const meant = didYouMean(name, names)
       return `${shown(name)} is not a parameter${meant}; there are ${names.join(', ')}`
     }
     const [text = '', ...more] = texts
     if (more.length > 0) return `${name} is given more than once`
-    const { parse, expects } = PARAMETERS[name as keyof typeof PARAMETERS]
-    const value = parse(text)
-    if (value === undefined) return `${name}: ${shown(text)} is not ${expects}`
+    const value = parameter.parse(text)
+    if (value === undefined) return `${name}: ${shown(text)} is not ${parameter.expects}`
     values[name] = value
   }
-  const { limit = LIMITS.defaultTraces, before, service, since } = values
-  return { type: 'traces', limit, before, service, since } as Extract<Query, { type: 'traces' }>
+  return values
 }
 
 function shown(text: string): string {

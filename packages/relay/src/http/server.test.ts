@@ -3,15 +3,18 @@ import { request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { OperationError } from '../operations/requests.ts'
 import { type ApiSources, createApp } from './app.ts'
 import { jsonAnswer, type Query } from './query.ts'
 import { type HttpServer, listen } from './server.ts'
 
 let asked: Query[]
+let changed: [string, unknown][]
 let server: HttpServer
 
 beforeEach(async () => {
   asked = []
+  changed = []
   server = await open({})
 })
 
@@ -29,6 +32,11 @@ function open(
     stats: async () => ({ exporters: [] }),
     health: () => ({ ok: true }),
     metrics: async () => ({ type: 'text/plain; version=0.0.4', text: 'offpath_up 1\n' }),
+    operations: {
+      retryDead: (body) => done('retryDead', body),
+      dropDead: (body) => done('dropDead', body),
+      replay: (body) => done('replay', body),
+    },
     token: undefined,
     onError: () => {},
     ...sources,
@@ -39,15 +47,23 @@ function open(
   return listen(app, { host: '127.0.0.1', port: 0, allowedHosts, onError })
 }
 
+/** Remembers what was asked to be changed. */
+async function done(name: string, body: unknown): Promise<never> {
+  changed.push([name, body])
+  if ((body as { ids?: unknown }).ids === 'wrong') throw new OperationError('no such thing')
+  return { name } as never
+}
+
 /** Node's fetch sets the Host header by itself; here it is the attacker's. */
 async function get(
   path: string,
   headers: Record<string, string | string[]> = {},
   method = 'GET',
+  content = '',
 ): Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: string }> {
   const { port } = new URL(server.url)
   const sent = request({ host: '127.0.0.1', port, path, method, headers })
-  sent.end()
+  sent.end(content)
   const [response] = await once(sent, 'response')
   return { status: response.statusCode, headers: response.headers, body: await text(response) }
 }
@@ -145,6 +161,56 @@ test.each(['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])(
   },
 )
 
+describe('what changes something', () => {
+  const post = (path: string, content: string, headers: Record<string, string> = {}) =>
+    get(path, { 'content-type': 'application/json', ...headers }, 'POST', content)
+
+  test.each([
+    ['/api/dead/retry', 'retryDead'],
+    ['/api/dead/drop', 'dropDead'],
+    ['/api/replay', 'replay'],
+  ])('at %s takes JSON by POST', async (path, name) => {
+    const type = { 'content-type': 'Application/JSON; charset=utf-8' }
+    const { status, body } = await post(path, '{"ids":["span:1"]}', type)
+    expect([status, JSON.parse(body)]).toEqual([200, { name }])
+    expect(changed).toEqual([[name, { ids: ['span:1'] }]])
+  })
+
+  test.each<[string, Record<string, string>, number, string]>([
+    ['a form', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'not_json'],
+    ['a page without leave', { 'content-type': 'text/plain;application/json' }, 415, 'not_json'],
+    ['another type', { 'content-type': 'application/json-patch+json' }, 415, 'not_json'],
+    ['nothing said', { 'content-type': '' }, 415, 'not_json'],
+    ['a page of another site', { 'sec-fetch-site': 'cross-site' }, 403, 'cross_site'],
+    ['a rebinding page', { host: 'evil.example' }, 421, 'host_not_allowed'],
+  ])('is refused: %s', async (_, headers, status, code) => {
+    const answer = await post('/api/dead/drop', '{"all":true}', headers)
+    expect([answer.status, JSON.parse(answer.body).error.code]).toEqual([status, code])
+    expect(changed).toEqual([])
+  })
+
+  test.each<[string, string, number, string]>([
+    ['{"ids":', '/api/dead/drop', 400, 'bad_request'],
+    ['', '/api/dead/drop', 400, 'bad_request'],
+    ['{"ids":"wrong"}', '/api/dead/drop', 400, 'bad_request'],
+    [`{"ids":"${'x'.repeat(600_000)}"}`, '/api/dead/drop', 413, 'too_large'],
+    ['{}', '/api/dead/ls', 405, 'method_not_allowed'],
+    ['{}', '/api/replay/', 405, 'method_not_allowed'],
+  ])('tells what is wrong (%#)', async (content, path, status, code) => {
+    const answer = await post(path, content)
+    expect([answer.status, JSON.parse(answer.body).error.code]).toEqual([status, code])
+  })
+
+  test('asks for the token as well', async () => {
+    await server.close()
+    server = await open({ token: 'hunter2' })
+    expect((await post('/api/dead/drop', '{}')).status).toBe(401)
+    expect(changed).toEqual([])
+    const authorization = 'Bearer hunter2'
+    expect((await post('/api/dead/drop', '{}', { authorization })).status).toBe(200)
+  })
+})
+
 describe('a token', () => {
   beforeEach(async () => {
     await server.close()
@@ -182,10 +248,16 @@ describe('the API', () => {
     await get('/api/traces')
     await get('/api/traces?limit=5&before=12.3&service=a%20b&since=2026-01-01T00:00:00Z')
     await get('/api/traces/ABCDEF')
+    await get('/api/dead')
+    await get('/api/dead?limit=9&exporter=otlp&reason=too%20large')
+    await get('/api/dead/score:7')
     expect(asked).toEqual([
       { type: 'traces', limit: 50, before: undefined, service: undefined, since: undefined },
       { type: 'traces', limit: 5, before: '12.3', service: 'a b', since: Date.UTC(2026, 0) },
       { type: 'trace', id: 'abcdef' },
+      { type: 'dead', limit: 50, exporter: undefined, reason: undefined },
+      { type: 'dead', limit: 9, exporter: 'otlp', reason: 'too large' },
+      { type: 'deadLetter', key: { what: 'score', id: 7 } },
     ])
   })
 
@@ -198,6 +270,9 @@ describe('the API', () => {
     '/api/traces/xyz',
     `/api/traces/${'a'.repeat(33)}`,
     '/api/traces/..%2f..%2fetc',
+    '/api/dead/12',
+    '/api/dead/trace:1',
+    '/api/dead?since=1h',
   ])('refuses %s', async (path) => {
     const { status, body } = await get(path)
     expect([status, JSON.parse(body).error.code]).toEqual([400, 'bad_request'])

@@ -88,3 +88,42 @@ export interface Trace {
   /** Observations left out, of a trace too large for one answer. */
   readonly omitted: number
 }
+
+/** What an exporter's server rejected, and nobody has had sent again. */
+export interface DeadLetter {
+  /** Its kind and number: `span:12`, `score:7`, `media:9`. */
+  readonly id: string
+  readonly what: 'span' | 'score' | 'media'
+  readonly exporter: string
+  /** When it was rejected. */
+  readonly time: string
+  readonly reason: string
+  /** Null: it has none, as the score of a session. */
+  readonly traceId: string | null
+  readonly observationId: string | null
+  /** Of the observation or the score; of media where they stand, and their type. */
+  readonly name: string
+}
+
+export interface DeadLetterList {
+  /** Newest first. */
+  readonly deadLetters: readonly DeadLetter[]
+  /** How many there are, those left out included. */
+  readonly total: number
+}
+
+/** With what was rejected: one of the three, as its kind says. */
+export interface WholeDeadLetter extends DeadLetter {
+  /** Null as well when it cannot be read any more. */
+  readonly observation: Observation | null
+  /** As Langfuse's API has it. */
+  readonly score: { readonly [key: string]: Json } | null
+  readonly media: {
+    /** input, output or metadata. */
+    readonly field: string
+    readonly contentType: string
+    readonly bytes: number
+    /** Hex. */
+    readonly sha256: string
+  } | null
+}

@@ -22,6 +22,8 @@ const apart: NonNullable<ExporterStats['scores']> = {
   dropped: { backlog_full: 1 },
   held: 1,
   heldBytes: 100,
+  retried: 2,
+  deadDropped: 1,
   oldestHeld: '2026-11-24T10:00:00.000Z',
   delivery,
 }
@@ -39,6 +41,7 @@ export const exporterStats: ExporterStats = {
   backlogCapBytes: 10_000,
   resent: 0,
   notResent: 0,
+  deadDropped: 1,
   delivery,
   scores: apart,
   media: apart,

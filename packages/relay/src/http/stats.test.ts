@@ -10,9 +10,7 @@ function storeOf(...seconds: Readonly<Record<string, unknown>>[]): StoreReader {
     exporters: () => [],
     writers: () => [],
     open: () => 0,
-    deadLetters: () => [],
-    deadScores: () => [],
-    deadMedia: () => [],
+    dead: { newest: () => [] },
     cursors: () => ({}),
     traces: () => ({ traces: [], next: null }),
     vitals: () =>

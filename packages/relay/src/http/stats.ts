@@ -105,12 +105,14 @@ interface ExporterStats {
   readonly held: number
   readonly waiting: number
   readonly waitingBytes: number
-  /** When the oldest that waits was stored, ISO 8601; null: none waits. */
+  /** When the oldest that waits for the first time was stored, ISO 8601; null: none does. */
   readonly oldestWaiting: string | null
-  /** Delivered again because they changed. */
+  /** Delivered again: they had changed, or somebody had them sent again. */
   readonly resent: number
-  /** Changed, and the new version was rejected or dropped: the first one stands. */
+  /** The same, but rejected or dropped: what was there before stands. */
   readonly notResent: number
+  /** Dead letters that somebody took off the list. */
+  readonly deadDropped: number
   readonly scores: ApartStats | null
   readonly media: ApartStats | null
 }
@@ -125,6 +127,9 @@ interface ApartStats {
   readonly heldBytes: number
   /** Since when the oldest is held, ISO 8601; null: none is. */
   readonly oldestHeld: string | null
+  /** Dead letters that were accepted once more, and those that somebody took off the list. */
+  readonly retried: number
+  readonly deadDropped: number
 }
 
 interface WriterStats {
@@ -236,7 +241,7 @@ function statsOf(reader: StoreReader): StoreStats {
     writers: writers.map(({ id, service, host, pid, unfinished }) => {
       return { id, service, host, pid, open: unfinished }
     }),
-    deadLetters: reader.deadLetters(MAX_DEAD_LETTERS).map((letter) => ({
+    deadLetters: reader.dead.newest('span', {}, MAX_DEAD_LETTERS).map((letter) => ({
       exporter: letter.exporter,
       traceId: letter.traceId,
       observationId: letter.spanId,
@@ -244,17 +249,22 @@ function statsOf(reader: StoreReader): StoreStats {
       reason: letter.reason,
       time: new Date(letter.time).toISOString(),
     })),
-    deadScores: reader.deadScores(MAX_DEAD_LETTERS).map(({ exporter, score, reason, time }) => ({
-      exporter,
-      id: String(score.id),
-      traceId: typeof score.traceId === 'string' ? score.traceId : null,
-      name: String(score.name),
-      reason,
-      time: new Date(time).toISOString(),
+    deadScores: reader.dead.newest('score', {}, MAX_DEAD_LETTERS).map((letter) => ({
+      exporter: letter.exporter,
+      id: String(letter.score.id),
+      traceId: typeof letter.score.traceId === 'string' ? letter.score.traceId : null,
+      name: String(letter.score.name),
+      reason: letter.reason,
+      time: new Date(letter.time).toISOString(),
     })),
-    deadMedia: reader.deadMedia(MAX_DEAD_LETTERS).map(({ time, ...row }) => ({
-      ...row,
-      time: new Date(time).toISOString(),
+    deadMedia: reader.dead.newest('media', {}, MAX_DEAD_LETTERS).map((letter) => ({
+      exporter: letter.exporter,
+      traceId: letter.traceId,
+      observationId: letter.observationId,
+      field: letter.field,
+      contentType: letter.contentType,
+      reason: letter.reason,
+      time: new Date(letter.time).toISOString(),
     })),
     vitals: vitalsStats(reader.vitals(VITALS_READ), observationsPerTrace(reader)),
     counters,

@@ -59,6 +59,40 @@ export function readSpans(
   return spans
 }
 
+/** What tells a span from others, which version it is, and when it ended. */
+export interface SpanHead {
+  readonly traceId: Buffer
+  readonly spanId: Buffer
+  readonly startSeconds: number
+  readonly startNanos: number
+  /** Ms since 1970. */
+  readonly end: number
+  readonly revision: number
+}
+
+/** Heads of the spans that `readSpans` reads, in their order: all that it takes to choose some. */
+export function readHeads(bytes: Buffer): SpanHead[] {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
+  const heads: SpanHead[] = []
+  for (let at = 0; at < words.length; ) {
+    const length = words[at + HEAD.length] as number
+    if (!(length > HEAD.words) || at + length > words.length) {
+      throw new RangeError(`no span at word ${at}`)
+    }
+    const id = (at + HEAD.traceId) << 2
+    heads.push({
+      traceId: bytes.subarray(id, id + 16),
+      spanId: bytes.subarray(id + 16, id + 24),
+      startSeconds: (words[at + HEAD.start] as number) >>> 0,
+      startNanos: (words[at + HEAD.start + 1] as number) >>> 0,
+      end: milliseconds(words, at + HEAD.end),
+      revision: (words[at + HEAD.bits] as number) >>> 8,
+    })
+    at += length
+  }
+  return heads
+}
+
 /** A StoredSpan while it is read. */
 type Reading = { -readonly [K in keyof StoredSpan]: StoredSpan[K] }
 

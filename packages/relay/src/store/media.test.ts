@@ -72,6 +72,8 @@ test('content lies once, and goes when no row waits for it', async () => {
     held: 0,
     heldBytes: 0,
     oldestHeld: null,
+    retried: 0,
+    deadDropped: 0,
   })
   // What was settled is known, whatever came of it.
   expect(store.media.add(place, [image, media('other')])).toBe(0)
@@ -113,4 +115,44 @@ test('what is old goes: settled rows, and what waits for an exporter that is no 
   store.media.expire(Date.now() + 1)
   expect(figures()).toMatchObject({ accepted: 3, held: 0, dropped: { expired: 2 } })
   expect(files()).toEqual([])
+})
+
+test('a dead letter is accepted once more, with its content, or dropped', async () => {
+  const image = media('image')
+  store.media.add(place, [image, media('other'), media('third')])
+  for (const reason of ['a', 'b', 'c']) {
+    store.media.settle('a', next()!, { type: 'dead', reason })
+  }
+  expect(files()).toEqual([])
+  expect(store.media.retry('a', 1, image)).toBe(true)
+  // It is none any more.
+  expect(store.media.retry('a', 1, image)).toBe(false)
+  expect(store.media.retry('a', 9, media('unknown'))).toBe(false)
+  expect(files()).toEqual([image.sha256])
+  expect(await buffer(store.media.content(image.sha256)!)).toEqual(image.content)
+  expect(figures()).toMatchObject({ accepted: 4, dead: 3, held: 1, retried: 1 })
+  store.media.settle('a', next()!, { type: 'delivered' })
+  expect(store.media.dropDead('a', [1, 2, 9])).toBe(1)
+  expect(figures()).toMatchObject({ accepted: 4, delivered: 1, dead: 3, held: 0, deadDropped: 1 })
+  const reader = StoreReader.open(directory)!
+  expect(reader.dead.newest('media', {}, 9)).toMatchObject([
+    { id: 3, what: 'media', reason: 'c', field: 'input', contentType: 'image/png', bytes: 5 },
+  ])
+  reader.close()
+  // What is encoded again brings none of them.
+  expect(store.media.add(place, [image, media('other'), media('third')])).toBe(0)
+})
+
+test('what is forgotten of an observation is new again, but its dead letters are not', () => {
+  store.media.add(place, [media('one'), media('two')])
+  store.media.add({ ...place, project: 'p', observationId: 'q' }, [media('one')])
+  store.media.settle('a', next()!, { type: 'delivered' })
+  store.media.settle('a', next()!, { type: 'dead', reason: 'no' })
+  store.media.settle('a', store.media.next('a', 'p', new Set())!, { type: 'delivered' })
+  store.media.forget('a', [{ traceId: 't', observationId: 'o' }])
+  expect(store.media.add(place, [media('one'), media('two')])).toBe(1)
+  expect(store.media.add({ ...place, project: 'p', observationId: 'q' }, [media('one')])).toBe(0)
+  store.media.forget('a', [{ traceId: 't', observationId: 'q' }])
+  expect(store.media.add({ ...place, project: 'p', observationId: 'q' }, [media('one')])).toBe(1)
+  expect(figures()).toMatchObject({ accepted: 5, delivered: 2, dead: 1, held: 2 })
 })

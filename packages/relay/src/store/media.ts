@@ -16,7 +16,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 // under which keys, so that a span that is encoded again brings nothing twice. Invariants:
 //
 //   - a row's content is there before the row, and the row before its span is sent
-//   - for each exporter: accepted = delivered + dead + dropped + held
+//   - for each exporter: accepted = delivered + dead + dropped + held; what is sent again is accepted a second time
 
 /** Where a row is: uploaded = the content is there, and Langfuse is still to be told. */
 const STATE = { waiting: 0, uploaded: 1, delivered: 2, dead: 3, dropped: 4 } as const
@@ -236,6 +236,58 @@ export class MediaOutbox {
     return dropped.length
   }
 
+  /** Whether the exporter takes media now. */
+  isTaking(exporter: string): boolean {
+    return this.#exporters.has(exporter)
+  }
+
+  /** A dead letter is held again. Its content had gone. False: there is no such dead letter. */
+  retry(
+    exporter: string,
+    id: number,
+    { sha256, content }: Pick<NewMedia, 'sha256' | 'content'>,
+  ): boolean {
+    this.#keep(sha256, content)
+    let retried = 0
+    this.#within.transaction(() => {
+      retried = Number(this.#sql.retry.run(Date.now(), id).changes)
+      this.#within.count({
+        [`${exporter}.media.accepted`]: retried,
+        [`${exporter}.media.retried`]: retried,
+      })
+    })
+    this.#release(sha256)
+    return retried === 1
+  }
+
+  /** Takes dead letters off the list, counted; what they were stays known. Returns how many there were. */
+  dropDead(exporter: string, ids: readonly number[]): number {
+    let dropped = 0
+    this.#within.transaction(() => {
+      for (const id of ids) dropped += Number(this.#sql.dropDead.run(id).changes)
+      this.#within.count({ [`${exporter}.media.deadDropped`]: dropped })
+    })
+    return dropped
+  }
+
+  /**
+   * Forgets what was settled of observations, dead letters excepted: when they are encoded again, Langfuse is asked again
+   * whether it has their media.
+   */
+  forget(
+    exporter: string,
+    observations: readonly { readonly traceId: string; readonly observationId: string }[],
+  ): void {
+    const id = this.#exporter(exporter)
+    const projects = this.#sql.allProjects.all(id).map((row) => String(row.project))
+    if (projects.length === 0) return
+    this.#within.transaction(() => {
+      for (const { traceId, observationId } of observations) {
+        for (const project of projects) this.#sql.forget.run(id, project, traceId, observationId)
+      }
+    })
+  }
+
   // --- for answers to `<writer>.flush` ---
 
   /** The newest of a writer that some exporter has not settled; 0: there is none. */
@@ -289,6 +341,11 @@ const SQL = {
   next: `SELECT * FROM media WHERE exporter = ? AND project = ? AND state < 2 ORDER BY id`,
   uploaded: `UPDATE media SET state = 1, note = ? WHERE id = ? AND state = 0`,
   settle: `UPDATE media SET state = ?, note = ?, changed = ? WHERE id = ? AND state < 2`,
+  retry: `UPDATE media SET state = 0, note = NULL, changed = ? WHERE id = ? AND state = 3`,
+  dropDead: `UPDATE media SET state = 4 WHERE id = ? AND state = 3`,
+  allProjects: `SELECT DISTINCT project FROM media WHERE exporter = ?`,
+  forget: `DELETE FROM media WHERE exporter = ? AND project = ? AND trace = ? AND observation = ?
+    AND state IN (2, 4)`,
   isNeeded: `SELECT 1 FROM media WHERE sha256 = ? AND state < 2 LIMIT 1`,
   bytes: 'SELECT sum(bytes) AS bytes FROM media WHERE exporter = ? AND state < 2',
   oldest: 'SELECT id, sha256, bytes FROM media WHERE exporter = ? AND state < 2 ORDER BY id',

@@ -1,7 +1,15 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
-import { allocateChunk, readSpans, readTraces, type TraceSection } from './chunk.ts'
+import {
+  allocateChunk,
+  readHeads,
+  readSpans,
+  readTraces,
+  type SpanHead,
+  type TraceSection,
+} from './chunk.ts'
 import { DataReader } from './data-files.ts'
+import { DeadLetters } from './dead-letters.ts'
 import { openReadOnly } from './schema.ts'
 import { isPlace, type Part, type Place, type Resource, type StoredSpan } from './span.ts'
 import { keyBytes } from './trace-keys.ts'
@@ -26,6 +34,20 @@ export interface TraceFilter {
   readonly clockSlackMs?: number
 }
 
+interface TimeFilter {
+  /** Ms since 1970. */
+  readonly from: number
+  readonly to: number
+  readonly service?: string | undefined
+}
+
+export interface ChunkRow {
+  readonly id: number
+  readonly spans: number
+  /** Of all values with their references resolved. */
+  readonly bytes: number
+}
+
 /**
  * What waits for an exporter, and what became of what did not, in observations:
  * accepted = delivered + dead + dropped + held. All but `accepted` and `held` are of first deliveries.
@@ -42,18 +64,20 @@ export interface ExporterRow {
   /** In its outbox. */
   readonly waiting: number
   readonly waitingBytes: number
-  /** When the oldest chunk of its outbox was stored, ms since 1970; null: it is empty. */
+  /** When the oldest chunk of its outbox was stored, ms since 1970; null: there is none but what is sent again. */
   readonly oldestWaiting: number | null
-  /** Further versions that were delivered, and that were not. */
+  /** Further versions, and what was sent again, that were delivered, and that were not. */
   readonly resent: number
   readonly notResent: number
+  /** Dead letters that somebody took off the list. */
+  readonly deadDropped: number
   /** Null: it takes none. */
   readonly scores: ApartRow | null
   /** Likewise. */
   readonly media: ApartRow | null
 }
 
-/** Scores or media of an exporter: accepted = delivered + dead + dropped + held. */
+/** Scores or media of an exporter: accepted = delivered + dead + dropped + held. What is retried is accepted a second time. */
 export interface ApartRow {
   readonly accepted: number
   readonly delivered: number
@@ -63,36 +87,9 @@ export interface ApartRow {
   readonly heldBytes: number
   /** Since when the oldest is held, ms since 1970; null: none is. */
   readonly oldestHeld: number | null
-}
-
-/** A score that the server rejected. */
-export interface DeadScoreRow {
-  readonly exporter: string
-  /** As Langfuse's API has it. */
-  readonly score: Readonly<Record<string, unknown>>
-  readonly reason: string
-  readonly time: number
-}
-
-/** Media that the server rejected. */
-export interface DeadMediaRow {
-  readonly exporter: string
-  readonly traceId: string
-  readonly observationId: string
-  readonly field: string
-  readonly contentType: string
-  readonly reason: string
-  readonly time: number
-}
-
-export interface DeadLetterRow {
-  readonly id: number
-  readonly exporter: string
-  readonly traceId: string
-  readonly spanId: string
-  readonly name: string
-  readonly reason: string
-  readonly time: number
+  /** Dead letters that were accepted once more, and those that somebody took off the list. */
+  readonly retried: number
+  readonly deadDropped: number
 }
 
 export interface VitalsRow {
@@ -121,6 +118,7 @@ const KEYS_CHUNKS = 128
 const MAX_TRACE_CHUNKS = 10_000
 
 export class StoreReader {
+  readonly dead: DeadLetters
   readonly #database: DatabaseSync
   readonly #data: DataReader
   readonly #resources: Map<number, Resource> = new Map()
@@ -130,6 +128,7 @@ export class StoreReader {
     this.#database = database
     this.#data = new DataReader(directory)
     this.#sql = prepare(database)
+    this.dead = new DeadLetters(database)
   }
 
   /** Opens the store in the directory; null when there is none. Throws a StoreError for one of a later version. */
@@ -251,9 +250,16 @@ export class StoreReader {
   }
 
   #spans(chunk: Row, traceId?: Buffer): StoredSpan[] {
-    const bytes = allocateChunk(Number(chunk.length))
-    if (!this.#data.read(placeOf(chunk), bytes, 0) || crc32(bytes) !== Number(chunk.crc)) return []
+    const bytes = this.#bytes(chunk)
+    if (bytes === null) return []
     return readSpans(bytes, this.#resource(Number(chunk.resource)), this.#whole, traceId)
+  }
+
+  /** Null: they are not what was written. */
+  #bytes(chunk: Row): Buffer | null {
+    const bytes = allocateChunk(Number(chunk.length))
+    const isThere = this.#data.read(placeOf(chunk), bytes, 0) && crc32(bytes) === Number(chunk.crc)
+    return isThere ? bytes : null
   }
 
   readonly #whole = (parts: readonly Part[]): string => this.text(parts, Number.POSITIVE_INFINITY)
@@ -269,6 +275,61 @@ export class StoreReader {
       if (spans.length >= limit) break
     }
     return { spans, last }
+  }
+
+  /** The span at an index of a chunk; null: it has expired, or cannot be read. */
+  spanAt(chunk: number, index: number): StoredSpan | null {
+    const row = this.#sql.chunk.get(chunk)
+    this.#data.forget()
+    return row === undefined ? null : (this.#spans(row)[index] ?? null)
+  }
+
+  // --- for what is to be sent again ---
+
+  /** Heads of a chunk's spans; null: they have expired, or cannot be read. */
+  headsOf(chunk: number): SpanHead[] | null {
+    const row = this.#sql.chunk.get(chunk)
+    if (row === undefined) return null
+    this.#data.forget()
+    const bytes = this.#bytes(row)
+    return bytes === null ? null : readHeads(bytes)
+  }
+
+  /**
+   * Looks at `limit` chunks stored after the chunk `after`: which may have spans of the service that ended at `from` or
+   * later and before `to` (ms). `last` is the last that was looked at; null: there were none.
+   */
+  chunksEnded(
+    after: number,
+    { from, to, service }: TimeFilter,
+    limit: number,
+  ): { chunks: ChunkRow[]; last: number | null } {
+    const chunks: ChunkRow[] = []
+    let last: number | null = null
+    this.#data.forget()
+    // What ended later was stored later, as far as clocks agree.
+    for (const row of this.#sql.chunksSince.all(after, from - CLOCK_SLACK_MS, limit)) {
+      last = Number(row.id)
+      const isOther =
+        service !== undefined && this.#resource(Number(row.resource)).service !== service
+      if (isOther) continue
+      const traces = this.#traces(row)
+      const isOutside = ({ first, last: end }: TraceSection): boolean => end < from || first >= to
+      if (traces.length > 0 && traces.every(isOutside)) continue
+      chunks.push({ id: last, spans: Number(row.spans), bytes: Number(row.expanded) })
+    }
+    return { chunks, last }
+  }
+
+  /** Chunks behind `after` with further versions of spans. */
+  revisedChunks(after: number): number[] {
+    return this.#sql.chunksRevised.all(after).map(({ id }) => Number(id))
+  }
+
+  /** What an exporter's outbox says of a chunk's spans; null: all wait; undefined: it does not hold the chunk. */
+  statesOf(exporter: string, chunk: number): Uint8Array | null | undefined {
+    const row = this.#sql.states.get(exporter, chunk)
+    return row === undefined ? undefined : (row.states as Uint8Array | null)
   }
 
   lastChunk(): number {
@@ -318,6 +379,7 @@ export class StoreReader {
         oldestWaiting: row.oldest === null ? null : Number(row.oldest),
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
+        deadDropped: counters[`${name}.deadDropped`] ?? 0,
         scores: row.scores === 1 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
         media: row.media === 1 ? this.#apart(Number(row.id), name, 'media', counters) : null,
       }
@@ -340,30 +402,9 @@ export class StoreReader {
       held: Number(held),
       heldBytes: Number(bytes),
       oldestHeld: oldest === null ? null : Number(oldest),
+      retried: counters[`${name}.${what}.retried`] ?? 0,
+      deadDropped: counters[`${name}.${what}.deadDropped`] ?? 0,
     }
-  }
-
-  /** The newest ones. */
-  deadScores(limit: number): DeadScoreRow[] {
-    return this.#sql.deadScores.all(limit).map((row) => ({
-      exporter: String(row.exporter),
-      score: JSON.parse(String(row.json)),
-      reason: String(row.reason),
-      time: Number(row.committed),
-    }))
-  }
-
-  /** The newest ones. */
-  deadMedia(limit: number): DeadMediaRow[] {
-    return this.#sql.deadMedia.all(limit).map((row) => ({
-      exporter: String(row.exporter),
-      traceId: String(row.trace),
-      observationId: String(row.observation),
-      field: String(row.field),
-      contentType: String(row.content_type),
-      reason: String(row.note),
-      time: Number(row.changed),
-    }))
   }
 
   /** Observations that have started and are not finished, as of the last commit. */
@@ -392,18 +433,6 @@ export class StoreReader {
     return Object.fromEntries(
       this.#sql.cursors.all().map((row) => [String(row.path), Number(row.offset)]),
     )
-  }
-
-  deadLetters(limit: number): DeadLetterRow[] {
-    return this.#sql.deadLetters.all(limit).map((row) => ({
-      id: Number(row.id),
-      exporter: String(row.exporter),
-      traceId: bytesOf(row.trace).toString('hex'),
-      spanId: bytesOf(row.span_id).toString('hex'),
-      name: String(row.name),
-      reason: String(row.reason),
-      time: Number(row.time),
-    }))
   }
 
   /** What writers said of themselves, newest first. */
@@ -471,6 +500,11 @@ const SQL = {
     FROM chunk WHERE id BETWEEN ? AND ?`,
   chunksLike: 'SELECT * FROM chunk WHERE instr(traces, ?) > 0 AND id <= ? ORDER BY id DESC',
   chunksAfter: 'SELECT * FROM chunk WHERE id > ? ORDER BY id',
+  chunk: 'SELECT * FROM chunk WHERE id = ?',
+  chunksSince: 'SELECT * FROM chunk WHERE id > ? AND committed >= ? ORDER BY id LIMIT ?',
+  chunksRevised: 'SELECT id FROM chunk WHERE id > ? AND revisions > 0 ORDER BY id',
+  states: `SELECT o.states FROM outbox o JOIN exporter e ON e.id = o.exporter
+    WHERE e.name = ? AND o.chunk = ?`,
   lastChunk: 'SELECT max(id) AS id FROM chunk',
   resource: 'SELECT json FROM resource WHERE id = ?',
   counters: 'SELECT name, value FROM counter',
@@ -478,7 +512,8 @@ const SQL = {
   begin: 'BEGIN',
   commit: 'COMMIT',
   exporters: `SELECT e.id, e.name, e.active, e.left, e.scores, e.media,
-    coalesce(sum(c.expanded), 0) AS bytes, min(c.committed) AS oldest,
+    coalesce(sum(c.expanded), 0) AS bytes,
+    min(CASE WHEN o.states IS NULL OR instr(o.states, x'00') > 0 THEN c.committed END) AS oldest,
     coalesce(sum(c.spans - c.revisions - o.settled), 0) AS waiting FROM exporter e
     LEFT JOIN outbox o ON o.exporter = e.id LEFT JOIN chunk c ON c.id = o.chunk GROUP BY e.id`,
   // From the index alone, but for one row.
@@ -487,13 +522,7 @@ const SQL = {
     WHERE exporter = ? AND reason IS NULL)`,
   heldMedia: `SELECT count(*) AS held, coalesce(sum(bytes), 0) AS bytes,
     min(changed) AS oldest FROM media WHERE exporter = ? AND state < 2`,
-  deadMedia: `SELECT m.*, e.name AS exporter FROM media m
-    JOIN exporter e ON e.id = m.exporter WHERE m.state = 3 ORDER BY m.id DESC LIMIT ?`,
-  deadScores: `SELECT e.name AS exporter, s.json, s.reason, s.committed FROM score s
-    JOIN exporter e ON e.id = s.exporter WHERE s.reason IS NOT NULL ORDER BY s.id DESC LIMIT ?`,
   writers: 'SELECT id, header, open, seen FROM writer',
   cursors: 'SELECT path, offset FROM cursor',
-  deadLetters: `SELECT d.*, e.name AS exporter FROM dead_letter d
-    JOIN exporter e ON e.id = d.exporter ORDER BY d.id DESC LIMIT ?`,
   vitals: 'SELECT id, writer, service, json FROM vitals ORDER BY id DESC LIMIT ?',
 } as const

@@ -26,7 +26,7 @@ const MIGRATIONS: readonly string[] = [
   -- active: it is configured. left: what was finished when it was not any more.
   CREATE TABLE exporter (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, left INTEGER NOT NULL);
-  -- A chunk that an exporter has not settled; states: one byte a span, 2 = settled, null = none yet.
+  -- A chunk that an exporter has not settled; states: one byte a span (states.ts), null = all wait.
   CREATE TABLE outbox (
     exporter INTEGER NOT NULL, chunk INTEGER NOT NULL, states BLOB,
     PRIMARY KEY (exporter, chunk)) WITHOUT ROWID;
@@ -86,6 +86,17 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX media_content ON media (sha256) WHERE state < 2;
   CREATE INDEX media_dead ON media (id) WHERE state = 3;
   CREATE INDEX media_settled ON media (changed) WHERE state >= 2;
+  `,
+  `
+  -- No id is given twice: people name dead letters by it. And a state may be AGAIN from now on (states.ts), of which an
+  -- earlier relay knows nothing.
+  CREATE TABLE dead_letter_next (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, exporter INTEGER NOT NULL, chunk INTEGER NOT NULL, span INTEGER NOT NULL,
+    trace BLOB NOT NULL, span_id BLOB NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, time INTEGER NOT NULL);
+  INSERT INTO dead_letter_next SELECT * FROM dead_letter;
+  DROP TABLE dead_letter;
+  ALTER TABLE dead_letter_next RENAME TO dead_letter;
+  CREATE INDEX dead_letter_chunk ON dead_letter (chunk);
   `,
 ]
 

@@ -1,7 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
 // Scores on their way: a row for each exporter that takes them, until it is settled. One that the server rejects keeps its
-// row, as a dead letter. For each exporter: accepted = delivered + dead + dropped + held.
+// row, as a dead letter. For each exporter: accepted = delivered + dead + dropped + held. One that is taken from the dead
+// letters to be sent again is accepted a second time: what was counted stays counted.
 
 const KEPT_DEAD_LETTERS = 10_000
 /** Removed in one transaction. */
@@ -140,6 +141,38 @@ export class ScoreOutbox {
     return dropped.length
   }
 
+  /** Whether the exporter takes scores now. */
+  isTaking(exporter: string): boolean {
+    return this.#exporters.has(exporter)
+  }
+
+  /** Dead letters are held again, as new ones: delivery has passed their ids. Returns how many there were. */
+  retry(exporter: string, ids: readonly number[]): number {
+    let retried = 0
+    this.#within.transaction(() => {
+      for (const id of ids) {
+        const { changes } = this.#sql.copyDead.run(Date.now(), id)
+        retried += Number(changes)
+        this.#sql.removeDead.run(id)
+      }
+      this.#within.count({
+        [`${exporter}.scores.accepted`]: retried,
+        [`${exporter}.scores.retried`]: retried,
+      })
+    })
+    return retried
+  }
+
+  /** Takes dead letters off the list, counted. Returns how many there were. */
+  dropDead(exporter: string, ids: readonly number[]): number {
+    let dropped = 0
+    this.#within.transaction(() => {
+      for (const id of ids) dropped += Number(this.#sql.removeDead.run(id).changes)
+      this.#within.count({ [`${exporter}.scores.deadDropped`]: dropped })
+    })
+    return dropped
+  }
+
   // --- for answers to `<writer>.flush` ---
 
   /** The newest score of a writer that some exporter has not settled; 0: there is none. */
@@ -195,6 +228,10 @@ const SQL = {
   remove: 'DELETE FROM score WHERE id = ? AND exporter = ? AND reason IS NULL',
   reject: `UPDATE score SET reason = ?, committed = ?
     WHERE id = ? AND exporter = ? AND reason IS NULL`,
+  copyDead: `INSERT INTO score (exporter, project, writer, json, bytes, committed)
+    SELECT exporter, project, writer, json, bytes, ? FROM score
+    WHERE id = ? AND reason IS NOT NULL`,
+  removeDead: 'DELETE FROM score WHERE id = ? AND reason IS NOT NULL',
   trimDead: `DELETE FROM score WHERE id IN (
     SELECT id FROM score WHERE reason IS NOT NULL ORDER BY id DESC LIMIT -1 OFFSET ?)`,
   bytes: 'SELECT sum(bytes) AS bytes FROM score WHERE exporter = ? AND reason IS NULL',

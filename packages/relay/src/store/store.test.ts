@@ -253,7 +253,7 @@ describe('the outbox', () => {
     expect(read((reader) => reader.exporters())).toMatchObject([
       { delivered: 2, dead: 1, dropped: { refused: 1 }, waiting: 0 },
     ])
-    expect(read((reader) => reader.deadLetters(9))).toMatchObject([
+    expect(read((reader) => reader.dead.newest('span', {}, 9))).toMatchObject([
       { exporter: 'a', name: 'bad', reason: 'no' },
     ])
     expect(chunks()).toEqual([])
@@ -288,6 +288,9 @@ describe('the outbox', () => {
     store.scores.acknowledge('a', [1], [])
     store.media.settle('a', store.media.next('a', '', new Set())!, { type: 'delivered' })
     for (const time of oldest()) expect(time).toBeGreaterThanOrEqual(second)
+    // What is sent again has not waited since it was stored.
+    expect(store.sendAgain('a', new Map([[1, [0]]])).spans).toBe(1)
+    expect(oldest()[0]).toBeGreaterThanOrEqual(second)
   })
 
   test('drops what it is told to, counted; revisions and what is settled are no observations', () => {
@@ -302,6 +305,90 @@ describe('the outbox', () => {
     expect(chunks().map(({ spans }) => spans)).toEqual([5])
     expect(store.backlog('a')).toMatchObject({ chunks: 1, spans: 5 })
     expect(store.counters()).toMatchObject({ 'a.dropped.backlog_full': 4, 'a.notResent': 1 })
+  })
+
+  const letter = (index: number) => ({
+    index,
+    traceId: Buffer.alloc(16),
+    spanId: Buffer.alloc(8),
+    name: 'bad',
+    reason: 'no',
+  })
+  const deadIds = () => read((reader) => reader.dead.newest('span', {}, 99)).map(({ id }) => id)
+
+  test('sends again what was settled, or never came, and leaves what waits as it is', () => {
+    commit(many(3))
+    store.acknowledge('a', [
+      settled(1, {
+        complete: false,
+        states: Uint8Array.from([2, 2, 0]),
+        delivered: 1,
+        dead: 1,
+        deadLetters: [letter(1)],
+      }),
+    ])
+    commit(many(2))
+    store.acknowledge('a', [settled(2, { delivered: 2 })])
+    const chosen = new Map([
+      [1, [1, 2]],
+      [2, [1]],
+      [9, [0]],
+    ])
+    expect(store.sendAgain('a', chosen)).toEqual({
+      spans: 2,
+      states: new Map([
+        [1, Uint8Array.from([2, 4, 0])],
+        [2, Uint8Array.from([2, 4])],
+      ]),
+    })
+    expect(store.sendAgain('a', chosen)).toEqual({ spans: 0, states: new Map() })
+    expect(deadIds()).toEqual([])
+    expect(store.backlog('a')).toMatchObject({ chunks: 2, spans: 1 })
+    reopen()
+    expect(chunks().map(({ states }) => [...(states ?? [])])).toEqual([
+      [2, 4, 0],
+      [2, 4],
+    ])
+    store.acknowledge('a', [
+      settled(1, { delivered: 1, resent: 1 }),
+      settled(2, { notResent: 1, deadLetters: [letter(1)] }),
+    ])
+    expect(read((reader) => reader.exporters())).toMatchObject([
+      { accepted: 5, delivered: 4, dead: 1, held: 0, resent: 1, notResent: 1 },
+    ])
+    store.exporters(['a', 'b'])
+    expect(store.sendAgain('b', new Map([[1, [0, 1, 2]]])).spans).toBe(3)
+    expect(store.drop('b', [1])).toBe(0)
+    expect(store.counters()).toMatchObject({ 'b.notResent': 3 })
+    expect(() => store.sendAgain('c', chosen)).toThrow('no exporter c')
+  })
+
+  test('an application that waits for delivery does not wait for what is sent again', () => {
+    commit(many(1))
+    store.acknowledge('a', [settled(1, { delivered: 1 })])
+    store.sendAgain('a', new Map([[1, [0]]]))
+    commit(many(2))
+    expect(store.unsettledChunks('w')).toEqual([2])
+    expect([store.isSettled(1), store.isSettled(2)]).toEqual([true, false])
+    store.acknowledge('a', [
+      settled(2, { complete: false, states: Uint8Array.from([2, 0]), delivered: 1 }),
+    ])
+    expect(store.unsettledChunks('w')).toEqual([2])
+    // Retention spares it all the same.
+    expect(store.expire(Date.now() + 1e9, 1e12, 9, Number.POSITIVE_INFINITY)).toBe(0)
+  })
+
+  test('no number of a dead letter is given twice; those that are dropped are counted', () => {
+    commit(many(3))
+    store.acknowledge('a', [settled(1, { dead: 2, delivered: 1, deadLetters: [letter(0)] })])
+    expect(deadIds()).toEqual([1])
+    expect(store.dropDeadLetters('a', [1, 7])).toBe(1)
+    expect(deadIds()).toEqual([])
+    reopen()
+    commit(many(1))
+    store.acknowledge('a', [settled(2, { dead: 1, deadLetters: [letter(0)] })])
+    expect(deadIds()).toEqual([2])
+    expect(read((reader) => reader.exporters())).toMatchObject([{ dead: 3, deadDropped: 1 }])
   })
 
   test('each exporter has its own; a new one gets what is finished from then on', () => {
@@ -370,13 +457,13 @@ describe('opening', () => {
     expect(error).toBeInstanceOf(StoreError)
     expect(error).toMatchObject({ code: 'OFFPATH_STORE_VERSION' })
     expect((error as Error).message).toMatch(
-      /^the store .* has version 99, this offpath knows 4: [^\n]*$/,
+      /^the store .* has version 99, this offpath knows 5: [^\n]*$/,
     )
     expect(caught(() => StoreReader.open(directory))).toMatchObject({
       code: 'OFFPATH_STORE_VERSION',
     })
     const again = new DatabaseSync(join(directory, 'offpath.db'))
-    again.exec('PRAGMA user_version = 4')
+    again.exec('PRAGMA user_version = 5')
     again.close()
     store = new Store(directory)
   })

@@ -10,6 +10,7 @@ import { putSpan } from './put-span.ts'
 import { openDatabase } from './schema.ts'
 import { type NewScore, ScoreOutbox } from './scores.ts'
 import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
+import { hasFirst, markAgain, SETTLED } from './states.ts'
 
 // The embedded store: an index in SQLite, and the bytes it names in data files. Invariants:
 //
@@ -19,12 +20,12 @@ import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
 //     = delivered + dead + dropped + in its outbox
 //   - a span that is finished a second time is a revision, no observation: of all that an exporter was given,
 //     revisions = resent + not resent + in its outbox
+//   - a span that is sent again is none either: its observation stays counted as it was, and what comes of it is counted
+//     as that of a revision is
 
 const KEPT_VITALS = 600
 const KEPT_DEAD_LETTERS = 10_000
 const KEPT_GIVEN_UP = 10_000
-/** In an outbox row's states. */
-const SETTLED = 2
 
 /** Finished spans that lie together; the unit of the outbox. */
 export interface ChunkInfo {
@@ -37,7 +38,7 @@ export interface ChunkInfo {
   readonly length: number
   readonly crc: number
   readonly resource: number
-  /** One byte a span, 2 = settled before; null: none. */
+  /** For each span, as states.ts has them; null: all wait. */
   readonly states: Uint8Array | null
 }
 
@@ -59,7 +60,7 @@ export interface Settlement {
   readonly delivered: number
   readonly dead: number
   readonly dropped: Readonly<Record<string, number>>
-  /** Revisions that were delivered, and that were not: their observations are counted already. */
+  /** Spans whose observations are counted already (revisions, what is sent again) that were delivered, and that were not. */
   readonly resent: number
   readonly notResent: number
   readonly deadLetters: readonly DeadLetter[]
@@ -111,6 +112,12 @@ export interface Batch {
   readonly abandoned?: number
   /** It has to survive a power failure: what it is made of will be deleted from a disk. */
   readonly durable?: boolean
+}
+
+/** Spans that are to be sent again: how many, and what the outbox says now of their chunks. */
+export interface SentAgain {
+  readonly spans: number
+  readonly states: ReadonlyMap<number, Uint8Array>
 }
 
 export interface Backlog {
@@ -415,6 +422,21 @@ export class Store {
     this.media.exporters(new Map(media.map((name) => [name, this.#exporter(name)])))
   }
 
+  /** Names the exporters that were named last: for who changes something while no relay runs. */
+  exportersAsBefore(): void {
+    const rows = this.#sql.exporters.all().filter(({ active }) => active === 1)
+    const names = (of: readonly Record<string, unknown>[]): string[] =>
+      of.map(({ name }) => String(name))
+    const scores = rows.filter((row) => row.scores === 1)
+    const media = rows.filter((row) => row.media === 1)
+    this.exporters(names(rows), names(scores), names(media))
+  }
+
+  /** Those that are named now. */
+  exporterNames(): string[] {
+    return [...this.#exporters.keys()]
+  }
+
   #counter(name: string): number {
     return Number(this.#sql.counter.get(name)?.value ?? 0)
   }
@@ -536,7 +558,61 @@ export class Store {
     return { ...(this.#backlogs.get(this.#exporter(exporter)) as Counted) }
   }
 
-  /** A transaction that takes chunks out of outboxes; after an error backlogs are as they were. */
+  /**
+   * Has spans, by chunk and index, sent again that the exporter has settled, or never got; their dead letters go. What
+   * waits is left as it is.
+   */
+  sendAgain(exporter: string, chosen: ReadonlyMap<number, readonly number[]>): SentAgain {
+    const id = this.#exporter(exporter)
+    const states = new Map<number, Uint8Array>()
+    let spans = 0
+    this.#settling(() => {
+      for (const [chunk, indexes] of chosen) {
+        const after = this.#markAgain(id, chunk, indexes)
+        if (after === null) continue
+        if (this.#sql.hasDeadLetters.get(chunk, id) !== undefined) {
+          for (const index of indexes) this.#sql.removeDeadLetter.run(chunk, index, id)
+        }
+        if (after.marked > 0) states.set(chunk, after.states)
+        spans += after.marked
+      }
+    })
+    return { spans, states }
+  }
+
+  /** Null: the chunk has expired. */
+  #markAgain(
+    exporter: number,
+    chunk: number,
+    indexes: readonly number[],
+  ): ReturnType<typeof markAgain> | null {
+    const row = this.#sql.outboxRow.get(exporter, chunk)
+    const about = row ?? this.#sql.chunk.get(chunk)
+    if (about === undefined) return null
+    const before = row === undefined ? undefined : (row.states as Uint8Array | null)
+    const after = markAgain(before, Number(about.spans), indexes)
+    if (after.marked === 0) return after
+    if (row !== undefined) this.#sql.settlePart.run(after.states, 0, exporter, chunk)
+    else {
+      const observations = Number(about.spans) - Number(about.revisions)
+      this.#sql.addSettled.run(exporter, chunk, after.states, observations)
+      const backlog = this.#backlogs.get(exporter)
+      if (backlog !== undefined) grow(backlog, 1, 0, Number(about.expanded))
+    }
+    return after
+  }
+
+  /** Takes dead letters off the list, counted: nobody will send their spans again. Returns how many there were. */
+  dropDeadLetters(exporter: string, ids: readonly number[]): number {
+    let dropped = 0
+    this.#transaction(() => {
+      for (const id of ids) dropped += Number(this.#sql.dropDeadLetter.run(id).changes)
+      this.#count({ [`${exporter}.deadDropped`]: dropped })
+    })
+    return dropped
+  }
+
+  /** A transaction that changes outboxes; after an error backlogs are as they were. */
   #settling<T>(change: () => T): T {
     const before = [...this.#backlogs].map(([id, backlog]) => [id, { ...backlog }] as const)
     try {
@@ -581,8 +657,8 @@ export class Store {
   }
 
   #drop(name: string, exporter: number, chunk: number, reason: string): number {
-    const { observations, revisions } = this.#removeOutbox(exporter, chunk) ?? NOTHING
-    this.#count({ [`${name}.dropped.${reason}`]: observations, [`${name}.notResent`]: revisions })
+    const { observations, counted } = this.#removeOutbox(exporter, chunk) ?? NOTHING
+    this.#count({ [`${name}.dropped.${reason}`]: observations, [`${name}.notResent`]: counted })
     return observations
   }
 
@@ -598,7 +674,7 @@ export class Store {
 
   // --- for answers to `<writer>.flush` ---
 
-  /** Chunks of a writer that some exporter has not settled. */
+  /** Chunks of a writer that some exporter has not settled; what is only sent again is settled. */
   unsettledChunks(writer: string): number[] {
     const chunks = new Set<number>()
     for (const exporter of this.#exporters.values()) {
@@ -607,10 +683,11 @@ export class Store {
     return [...chunks].sort((a, b) => a - b)
   }
 
-  /** Whether all exporters have settled the chunk. */
+  /** Whether all exporters have settled the chunk, likewise. */
   isSettled(chunk: number): boolean {
     for (const exporter of this.#exporters.values()) {
-      if (this.#sql.outboxRow.get(exporter, chunk) !== undefined) return false
+      const row = this.#sql.outboxRow.get(exporter, chunk)
+      if (row !== undefined && hasFirst(row.states as Uint8Array | null)) return false
     }
     return true
   }
@@ -634,7 +711,7 @@ export class Store {
       for (const row of this.#sql.oldest.all(limit)) {
         const isOld = Number(row.committed) < before || Number(row.oldest_file) < leaving
         const id = Number(row.id)
-        if (!isOld || !this.isSettled(id)) break
+        if (!isOld || this.#isNeeded(id)) break
         this.#expireFromLeft(id)
         this.#sql.removeChunk.run(id)
         this.#sql.removeDeadLetters.run(id)
@@ -648,6 +725,13 @@ export class Store {
     this.#removeFiles(oldestOpen)
     if (removed > 0 && removed < limit) this.#forgetResources()
     return removed
+  }
+
+  #isNeeded(chunk: number): boolean {
+    for (const exporter of this.#exporters.values()) {
+      if (this.#sql.outboxRow.get(exporter, chunk) !== undefined) return true
+    }
+    return false
   }
 
   /** The first file that may stay for the store to become `over` bytes smaller. */
@@ -697,10 +781,10 @@ export class Store {
 
 interface Unsettled {
   readonly observations: number
-  readonly revisions: number
+  readonly counted: number
 }
 
-const NOTHING: Unsettled = { observations: 0, revisions: 0 }
+const NOTHING: Unsettled = { observations: 0, counted: 0 }
 
 type Counted = { -readonly [K in keyof Backlog]: number }
 
@@ -710,14 +794,12 @@ function grow(backlog: Counted, chunks: number, spans: number, bytes: number): v
   backlog.bytes += bytes
 }
 
-/** What an outbox row says is not settled. */
+/** What an outbox row says is not settled; `counted`: revisions, and what is sent again. */
 function unsettledIn(row: Record<string, unknown>): Unsettled {
-  const revisions = Number(row.revisions)
-  const observations = Number(row.spans) - revisions - Number(row.settled)
-  if (revisions === 0) return { observations, revisions }
+  const observations = Number(row.spans) - Number(row.revisions) - Number(row.settled)
   let left = Number(row.spans)
   for (const state of (row.states as Uint8Array | null) ?? []) if (state === SETTLED) left--
-  return { observations, revisions: left - observations }
+  return { observations, counted: left - observations }
 }
 
 type Statements = Readonly<Record<keyof typeof SQL, StatementSync>>
@@ -745,11 +827,12 @@ const SQL = {
   newestChunk: 'SELECT max(id) AS id FROM chunk',
   addChunk: `INSERT INTO chunk (id, resource, file, offset, length, trace_bytes, crc, spans, revisions,
     expanded, oldest_file, committed, traces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  chunk: 'SELECT spans, revisions, expanded FROM chunk WHERE id = ?',
   removeChunk: 'DELETE FROM chunk WHERE id = ?',
   oldest: 'SELECT id, committed, oldest_file FROM chunk ORDER BY id LIMIT ?',
   oldestFile: 'SELECT min(oldest_file) AS file FROM chunk',
   size: 'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size',
-  exporters: 'SELECT id, name, active, left FROM exporter',
+  exporters: 'SELECT id, name, active, left, scores, media FROM exporter',
   exporterOf: 'SELECT active, left FROM exporter WHERE name = ?',
   putExporter: `INSERT INTO exporter (name, active, left) VALUES (?, 1, 0)
     ON CONFLICT (name) DO UPDATE SET active = 1`,
@@ -757,6 +840,7 @@ const SQL = {
   takesMedia: 'UPDATE exporter SET media = 1 WHERE name = ?',
   leaveExporter: 'UPDATE exporter SET active = 0, left = ? WHERE id = ?',
   addOutbox: 'INSERT INTO outbox (exporter, chunk) VALUES (?, ?)',
+  addSettled: 'INSERT INTO outbox (exporter, chunk, states, settled) VALUES (?, ?, ?, ?)',
   removeOutbox: 'DELETE FROM outbox WHERE exporter = ? AND chunk = ?',
   settlePart:
     'UPDATE outbox SET states = ?, settled = settled + ? WHERE exporter = ? AND chunk = ?',
@@ -765,13 +849,17 @@ const SQL = {
   outboxAfter: `SELECT c.*, o.states FROM outbox o JOIN chunk c ON c.id = o.chunk
     WHERE o.exporter = ? AND o.chunk > ? ORDER BY o.chunk`,
   outboxOf: `SELECT o.chunk FROM outbox o JOIN chunk c ON c.id = o.chunk
-    JOIN resource r ON r.id = c.resource WHERE o.exporter = ? AND r.writer = ?`,
+    JOIN resource r ON r.id = c.resource WHERE o.exporter = ? AND r.writer = ?
+    AND (o.states IS NULL OR instr(o.states, x'00') > 0)`,
   backlog: `SELECT count(*) AS chunks, sum(c.spans - c.revisions - o.settled) AS spans,
     sum(c.expanded) AS bytes FROM outbox o JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
   addDeadLetter: `INSERT INTO dead_letter (exporter, chunk, span, trace, span_id, name, reason, time)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   trimDeadLetters: 'DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?',
+  hasDeadLetters: 'SELECT 1 FROM dead_letter WHERE chunk = ? AND exporter = ? LIMIT 1',
   removeDeadLetters: 'DELETE FROM dead_letter WHERE chunk = ?',
+  removeDeadLetter: 'DELETE FROM dead_letter WHERE chunk = ? AND span = ? AND exporter = ?',
+  dropDeadLetter: 'DELETE FROM dead_letter WHERE id = ?',
   writers: 'SELECT id, header, state, open FROM writer',
   putWriter: `INSERT INTO writer (id, header, state, open, offset, seen) VALUES (?, ?, ?, ?, 0, ?)
     ON CONFLICT (id) DO UPDATE SET header = excluded.header, state = excluded.state,

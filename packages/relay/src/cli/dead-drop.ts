@@ -1,0 +1,14 @@
+import type { Run } from './call.ts'
+import { deadSelection } from './dead-selection.ts'
+import { plural } from './format.ts'
+import { operate } from './operate.ts'
+import { jsonLine } from './text.ts'
+
+export const run: Run = async (call) => {
+  const { json, loaded, terminal } = call
+  const { done } = await operate(loaded.config, 'dropDead', deadSelection(call))
+  if (json) terminal.print(jsonLine(done))
+  else terminal.print(`${plural(done.dropped, 'dead letter')} dropped\n`)
+  for (const id of done.unknown) terminal.complain(`offpath: no dead letter ${id}`)
+  return done.unknown.length === 0 ? 0 : 1
+}

@@ -1,0 +1,29 @@
+import { deadKeyOf } from '../store/dead-letters.ts'
+import { type Call, UsageError } from './call.ts'
+
+/** Which dead letters a command line names, as the API takes it. @throws UsageError */
+export function deadSelection({ words, flags }: Call): object {
+  const exporter = flags.get('exporter')
+  const reason = flags.get('reason')
+  if (words.length > 0) {
+    if (flags.has('all') || exporter !== undefined || reason !== undefined) {
+      throw new UsageError('ids name dead letters one by one: --all, --exporter, --reason do not')
+    }
+    for (const word of words) checkId(word)
+    return { ids: words }
+  }
+  if (!flags.has('all')) {
+    throw new UsageError(
+      'which dead letters? Their ids, or --all, with --exporter and --reason to choose',
+    )
+  }
+  return { all: true, exporter, reason }
+}
+
+/** @throws UsageError */
+export function checkId(word: string): void {
+  if (deadKeyOf(word) !== undefined) return
+  throw new UsageError(
+    `${JSON.stringify(word)} is no dead letter's id, such as span:12, score:7, media:9`,
+  )
+}

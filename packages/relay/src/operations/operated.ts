@@ -1,0 +1,17 @@
+import type { SentAgain, Store } from '../store/store.ts'
+
+/** What operations work on: the store, of which this process is the one writer, and those who are to be told. */
+export interface Operated {
+  readonly store: Store
+  readonly storeDir: string
+  /** Most that may wait for one exporter. */
+  readonly backlogBytes: number
+  /** `Store.sendAgain`, also for the delivery that has taken spans of these chunks. */
+  sendAgain(exporter: string, chosen: ReadonlyMap<number, readonly number[]>): SentAgain
+  /** Scores or media wait that did not before. */
+  wake(): void
+}
+
+export function namesOf(exporters: readonly string[]): string {
+  return exporters.length === 0 ? 'there is none' : `there are ${exporters.join(', ')}`
+}
