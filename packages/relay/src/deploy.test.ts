@@ -6,8 +6,7 @@ import { parseAllDocuments } from 'yaml'
 import { resolveOptions } from '../../sdk/src/config.ts'
 import { loadConfig } from './config/config.ts'
 import { parseDuration } from './config/kinds.ts'
-import type { Config } from './config/options.ts'
-import { flagOf, OPTION_NAMES, optionOf, variableOf } from './config/options.ts'
+import { type Config, flagOf, OPTION_NAMES, optionOf, variableOf } from './config/options.ts'
 import { configuredExporters, exportersOf } from './configured-exporters.ts'
 
 const root = join(import.meta.dirname, '../../..')

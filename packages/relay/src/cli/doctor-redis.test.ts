@@ -167,10 +167,3 @@ describe('one of a pool', () => {
     expect(checks[1]?.message).toMatch(/may not give XREADGROUP, XGROUP, XINFO, XACK, XCLAIM, /)
   })
 })
-
-test('--once is refused by a relay of a pool, with what to do instead', async () => {
-  box.env.OFFPATH_REDIS_URL = 'redis://127.0.0.1:1'
-  const { code, stdout, stderr } = await box.offpath('up', '--once', ...receiving())
-  expect([code, stdout]).toEqual([2, ''])
-  expect(stderr).toMatch(/--once is not for a relay of a pool .*--export-drain/)
-})
