@@ -322,7 +322,7 @@ test('a taken port is told in one line that names the flag', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo
-  const app = createApp({} as ApiSources)
+  const app = createApp({ operations: {} } as ApiSources)
   await expect(
     listen(app, { host: '127.0.0.1', port, allowedHosts: [], onError: () => {} }),
   ).rejects.toMatchObject({
