@@ -169,9 +169,14 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       if (lane.accepting) take(lane, chunk, index, span)
       else if (lane.state === 'no-keys' && options.rejectsWithoutKeys) {
         rejectUnsent(chunk, index, span, String(lane.message))
-      } else lane.rewind ??= info.id
+      } else letLie(lane, info.id)
     }
     if (chunk.taken === 0) touched.add(chunk)
+  }
+
+  /** A chunk of what is sent again may lie before the one that the lane waits for. */
+  const letLie = (lane: Lane, chunk: number): void => {
+    lane.rewind = Math.min(lane.rewind ?? chunk, chunk)
   }
 
   const take = (lane: Lane, chunk: Chunk, index: number, span: StoredSpan): void => {
@@ -346,8 +351,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
   }
 
   const giveBack = (lane: Lane, run: Run): void => {
-    const { id } = run.chunk.info
-    lane.rewind = Math.min(lane.rewind ?? id, id)
+    letLie(lane, run.chunk.info.id)
     release(run)
     touched.add(run.chunk)
   }

@@ -281,4 +281,22 @@ describe('several projects', () => {
     expect(server.duplicates).toEqual({ identical: 0, changed: 0 })
     expect(law()).toMatchObject({ delivered: 20 })
   })
+
+  it('get what is sent again to them while they are full, also from before what waits for them', async () => {
+    const known = { 'pk-0': 'sk-0', 'pk-b': 'sk-b' }
+    const { commit, held, server, law, delivery, again } = await start(known)
+    commit(mixed(30, null, 'b'))
+    await held(0)
+    server.projects.delete('pk-b')
+    for (let i = 0; i < 20; i++) commit(mixed(90, null, 'b'))
+    await held(900)
+    expect(again(1, ...Array.from({ length: 15 }, (_, i) => 2 * i + 1))).toBe(15)
+    // The chunk is looked at, and the lane takes nothing of it.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(delivery.status().lanes).toMatchObject([{ state: 'ok' }, { state: 'unauthorized' }])
+    server.projects.set('pk-b', 'sk-b')
+    await held(0)
+    expect(law()).toMatchObject({ delivered: 1830, resent: 15 })
+    expect(server.duplicates).toEqual({ identical: 15, changed: 0 })
+  })
 })
