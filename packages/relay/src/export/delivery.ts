@@ -322,7 +322,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       rest = following
       if (result.type === 'delivered') delivered(part, result.refused)
       else if (result.type === 'abandoned') for (const run of part) giveBack(lane, run)
-      else reject(part[0]!, spansOf(part[0]!)[0]!, result.reason)
+      else reject(part[0]!, spansOf(part[0]!)[0], result.reason)
     }
   }
 
@@ -335,11 +335,14 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     for (const run of runs) touched.add(run.chunk)
   }
 
-  const reject = (run: Run, { traceId, spanId, name: span }: StoredSpan, reason: string): void => {
+  /** Without the span: its chunk has gone meanwhile, and the outbox holds nothing of it any more. */
+  const reject = (run: Run, span: StoredSpan | undefined, reason: string): void => {
     const { chunk, from } = run
-    const trace = traceId.toString('hex')
-    log.error('span rejected', { exporter: name, trace, reason })
-    chunk.deadLetters.push({ index: from, traceId, spanId, name: span, reason })
+    if (span !== undefined) {
+      const { traceId, spanId } = span
+      log.error('span rejected', { exporter: name, trace: traceId.toString('hex'), reason })
+      chunk.deadLetters.push({ index: from, traceId, spanId, name: span.name, reason })
+    }
     settle(run, 'dead')
     touched.add(chunk)
   }
@@ -381,7 +384,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     return sent
   }
 
-  /** Beyond the cap the oldest chunks go, except those that are on their way. */
+  /** Beyond the cap the oldest chunks go, except those that are on their way; first those that are only sent again. */
   const trim = (): void => {
     if (clock.elapsed() < nextTrim) return
     nextTrim = clock.elapsed() + TRIM_MS
@@ -389,20 +392,23 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     if (over <= 0) return
     let busy = 0
     for (const { info } of chunks.values()) busy += info.expandedBytes
-    const dropped: number[] = []
-    for (const info of outbox.nextChunks(name, 0, over + busy)) {
+    const first = outbox.againChunks(name, over + busy)
+    const dropped = new Set<number>()
+    for (const info of [...first, ...outbox.nextChunks(name, 0, over + busy)]) {
       if (over <= 0) break
-      if (chunks.has(info.id)) continue
-      if (dropped.length === MAX_DROPS) {
+      if (chunks.has(info.id) || dropped.has(info.id)) continue
+      if (dropped.size === MAX_DROPS) {
         nextTrim = 0
         break
       }
       over -= info.expandedBytes
-      dropped.push(info.id)
+      dropped.add(info.id)
     }
-    const spans = outbox.drop(name, dropped)
-    if (spans > 0)
-      log.warn('backlog full: the oldest spans were dropped', { exporter: name, spans })
+    const { observations: spans, counted: notResent } = outbox.drop(name, [...dropped])
+    if (spans + notResent > 0) {
+      const what = { exporter: name, spans, notResent }
+      log.warn('backlog full: the oldest spans were dropped', what)
+    }
   }
 
   // --- the loop ---

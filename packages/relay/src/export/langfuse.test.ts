@@ -299,4 +299,19 @@ describe('several projects', () => {
     expect(law()).toMatchObject({ delivered: 1830, resent: 15 })
     expect(server.duplicates).toEqual({ identical: 15, changed: 0 })
   })
+
+  it('lose nothing that waits for the first time to what is sent again', async () => {
+    const { commit, held, law, store, lines, restart } = await start({ 'pk-0': 'sk-0' })
+    commit(mixed(1, 'unknown'))
+    commit(mixed(3, null))
+    await held(1)
+    await harness.delivery.stop(1000)
+    const [oldest] = store.nextChunks('langfuse', 0, 1)
+    expect(store.sendAgain('langfuse', new Map([[2, [0, 1, 2]]])).spans).toBe(3)
+    // It looks at its backlog before it reads from it.
+    restart({ backlogBytes: oldest!.expandedBytes })
+    await held(1)
+    expect(law()).toMatchObject({ delivered: 3, dropped: 0, held: 1, resent: 0, notResent: 3 })
+    expect(lines.join()).toContain('backlog full: the oldest spans were dropped')
+  })
 })
