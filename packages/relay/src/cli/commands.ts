@@ -190,11 +190,12 @@ media are accepted a second time.
 
 The running relay does it; while none runs, they wait for the next one. Exit code 1 when there is no dead letter of an id.
 
---json prints {"retried":n,"superseded":n,"notConfigured":n,"gone":n,"unknown":["span:12",…]}
+--json prints {"retried":n,"superseded":n,"notConfigured":n,"gone":n,"noRoom":n,"unknown":["span:12",…]}
 superseded: taken off the list, for a newer version of the observation is stored; notConfigured: left, for their
-exporter is not configured or takes none such; gone: media left, for their content has expired.`,
+exporter is not configured or takes none such; gone: left, for the observation has expired or cannot be read, and with
+it what was rejected; noRoom: left, for export.backlog-cap has no room for them now.`,
     flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
-    options: OPERATED,
+    options: [...OPERATED, 'export.backlog-cap'],
     load: () => import('./dead-retry.ts'),
   },
   {

@@ -12,7 +12,7 @@ import { writeSegment } from '../testing/plain-writer.ts'
 import { type Running, type Sandbox, sandbox } from './cli.fixture.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
-const NONE = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, unknown: [] }
+const NONE = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, noRoom: 0, unknown: [] }
 
 let langfuse: LangfuseServer
 let box: Sandbox

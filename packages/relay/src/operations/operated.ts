@@ -15,3 +15,8 @@ export interface Operated {
 export function namesOf(exporters: readonly string[]): string {
   return exporters.length === 0 ? 'there is none' : `there are ${exporters.join(', ')}`
 }
+
+/** Bytes that may still come to an exporter's outbox: what is more would be dropped from it. */
+export function roomFor({ store, backlogBytes }: Operated, exporter: string): number {
+  return Math.max(0, backlogBytes - store.backlog(exporter).bytes)
+}
