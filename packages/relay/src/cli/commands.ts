@@ -55,9 +55,11 @@ A relay of a pool refuses it: what waits in Redis has no end.
   {"ready":true,"url":"http://127.0.0.1:7411","spool":"…","diskSpool":"…","store":"…","pid":1,
    "exporters":["langfuse"]}
 in a pool "redis":"redis://…" in the place of "spool", "diskSpool" and "store";
-or with --once at the end, counts being those of the run and "waiting" what is left:
+or with --once at the end, counts being those of the run and "waiting" what is left, of which "waitingBytes" has also what
+is only sent again:
   {"done":true,"open":0,"unreadBytes":0,"storeFull":false,"exporters":[{"name","delivered","deadLettered",
-     "dropped":{reason:n},"waiting","scores":{…}|null,"media":{…}|null,"state","message"}]}`,
+     "dropped":{reason:n},"waiting","resent","notResent","waitingBytes","scores":{…}|null,"media":{…}|null,
+     "state","message"}]}`,
     flags: {
       once: { about: 'deliver what is there, and end' },
       timeout: { value: 'duration', about: 'how long --once may take (default 5m)' },
