@@ -389,6 +389,26 @@ describe('the outbox', () => {
     expect(read((reader) => reader.exporters())).toMatchObject([{ dead: 3, deadDropped: 1 }])
   })
 
+  test('the newest 10 000 dead letters are kept, however many there were; those that go are counted', () => {
+    commit(many(2))
+    const die = (count: number): void => {
+      const deadLetters = Array.from({ length: count }, () => letter(0))
+      const part = { complete: false, states: Uint8Array.from([2, 0]), deadLetters }
+      store.acknowledge('a', [settled(1, part)])
+    }
+    const listed = () => read((reader) => reader.dead.newest('span', {}, 1e6)).map(({ id }) => id)
+    die(2)
+    die(9998)
+    store.dropDeadLetters('a', listed().slice(0, -2))
+    die(5)
+    expect(listed()).toEqual([10_005, 10_004, 10_003, 10_002, 10_001, 2, 1])
+    expect(store.counters().deadLettersTrimmed).toBeUndefined()
+    die(9996)
+    expect(listed()).toHaveLength(10_000)
+    expect(listed().at(-1)).toBe(10_002)
+    expect(store.counters().deadLettersTrimmed).toBe(3)
+  })
+
   test('each exporter has its own; a new one gets what is finished from then on', () => {
     commit(many(3))
     store.exporters(['a', 'b'])

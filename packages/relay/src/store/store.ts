@@ -543,7 +543,10 @@ export class Store {
             now,
           )
         }
-        if (settlement.deadLetters.length > 0) this.#sql.trimDeadLetters.run(KEPT_DEAD_LETTERS)
+      }
+      if (settlements.some(({ deadLetters }) => deadLetters.length > 0)) {
+        const { changes } = this.#sql.trimDeadLetters.run(KEPT_DEAD_LETTERS)
+        this.#count({ deadLettersTrimmed: Number(changes) })
       }
       this.#count(counts)
     })
@@ -881,7 +884,8 @@ const SQL = {
     sum(c.expanded) AS bytes FROM outbox o JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
   addDeadLetter: `INSERT INTO dead_letter (exporter, chunk, span, trace, span_id, name, reason, time)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  trimDeadLetters: 'DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?',
+  trimDeadLetters: `DELETE FROM dead_letter WHERE id IN (
+    SELECT id FROM dead_letter ORDER BY id DESC LIMIT -1 OFFSET ?)`,
   hasDeadLetters: 'SELECT 1 FROM dead_letter WHERE chunk = ? AND exporter = ? LIMIT 1',
   removeDeadLetters: 'DELETE FROM dead_letter WHERE chunk = ?',
   removeDeadLetter: 'DELETE FROM dead_letter WHERE chunk = ? AND span = ? AND exporter = ?',
