@@ -7,6 +7,8 @@ import type { DeadLetterList, WholeDeadLetter } from '../http/shapes.ts'
 import type { Stats } from '../http/stats.ts'
 import type { Dropped, Retried } from '../operations/dead.ts'
 import type { Replayed } from '../operations/replay.ts'
+import { writeRelayFile } from '../relay-file.ts'
+import { lockStore } from '../store/lock.ts'
 import { crashAt } from '../testing/crash-at.ts'
 import { writeSegment } from '../testing/plain-writer.ts'
 import { type Running, type Sandbox, sandbox } from './cli.fixture.ts'
@@ -314,6 +316,23 @@ describe('without a relay', () => {
       scores: { accepted: 2, delivered: 1, deadLettered: 1 },
     })
     expect(langfuse.media.all()[0]?.content).toEqual(image)
+  })
+
+  test('the file that a killed relay has left stands in no way, whatever has its pid now', async () => {
+    reject()
+    record()
+    await up()
+    await settled()
+    await down()
+    const dir = box.env.OFFPATH_STORE_DIR!
+    writeRelayFile(dir, { pid: process.pid, url, startedAt: new Date().toISOString() })
+    // One that does not answer and has the store still runs.
+    const lock = lockStore(dir)
+    const refused = await box.offpath('dead', 'drop', '--all')
+    lock.release()
+    expect([refused.code, refused.stdout]).toEqual([1, ''])
+    expect(refused.stderr).toContain(`the relay (pid ${process.pid}) at ${url} does not answer: `)
+    expect(await json<Dropped>('dead', 'drop', '--all')).toEqual({ dropped: 3, unknown: [] })
   })
 
   test('the exporters that were configured last stay so, whatever the command is given', async () => {
