@@ -142,7 +142,14 @@ describe('with a relay', () => {
     expect(stdout).toMatch(
       /^ID +TIME +WHAT .*\nspan:1 .* span +langfuse +0af7651916cd +answer-2 +answered 400: .*bad name.*\n$/,
     )
-    expect(await json('dead', 'ls', '--exporter', 'otlp')).toEqual({ deadLetters: [], total: 0 })
+    for (const command of ['ls', 'export', 'retry']) {
+      const all = command === 'retry' ? ['--all'] : []
+      expect(await box.offpath('dead', command, '--exporter', 'otlp', ...all)).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: 'offpath: the store knows no exporter otlp; there are langfuse\n',
+      })
+    }
     expect((await box.offpath('dead', 'ls', '-n', '1')).stdout).toMatch(/\n… and 2 older ones; /)
 
     const span = await json<WholeDeadLetter>('dead', 'show', 'span:1')

@@ -11,8 +11,8 @@ import {
 } from '../store/dead-letters.ts'
 import type { StoreReader } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
-import { namesOf, type Operated, roomFor } from './operated.ts'
-import { type DeadSelection, OperationError } from './requests.ts'
+import { checkExporter, type Operated, roomFor } from './operated.ts'
+import type { DeadSelection } from './requests.ts'
 import { Versions } from './versions.ts'
 
 /** Between slices others have their turn. */
@@ -153,11 +153,7 @@ function* slices(dead: DeadLetters, which: DeadSelection, unknown: string[]): It
     }
     return
   }
-  const { exporter } = which
-  const names = dead.exporters()
-  if (exporter !== undefined && !names.includes(exporter)) {
-    throw new OperationError(`the store knows no exporter ${exporter}; ${namesOf(names)}`)
-  }
+  checkExporter(dead, which.exporter)
   for (const kind of DEAD_KINDS) {
     // Only what is there now: what is rejected again meanwhile is not sent for ever.
     const last = dead.last(kind)
