@@ -128,6 +128,9 @@ async function start(
     ageMs: config['retention.age'],
     bytes: config['retention.size'],
     oldestOpenFile: () => receiver.oldestFile(),
+    onNotResent: (exporter, spans) => {
+      log.warn('expired before it was sent again', { exporter, spans })
+    },
   })
   full = retention.full
   undo.push(() => retention.stop())

@@ -55,9 +55,11 @@ A relay of a pool refuses it: what waits in Redis has no end.
   {"ready":true,"url":"http://127.0.0.1:7411","spool":"…","diskSpool":"…","store":"…","pid":1,
    "exporters":["langfuse"]}
 in a pool "redis":"redis://…" in the place of "spool", "diskSpool" and "store";
-or with --once at the end, counts being those of the run and "waiting" what is left:
+or with --once at the end, counts being those of the run and "waiting" what is left, of which "waitingBytes" has also what
+is only sent again:
   {"done":true,"open":0,"unreadBytes":0,"storeFull":false,"exporters":[{"name","delivered","deadLettered",
-     "dropped":{reason:n},"waiting","scores":{…}|null,"media":{…}|null,"state","message"}]}`,
+     "dropped":{reason:n},"waiting","resent","notResent","waitingBytes","scores":{…}|null,"media":{…}|null,
+     "state","message"}]}`,
     flags: {
       once: { about: 'deliver what is there, and end' },
       timeout: { value: 'duration', about: 'how long --once may take (default 5m)' },
@@ -190,11 +192,12 @@ media are accepted a second time.
 
 The running relay does it; while none runs, they wait for the next one. Exit code 1 when there is no dead letter of an id.
 
---json prints {"retried":n,"superseded":n,"notConfigured":n,"gone":n,"unknown":["span:12",…]}
+--json prints {"retried":n,"superseded":n,"notConfigured":n,"gone":n,"noRoom":n,"unknown":["span:12",…]}
 superseded: taken off the list, for a newer version of the observation is stored; notConfigured: left, for their
-exporter is not configured or takes none such; gone: media left, for their content has expired.`,
+exporter is not configured or takes none such; gone: left, for the observation has expired or cannot be read, and with
+it what was rejected; noRoom: left, for export.backlog-cap has no room for them now.`,
     flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
-    options: OPERATED,
+    options: [...OPERATED, 'export.backlog-cap'],
     load: () => import('./dead-retry.ts'),
   },
   {

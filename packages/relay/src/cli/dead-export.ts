@@ -1,4 +1,5 @@
 import { wholeDeadLetter } from '../http/dead-letters.ts'
+import { checkExporter } from '../operations/operated.ts'
 import { DEAD_KINDS } from '../store/dead-letters.ts'
 import type { Run } from './call.ts'
 import { openStore } from './store.ts'
@@ -11,6 +12,7 @@ const SLICE = 100
 export const run: Run = async ({ flags, loaded, terminal }) => {
   const filter = { exporter: flags.get('exporter'), reason: flags.get('reason') }
   const reader = openStore(loaded.config)
+  checkExporter(reader.dead, filter.exporter)
   for (const kind of DEAD_KINDS) {
     const last = reader.dead.last(kind)
     for (let after = 0; ; ) {

@@ -1,6 +1,7 @@
 import { listDeadLetters } from '../http/dead-letters.ts'
 import { LIMITS } from '../http/query.ts'
 import type { DeadLetter } from '../http/shapes.ts'
+import { checkExporter } from '../operations/operated.ts'
 import type { Run } from './call.ts'
 import { clockTime, count, plural } from './format.ts'
 import { wholeNumber } from './numbers.ts'
@@ -13,6 +14,7 @@ export const run: Run = async (call) => {
   const limit = wholeNumber(call, 'limit', 50, 1, LIMITS.maxTraces)
   const filter = { exporter: flags.get('exporter'), reason: flags.get('reason') }
   const reader = openStore(loaded.config)
+  checkExporter(reader.dead, filter.exporter)
   const list = listDeadLetters(reader, filter, limit)
   reader.close()
   if (json) {

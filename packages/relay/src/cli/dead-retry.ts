@@ -18,11 +18,12 @@ export const run: Run = async (call) => {
   return done.unknown.length === 0 ? 0 : 1
 }
 
-function notes({ superseded, notConfigured, gone }: Retried): string[] {
+function notes({ superseded, notConfigured, gone, noRoom }: Retried): string[] {
   const told: [number, string][] = [
     [superseded, 'taken off the list: a newer version of the observation is stored'],
     [notConfigured, 'left: the exporter is not configured now, or takes none such'],
-    [gone, 'left: the observation has expired, and the content of its media with it'],
+    [gone, 'left: the observation has expired, or cannot be read, and what was rejected with it'],
+    [noRoom, 'left: export.backlog-cap has no room for them now'],
   ]
   return told.filter(([n]) => n > 0).map(([n, text]) => `${count(n)} ${text}`)
 }

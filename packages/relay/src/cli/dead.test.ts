@@ -7,12 +7,14 @@ import type { DeadLetterList, WholeDeadLetter } from '../http/shapes.ts'
 import type { Stats } from '../http/stats.ts'
 import type { Dropped, Retried } from '../operations/dead.ts'
 import type { Replayed } from '../operations/replay.ts'
+import { writeRelayFile } from '../relay-file.ts'
+import { lockStore } from '../store/lock.ts'
 import { crashAt } from '../testing/crash-at.ts'
 import { writeSegment } from '../testing/plain-writer.ts'
 import { type Running, type Sandbox, sandbox } from './cli.fixture.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
-const NONE = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, unknown: [] }
+const NONE = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, noRoom: 0, unknown: [] }
 
 let langfuse: LangfuseServer
 let box: Sandbox
@@ -140,7 +142,14 @@ describe('with a relay', () => {
     expect(stdout).toMatch(
       /^ID +TIME +WHAT .*\nspan:1 .* span +langfuse +0af7651916cd +answer-2 +answered 400: .*bad name.*\n$/,
     )
-    expect(await json('dead', 'ls', '--exporter', 'otlp')).toEqual({ deadLetters: [], total: 0 })
+    for (const command of ['ls', 'export', 'retry']) {
+      const all = command === 'retry' ? ['--all'] : []
+      expect(await box.offpath('dead', command, '--exporter', 'otlp', ...all)).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: 'offpath: the store knows no exporter otlp; there are langfuse\n',
+      })
+    }
     expect((await box.offpath('dead', 'ls', '-n', '1')).stdout).toMatch(/\n… and 2 older ones; /)
 
     const span = await json<WholeDeadLetter>('dead', 'show', 'span:1')
@@ -314,6 +323,23 @@ describe('without a relay', () => {
       scores: { accepted: 2, delivered: 1, deadLettered: 1 },
     })
     expect(langfuse.media.all()[0]?.content).toEqual(image)
+  })
+
+  test('the file that a killed relay has left stands in no way, whatever has its pid now', async () => {
+    reject()
+    record()
+    await up()
+    await settled()
+    await down()
+    const dir = box.env.OFFPATH_STORE_DIR!
+    writeRelayFile(dir, { pid: process.pid, url, startedAt: new Date().toISOString() })
+    // One that does not answer and has the store still runs.
+    const lock = lockStore(dir)
+    const refused = await box.offpath('dead', 'drop', '--all')
+    lock.release()
+    expect([refused.code, refused.stdout]).toEqual([1, ''])
+    expect(refused.stderr).toContain(`the relay (pid ${process.pid}) at ${url} does not answer: `)
+    expect(await json<Dropped>('dead', 'drop', '--all')).toEqual({ dropped: 3, unknown: [] })
   })
 
   test('the exporters that were configured last stay so, whatever the command is given', async () => {

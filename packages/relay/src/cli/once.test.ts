@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
+import type { Replayed } from '../operations/replay.ts'
 import { writeSegment } from '../testing/plain-writer.ts'
 import { type Sandbox, sandbox } from './cli.fixture.ts'
 import type { Outcome } from './once.ts'
@@ -79,6 +80,9 @@ test('what a killed application left is delivered, what it left open as interrup
           name: 'langfuse',
           ...NOTHING,
           delivered: 5,
+          resent: 0,
+          notResent: 0,
+          waitingBytes: 0,
           scores: NOTHING,
           media: NOTHING,
           state: 'ok',
@@ -177,6 +181,32 @@ test('a server that is not there: the time is kept to, what waits is told, and t
 
   box.env.LANGFUSE_BASE_URL = LANGFUSE_BASE_URL!
   expect((await deliverOnce()).outcome).toMatchObject({ done: true, exporters: [{ delivered: 5 }] })
+})
+
+test('what is sent again is told, and that it waits', async () => {
+  await killedApp()
+  await deliverOnce()
+  const replay = async (): Promise<number> => {
+    const { stdout } = await box.offpath('replay', '--from', '1h', '--json')
+    return (JSON.parse(stdout) as Replayed).exporters[0]!.observations
+  }
+  expect(await replay()).toBe(5)
+  langfuse.faults = () => ({ type: 'status', status: 503 })
+  const away = await deliverOnce('--timeout', '500ms')
+  expect([away.code, away.outcome]).toMatchObject([1, { done: false, exporters: [NOTHING] }])
+  expect(away.outcome.exporters[0]!.waitingBytes).toBeGreaterThan(0)
+  const waits = await box.offpath('up', '--once', '--timeout', '500ms')
+  expect(waits.stdout).toMatch(/^langfuse: some wait to be sent again\nlangfuse: retrying since /)
+
+  langfuse.faults = undefined
+  const { outcome } = await deliverOnce()
+  expect(outcome).toMatchObject({
+    done: true,
+    exporters: [{ ...NOTHING, resent: 5, notResent: 0, waitingBytes: 0 }],
+  })
+  expect(await replay()).toBe(5)
+  const sent = await box.offpath('up', '--once')
+  expect(sent.stdout).toBe('langfuse: 5 sent again\nnothing is left\n')
 })
 
 test('what waits for other keys is not waited for; all else is delivered before', async () => {

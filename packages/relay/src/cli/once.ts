@@ -19,7 +19,16 @@ interface Counts {
   readonly waiting: number
 }
 
-interface ExporterOutcome extends Counts {
+/** What was sent again in this run, which is counted in none of the others, and all that is left. */
+interface Again {
+  /** It had changed, or somebody had it sent again: delivered, and not. */
+  readonly resent: number
+  readonly notResent: number
+  /** Of what waits for the first time, and of what is sent again. */
+  readonly waitingBytes: number
+}
+
+interface ExporterOutcome extends Counts, Again {
   readonly name: string
   /** Null: it takes none. */
   readonly scores: Counts | null
@@ -96,7 +105,7 @@ function exportersIn(config: Config): StoreStats['exporters'] {
 
 function outcomeOf(done: boolean, before: StoreStats['exporters'], stats: Stats): Outcome {
   const exporters = stats.exporters.flatMap((exporter): ExporterOutcome[] => {
-    const { name, waiting, delivery, scores, media } = exporter
+    const { name, waiting, waitingBytes, delivery, scores, media } = exporter
     // It is not configured now.
     if (delivery === null) return []
     const was = before.find((one) => one.name === name)
@@ -106,6 +115,9 @@ function outcomeOf(done: boolean, before: StoreStats['exporters'], stats: Stats)
       {
         name,
         ...countsOf(exporter, was, waiting),
+        resent: exporter.resent - (was?.resent ?? 0),
+        notResent: exporter.notResent - (was?.notResent ?? 0),
+        waitingBytes,
         scores: scores && countsOf(scores, was?.scores, scores.held),
         media: media && countsOf(media, was?.media, media.held),
         state,
@@ -177,17 +189,20 @@ function apart(who: string, counts: Counts | null): string[] {
 }
 
 /** Empty: there was nothing. */
-function sentence({ delivered, deadLettered, dropped, waiting }: Counts): string {
+function sentence(counts: Counts & Partial<Again>): string {
+  const { delivered, deadLettered, dropped, waiting } = counts
+  const { resent = 0, notResent = 0, waitingBytes = 0 } = counts
   const parts: [number, string][] = [
     [delivered, 'delivered'],
     [deadLettered, 'rejected'],
     ...Object.entries(dropped).map(([reason, n]): [number, string] => {
       return [n, `dropped (${printable(reason)})`]
     }),
+    [resent, 'sent again'],
+    [notResent, 'not sent again'],
     [waiting, waiting === 1 ? 'waits' : 'wait'],
   ]
-  return parts
-    .filter(([n]) => n > 0)
-    .map(([n, what]) => `${count(n)} ${what}`)
-    .join(', ')
+  const texts = parts.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`)
+  if (waiting === 0 && waitingBytes > 0) texts.push('some wait to be sent again')
+  return texts.join(', ')
 }

@@ -1,4 +1,5 @@
 import type { Config } from '../config/options.ts'
+import { isLeased } from '../receivers/spool/lease.ts'
 import { readRelayFile } from '../relay-file.ts'
 
 /** A relay that runs on our store. */
@@ -26,7 +27,8 @@ export async function findRelay(config: Config): Promise<FoundRelay | null> {
     // A killed relay's file may name a port that another program has taken since.
     return pid === file.pid ? file : null
   } catch (error) {
-    if (!isRunning(file.pid)) return null
+    // Its pid may be another process's by now, as in a container always 1 is. The lock is a relay's.
+    if (!isLeased(config['store.dir'])) return null
     throw relayError(`${nameOf(file)} does not answer: ${reasonOf(error)}`)
   }
 }

@@ -38,6 +38,13 @@ test('when its stdin closes, --until-stdin-closes ends it, and --export-drain de
   expect(await relay.stderr).toMatch(/ stopping signal=stdin\n.* stopped\n$/)
 })
 
+test('an API that other machines reach without a token is told of, and what they can do there', async () => {
+  const relay = box.start('up', '--json', '--http-host', '0.0.0.0')
+  await relay.line()
+  expect(await relay.end('SIGTERM')).toBe(0)
+  expect(await relay.stderr).toMatch(/ the API is open to the network: .* drops dead letters; set /)
+})
+
 test('an end of stdin is nothing to a relay that was not told so', async () => {
   const relay = box.start('up', '--json')
   await relay.line()

@@ -1,6 +1,6 @@
 import { shownConfig } from '../config/config.ts'
 import type { Config } from '../config/options.ts'
-import { isLoopback } from '../http/server.ts'
+import { isLoopback, OPEN_TO_ALL } from '../http/server.ts'
 import { createLog } from '../log.ts'
 import { startPool } from '../pool.ts'
 import { type Relay, startRelay, VERSION } from '../relay.ts'
@@ -19,7 +19,7 @@ export const run: Run = async (call) => {
     log.debug('option', { [name]: Array.isArray(value) ? value.join(',') : String(value) })
   }
   if (!isLoopback(config['http.host']) && config['http.token'] === undefined) {
-    log.warn('the API is open to the network and shows all traces: set http.token', {
+    log.warn(`the API is ${OPEN_TO_ALL}; set http.token`, {
       host: config['http.host'],
     })
   }

@@ -42,7 +42,7 @@ const OPTIONS = {
   'retention.size': {
     kind: 'size',
     default: '2GB',
-    about: 'Most that delivered traces may take; what waits for an exporter is spared',
+    about: 'Most that delivered traces may take; what waits for its first delivery is spared',
   },
   'http.host': {
     kind: 'text',

@@ -97,6 +97,45 @@ describe('delivery', () => {
     await harness.held(0)
     expect(harness.law()).toMatchObject({ delivered: 4 })
   })
+
+  it('goes on when what it sends again has expired while it was under way', async () => {
+    let answer = async (): Promise<number> => 200
+    server = createServer(async (request, response) => {
+      await buffer(request)
+      response.writeHead(await answer()).end()
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    harness = await startHarness({
+      exporterOf: () => otlpExporter({ url: new URL(`http://127.0.0.1:${port}`), headers: {} }),
+      delivery: { clock, timeoutMs: 60_000 },
+    })
+    const inFlight = async (count: number): Promise<void> => {
+      const deadline = Date.now() + 5_000
+      while (harness.delivery.status().inFlight !== count && Date.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      expect(harness.delivery.status().inFlight).toBe(count)
+    }
+    harness.commit([makeSpan(), makeSpan()])
+    await harness.held(0)
+    let refuse = (): void => {}
+    const refused = new Promise<number>((resolve) => {
+      refuse = () => resolve(400)
+    })
+    answer = () => refused
+    expect(harness.again(1, 0, 1)).toBe(2)
+    await inFlight(1)
+    const tomorrow = Date.now() + 86_400_000
+    expect(harness.store.expire(tomorrow, 1e12, 10, Number.POSITIVE_INFINITY)).toBe(1)
+    // The request is halved: its spans are looked for where they were.
+    refuse()
+    await inFlight(0)
+    answer = async () => 200
+    harness.commit([makeSpan()])
+    await harness.held(0)
+    expect(harness.law()).toMatchObject({ delivered: 3, dead: 0, resent: 0, notResent: 2 })
+  })
 })
 
 const DAY = 86_400_000

@@ -169,9 +169,14 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       if (lane.accepting) take(lane, chunk, index, span)
       else if (lane.state === 'no-keys' && options.rejectsWithoutKeys) {
         rejectUnsent(chunk, index, span, String(lane.message))
-      } else lane.rewind ??= info.id
+      } else letLie(lane, info.id)
     }
     if (chunk.taken === 0) touched.add(chunk)
+  }
+
+  /** A chunk of what is sent again may lie before the one that the lane waits for. */
+  const letLie = (lane: Lane, chunk: number): void => {
+    lane.rewind = Math.min(lane.rewind ?? chunk, chunk)
   }
 
   const take = (lane: Lane, chunk: Chunk, index: number, span: StoredSpan): void => {
@@ -317,7 +322,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       rest = following
       if (result.type === 'delivered') delivered(part, result.refused)
       else if (result.type === 'abandoned') for (const run of part) giveBack(lane, run)
-      else reject(part[0]!, spansOf(part[0]!)[0]!, result.reason)
+      else reject(part[0]!, spansOf(part[0]!)[0], result.reason)
     }
   }
 
@@ -330,11 +335,14 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     for (const run of runs) touched.add(run.chunk)
   }
 
-  const reject = (run: Run, { traceId, spanId, name: span }: StoredSpan, reason: string): void => {
+  /** Without the span: its chunk has gone meanwhile, and the outbox holds nothing of it any more. */
+  const reject = (run: Run, span: StoredSpan | undefined, reason: string): void => {
     const { chunk, from } = run
-    const trace = traceId.toString('hex')
-    log.error('span rejected', { exporter: name, trace, reason })
-    chunk.deadLetters.push({ index: from, traceId, spanId, name: span, reason })
+    if (span !== undefined) {
+      const { traceId, spanId } = span
+      log.error('span rejected', { exporter: name, trace: traceId.toString('hex'), reason })
+      chunk.deadLetters.push({ index: from, traceId, spanId, name: span.name, reason })
+    }
     settle(run, 'dead')
     touched.add(chunk)
   }
@@ -346,8 +354,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
   }
 
   const giveBack = (lane: Lane, run: Run): void => {
-    const { id } = run.chunk.info
-    lane.rewind = Math.min(lane.rewind ?? id, id)
+    letLie(lane, run.chunk.info.id)
     release(run)
     touched.add(run.chunk)
   }
@@ -377,7 +384,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     return sent
   }
 
-  /** Beyond the cap the oldest chunks go, except those that are on their way. */
+  /** Beyond the cap the oldest chunks go, except those that are on their way; first those that are only sent again. */
   const trim = (): void => {
     if (clock.elapsed() < nextTrim) return
     nextTrim = clock.elapsed() + TRIM_MS
@@ -385,20 +392,23 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     if (over <= 0) return
     let busy = 0
     for (const { info } of chunks.values()) busy += info.expandedBytes
-    const dropped: number[] = []
-    for (const info of outbox.nextChunks(name, 0, over + busy)) {
+    const first = outbox.againChunks(name, over + busy)
+    const dropped = new Set<number>()
+    for (const info of [...first, ...outbox.nextChunks(name, 0, over + busy)]) {
       if (over <= 0) break
-      if (chunks.has(info.id)) continue
-      if (dropped.length === MAX_DROPS) {
+      if (chunks.has(info.id) || dropped.has(info.id)) continue
+      if (dropped.size === MAX_DROPS) {
         nextTrim = 0
         break
       }
       over -= info.expandedBytes
-      dropped.push(info.id)
+      dropped.add(info.id)
     }
-    const spans = outbox.drop(name, dropped)
-    if (spans > 0)
-      log.warn('backlog full: the oldest spans were dropped', { exporter: name, spans })
+    const { observations: spans, counted: notResent } = outbox.drop(name, [...dropped])
+    if (spans + notResent > 0) {
+      const what = { exporter: name, spans, notResent }
+      log.warn('backlog full: the oldest spans were dropped', what)
+    }
   }
 
   // --- the loop ---

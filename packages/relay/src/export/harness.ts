@@ -20,6 +20,8 @@ import type { Attempt } from './http.ts'
 export interface Harness {
   readonly server: LangfuseServer
   readonly store: Store
+  /** Where the store is. */
+  readonly directory: string
   readonly exporter: Exporter
   readonly attempts: Attempt[]
   /** Of what was delivered, in seconds. */
@@ -94,6 +96,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const harness: Harness = {
     server,
     store,
+    directory,
     exporter,
     attempts,
     lags,

@@ -281,4 +281,37 @@ describe('several projects', () => {
     expect(server.duplicates).toEqual({ identical: 0, changed: 0 })
     expect(law()).toMatchObject({ delivered: 20 })
   })
+
+  it('get what is sent again to them while they are full, also from before what waits for them', async () => {
+    const known = { 'pk-0': 'sk-0', 'pk-b': 'sk-b' }
+    const { commit, held, server, law, delivery, again } = await start(known)
+    commit(mixed(30, null, 'b'))
+    await held(0)
+    server.projects.delete('pk-b')
+    for (let i = 0; i < 20; i++) commit(mixed(90, null, 'b'))
+    await held(900)
+    expect(again(1, ...Array.from({ length: 15 }, (_, i) => 2 * i + 1))).toBe(15)
+    // The chunk is looked at, and the lane takes nothing of it.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(delivery.status().lanes).toMatchObject([{ state: 'ok' }, { state: 'unauthorized' }])
+    server.projects.set('pk-b', 'sk-b')
+    await held(0)
+    expect(law()).toMatchObject({ delivered: 1830, resent: 15 })
+    expect(server.duplicates).toEqual({ identical: 15, changed: 0 })
+  })
+
+  it('lose nothing that waits for the first time to what is sent again', async () => {
+    const { commit, held, law, store, lines, restart } = await start({ 'pk-0': 'sk-0' })
+    commit(mixed(1, 'unknown'))
+    commit(mixed(3, null))
+    await held(1)
+    await harness.delivery.stop(1000)
+    const [oldest] = store.nextChunks('langfuse', 0, 1)
+    expect(store.sendAgain('langfuse', new Map([[2, [0, 1, 2]]])).spans).toBe(3)
+    // It looks at its backlog before it reads from it.
+    restart({ backlogBytes: oldest!.expandedBytes })
+    await held(1)
+    expect(law()).toMatchObject({ delivered: 3, dropped: 0, held: 1, resent: 0, notResent: 3 })
+    expect(lines.join()).toContain('backlog full: the oldest spans were dropped')
+  })
 })

@@ -1,5 +1,5 @@
 import type { Part, StoredSpan } from '../store/span.ts'
-import type { Backlog, ChunkInfo, Settlement } from '../store/store.ts'
+import type { Backlog, ChunkInfo, Settlement, Unsettled } from '../store/store.ts'
 
 /** Finished spans that lie together, as a delivery knows them. */
 export type OutboxChunk = Pick<ChunkInfo, 'id' | 'spans' | 'expandedBytes' | 'states'>
@@ -8,6 +8,8 @@ export type OutboxChunk = Pick<ChunkInfo, 'id' | 'spans' | 'expandedBytes' | 'st
 export interface Outbox {
   /** Chunks that the exporter has not settled behind `after`, in order, `maxBytes` (expanded) of them and at least one. */
   nextChunks(exporter: string, after: number, maxBytes: number): readonly OutboxChunk[]
+  /** Likewise the oldest of those of which no span waits for the first time. */
+  againChunks(exporter: string, maxBytes: number): readonly OutboxChunk[]
   /** All spans of a chunk; none when its bytes are no good, which the outbox sees to. */
   readSpans(chunk: OutboxChunk): StoredSpan[]
   /** Writes the bytes of all parts to `into[at]`; returns the position behind them. */
@@ -16,6 +18,6 @@ export interface Outbox {
   acknowledge(exporter: string, settlements: readonly Settlement[]): void
   /** What an exporter has not settled. */
   backlog(exporter: string): Backlog
-  /** Takes chunks out of an exporter's outbox, for it holds too many. Returns the observations dropped, which it counts. */
-  drop(exporter: string, chunks: readonly number[]): number
+  /** Takes chunks out of an exporter's outbox, for it holds too many. Returns what was not settled of them, which it counts. */
+  drop(exporter: string, chunks: readonly number[]): Unsettled
 }

@@ -472,6 +472,8 @@ describe('the outbox of scores', () => {
       ids.map((id) => ({ id, reason: 'bad' })),
     )
     expect(store.scores.retry('langfuse', [ids[0]!, ids[0]!, 999])).toBe(1)
+    // It is held, and its application does not wait for it.
+    expect([store.scores.held(), store.scores.newestOf('w')]).toEqual([1, 0])
     expect(store.scores.dropDead('langfuse', [ids[0]!, ids[1]!])).toBe(1)
     expect(deadLetters().map(({ id }) => id)).toEqual([ids[2]])
     expect(law()).toMatchObject({ accepted: 4, dead: 3, held: 1, retried: 1, deadDropped: 1 })

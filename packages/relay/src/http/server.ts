@@ -106,3 +106,7 @@ function urlHost(host: string): string {
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }
+
+/** What an API is that is reached from other machines and asks for no token. */
+export const OPEN_TO_ALL =
+  'open to the network: whoever reaches it sees all traces, has them sent again and drops dead letters'

@@ -11,8 +11,8 @@ import {
 } from '../store/dead-letters.ts'
 import type { StoreReader } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
-import { namesOf, type Operated } from './operated.ts'
-import { type DeadSelection, OperationError } from './requests.ts'
+import { checkExporter, type Operated, roomFor } from './operated.ts'
+import type { DeadSelection } from './requests.ts'
 import { Versions } from './versions.ts'
 
 /** Between slices others have their turn. */
@@ -25,8 +25,10 @@ export interface Retried {
   readonly superseded: number
   /** They stay on the list: their exporter is not configured now, or takes none such. */
   readonly notConfigured: number
-  /** Media that stay on the list: their observation has expired, and with it the content. */
+  /** They stay on the list: the observation has expired or cannot be read, and with it what was rejected. */
   readonly gone: number
+  /** They stay on the list: the backlog of their exporter has no room for them now. */
+  readonly noRoom: number
   /** No dead letters have these ids. */
   readonly unknown: readonly string[]
 }
@@ -42,25 +44,34 @@ export async function retryDead(
   reader: StoreReader,
   which: DeadSelection,
 ): Promise<Retried> {
-  const done = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, unknown: [] as string[] }
+  const unknown: string[] = []
+  const done = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, noRoom: 0, unknown }
   const versions = new Versions(reader)
 
   const spans = (exporter: string, letters: readonly DeadSpan[]): void => {
     versions.catchUp()
+    let room = roomFor(on, exporter)
     const chosen = new Map<number, number[]>()
     const old: number[] = []
     for (const [chunk, ofChunk] of Map.groupBy(letters, (letter) => letter.chunk)) {
       const heads = reader.headsOf(chunk) ?? []
-      const isOld = ({ index }: DeadSpan): boolean => {
+      const fresh: number[] = []
+      for (const { id, index } of ofChunk) {
         const head = heads[index]
-        return head !== undefined && versions.isOld(head)
+        if (head === undefined) done.gone++
+        else if (versions.isOld(head)) old.push(id)
+        else fresh.push(index)
       }
-      old.push(...ofChunk.filter(isOld).map(({ id }) => id))
-      const fresh = ofChunk.filter((letter) => !isOld(letter))
-      chosen.set(
-        chunk,
-        fresh.map(({ index }) => index),
-      )
+      if (fresh.length === 0) continue
+      // A chunk takes the same room whether one span of it waits or all.
+      const isHeld = reader.statesOf(exporter, chunk) !== undefined
+      const bytes = isHeld ? 0 : reader.expandedBytes(chunk)
+      if (bytes > room) {
+        done.noRoom += fresh.length
+        continue
+      }
+      room -= bytes
+      chosen.set(chunk, fresh)
     }
     done.superseded += on.store.dropDeadLetters(exporter, old)
     done.retried += on.sendAgain(exporter, chosen).spans
@@ -76,14 +87,15 @@ export async function retryDead(
       const stored = reader.trace(trace)?.spans ?? []
       for (const letter of ofTrace) {
         const found = contentOf(letter, stored, on)
-        if (found === undefined) done.gone++
-        else if (on.store.media.retry(exporter, letter.id, found)) done.retried++
+        const isRetried = found !== undefined && on.store.media.retry(exporter, letter.id, found)
+        if (isRetried) done.retried++
+        else done.gone++
       }
       await turn()
     }
   }
 
-  for (const rows of slices(reader.dead, which, done.unknown)) {
+  for (const rows of slices(reader.dead, which, unknown)) {
     for (const [exporter, letters] of Map.groupBy(rows, (row) => row.exporter)) {
       const { store } = on
       const taken = letters.filter(({ what }) => {
@@ -141,11 +153,7 @@ function* slices(dead: DeadLetters, which: DeadSelection, unknown: string[]): It
     }
     return
   }
-  const { exporter } = which
-  const names = dead.exporters()
-  if (exporter !== undefined && !names.includes(exporter)) {
-    throw new OperationError(`the store knows no exporter ${exporter}; ${namesOf(names)}`)
-  }
+  checkExporter(dead, which.exporter)
   for (const kind of DEAD_KINDS) {
     // Only what is there now: what is rejected again meanwhile is not sent for ever.
     const last = dead.last(kind)

@@ -1,4 +1,6 @@
+import type { DeadLetters } from '../store/dead-letters.ts'
 import type { SentAgain, Store } from '../store/store.ts'
+import { OperationError } from './requests.ts'
 
 /** What operations work on: the store, of which this process is the one writer, and those who are to be told. */
 export interface Operated {
@@ -14,4 +16,16 @@ export interface Operated {
 
 export function namesOf(exporters: readonly string[]): string {
   return exporters.length === 0 ? 'there is none' : `there are ${exporters.join(', ')}`
+}
+
+/** @throws OperationError: the store knows no exporter of that name */
+export function checkExporter(dead: DeadLetters, exporter: string | undefined): void {
+  const names = dead.exporters()
+  if (exporter === undefined || names.includes(exporter)) return
+  throw new OperationError(`the store knows no exporter ${exporter}; ${namesOf(names)}`)
+}
+
+/** Bytes that may still come to an exporter's outbox: what is more would be dropped from it. */
+export function roomFor({ store, backlogBytes }: Operated, exporter: string): number {
+  return Math.max(0, backlogBytes - store.backlog(exporter).bytes)
 }

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { otlpExporter } from '../export/exporters.ts'
 import { field, makeSpan, resource, text } from '../export/fixtures.ts'
+import { startHarness } from '../export/harness.ts'
 import { type DeadRow, deadId } from '../store/dead-letters.ts'
 import { StoreReader } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
@@ -88,7 +90,7 @@ function waiting(exporter: string): string[] {
 const idsOf = (spans: readonly StoredSpan[]): string[] =>
   spans.map(({ spanId }) => spanId.toString('hex'))
 
-const RETRIED = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, unknown: [] }
+const RETRIED = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, noRoom: 0, unknown: [] }
 
 describe('dead letters', () => {
   test('are sent again by id, or all that have a text in their reason', async () => {
@@ -187,6 +189,60 @@ describe('dead letters', () => {
     expect(deadIds()).toEqual(['media:2'])
     expect(next()).toMatchObject({ id: 1, sha256: media.sha256, upload: null })
     expect(readdirSync(join(directory, 'media'))).toEqual([media.sha256])
+    // Of one that is named twice the second is none any more.
+    store.media.settle('a', next()!, { type: 'dead', reason: 'no' })
+    expect(await operations.retryDead({ ids: ['media:1', 'media:1'] })).toEqual({
+      ...RETRIED,
+      retried: 1,
+      gone: 1,
+    })
+  })
+
+  test('of which the observation cannot be read stay', async () => {
+    const chunk = commit([makeSpan()])
+    const [info] = store.nextChunks('a', chunk - 1, 1)
+    settle('a', chunk, [0])
+    const file = openSync(join(directory, 'data-00000001.dat'), 'r+')
+    writeSync(file, 'damage', info!.offset + 40)
+    closeSync(file)
+    expect(await operations.retryDead({ all: true })).toEqual({ ...RETRIED, gone: 1 })
+    expect(deadIds()).toEqual(['span:1'])
+    expect(waiting('a')).toEqual([])
+  })
+
+  test('are sent again as far as the backlog has room for them; the others stay', async () => {
+    const backlogBytes = 25_000
+    const harness = await startHarness({
+      exporterOf: ({ otlpUrl }) => otlpExporter({ url: new URL(otlpUrl), headers: {} }),
+      delivery: { backlogBytes },
+    })
+    const { server, held, law } = harness
+    const { retryDead } = createOperations({
+      store: harness.store,
+      storeDir: harness.directory,
+      backlogBytes,
+      sendAgain: (exporter, chosen) =>
+        harness.delivery.again(() => harness.store.sendAgain(exporter, chosen)),
+      wake: () => {},
+    })
+    try {
+      server.rejectSpan = () => 'no'
+      for (let i = 0; i < 4; i++) {
+        harness.commit([makeSpan({ fields: [field(FIELD.input, text('x'.repeat(10_000)))] })])
+        await held(0)
+      }
+      server.rejectSpan = undefined
+      server.faults = () => ({ type: 'status', status: 503 })
+      expect(await retryDead({ all: true })).toEqual({ ...RETRIED, retried: 2, noRoom: 2 })
+      server.faults = undefined
+      await held(0)
+      expect(law()).toMatchObject({ dead: 4, dropped: 0, resent: 2, notResent: 0 })
+      expect(await retryDead({ all: true })).toEqual({ ...RETRIED, retried: 2 })
+      await held(0)
+      expect(law()).toMatchObject({ dead: 4, dropped: 0, resent: 4, notResent: 0 })
+    } finally {
+      await harness.close()
+    }
   })
 
   test.each<[object | string | null, string]>([

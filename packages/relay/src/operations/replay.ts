@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { SpanHead } from '../store/chunk.ts'
 import type { ChunkRow, StoreReader } from '../store/read.ts'
 import { markAgain } from '../store/states.ts'
-import { namesOf, type Operated } from './operated.ts'
+import { namesOf, type Operated, roomFor } from './operated.ts'
 import { OperationError, type ReplayRequest } from './requests.ts'
 import { Versions } from './versions.ts'
 
@@ -106,8 +106,8 @@ function chosenOf(
   )
 }
 
-function checkRoom({ store, backlogBytes }: Operated, exporter: string, bytes: number): void {
-  const left = Math.max(0, backlogBytes - store.backlog(exporter).bytes)
+function checkRoom(on: Operated, exporter: string, bytes: number): void {
+  const left = roomFor(on, exporter)
   if (bytes <= left) return
   throw new OperationError(
     `that would be ${Math.ceil(bytes / MB)} MB for ${exporter}, and export.backlog-cap leaves ${Math.floor(left / MB)} MB: ask for a shorter time, or raise it`,

@@ -125,6 +125,8 @@ test('a dead letter is accepted once more, with its content, or dropped', async 
   }
   expect(files()).toEqual([])
   expect(store.media.retry('a', 1, image)).toBe(true)
+  // It is held, and its application does not wait for it.
+  expect([store.media.held(), store.media.newestOf('w')]).toEqual([1, 0])
   // It is none any more.
   expect(store.media.retry('a', 1, image)).toBe(false)
   expect(store.media.retry('a', 9, media('unknown'))).toBe(false)

@@ -341,7 +341,9 @@ const SQL = {
   next: `SELECT * FROM media WHERE exporter = ? AND project = ? AND state < 2 ORDER BY id`,
   uploaded: `UPDATE media SET state = 1, note = ? WHERE id = ? AND state = 0`,
   settle: `UPDATE media SET state = ?, note = ?, changed = ? WHERE id = ? AND state < 2`,
-  retry: `UPDATE media SET state = 0, note = NULL, changed = ? WHERE id = ? AND state = 3`,
+  // No writer: its application has been told what became of it, and waits for it no more.
+  retry: `UPDATE media SET state = 0, note = NULL, writer = '', changed = ?
+    WHERE id = ? AND state = 3`,
   dropDead: `UPDATE media SET state = 4 WHERE id = ? AND state = 3`,
   allProjects: `SELECT DISTINCT project FROM media WHERE exporter = ?`,
   forget: `DELETE FROM media WHERE exporter = ? AND project = ? AND trace = ? AND observation = ?

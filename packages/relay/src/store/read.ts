@@ -332,6 +332,11 @@ export class StoreReader {
     return row === undefined ? undefined : (row.states as Uint8Array | null)
   }
 
+  /** Of all values of a chunk with their references resolved. */
+  expandedBytes(chunk: number): number {
+    return Number(this.#sql.chunk.get(chunk)?.expanded ?? 0)
+  }
+
   lastChunk(): number {
     return Number(this.#sql.lastChunk.get()?.id ?? 0)
   }

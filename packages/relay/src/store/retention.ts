@@ -12,6 +12,8 @@ export interface RetentionOptions {
   /** The oldest data file that open observations refer to. */
   readonly oldestOpenFile: () => number
   readonly now?: () => number
+  /** What was to be sent again had to go before it was. */
+  readonly onNotResent?: (exporter: string, spans: number) => void
   /** The store refused; it is tried again. */
   readonly onError?: (error: Error) => void
 }
@@ -22,15 +24,16 @@ export interface Retention {
   stop(): void
 }
 
-/** Removes what is too old or too much, a slice at a time, sparing what an outbox needs. */
+/** Removes what is too old or too much, a slice at a time, sparing what waits for its first delivery. */
 export function startRetention(options: RetentionOptions): Retention {
-  const { store, ageMs, bytes, oldestOpenFile, now = Date.now } = options
+  const { store, ageMs, bytes, oldestOpenFile, onNotResent, now = Date.now } = options
   let full = false
   let timer: NodeJS.Timeout | undefined
   const round = (): void => {
     let removed = 0
     try {
-      removed = store.expire(now() - ageMs, bytes, SLICE_CHUNKS, oldestOpenFile())
+      const before = now() - ageMs
+      removed = store.expire(before, bytes, SLICE_CHUNKS, oldestOpenFile(), onNotResent)
       // A tenth above the limit is room for what is being rotated; beyond it reading stops.
       full = store.bytes() > bytes * 1.1
     } catch (error) {

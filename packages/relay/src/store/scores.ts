@@ -228,8 +228,9 @@ const SQL = {
   remove: 'DELETE FROM score WHERE id = ? AND exporter = ? AND reason IS NULL',
   reject: `UPDATE score SET reason = ?, committed = ?
     WHERE id = ? AND exporter = ? AND reason IS NULL`,
+  // No writer: its application has been told what became of it, and waits for it no more.
   copyDead: `INSERT INTO score (exporter, project, writer, json, bytes, committed)
-    SELECT exporter, project, writer, json, bytes, ? FROM score
+    SELECT exporter, project, '', json, bytes, ? FROM score
     WHERE id = ? AND reason IS NOT NULL`,
   removeDead: 'DELETE FROM score WHERE id = ? AND reason IS NOT NULL',
   trimDead: `DELETE FROM score WHERE id IN (

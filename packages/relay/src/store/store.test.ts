@@ -301,7 +301,7 @@ describe('the outbox', () => {
       settled(1, { complete: false, states: Uint8Array.from([2, 0, 0]), delivered: 1 }),
     ])
     expect(store.backlog('a')).toMatchObject({ chunks: 3, spans: 9 })
-    expect(store.drop('a', [1, 2, 99])).toBe(4)
+    expect(store.drop('a', [1, 2, 99])).toEqual({ observations: 4, counted: 1 })
     expect(chunks().map(({ spans }) => spans)).toEqual([5])
     expect(store.backlog('a')).toMatchObject({ chunks: 1, spans: 5 })
     expect(store.counters()).toMatchObject({ 'a.dropped.backlog_full': 4, 'a.notResent': 1 })
@@ -358,7 +358,7 @@ describe('the outbox', () => {
     ])
     store.exporters(['a', 'b'])
     expect(store.sendAgain('b', new Map([[1, [0, 1, 2]]])).spans).toBe(3)
-    expect(store.drop('b', [1])).toBe(0)
+    expect(store.drop('b', [1])).toEqual({ observations: 0, counted: 3 })
     expect(store.counters()).toMatchObject({ 'b.notResent': 3 })
     expect(() => store.sendAgain('c', chosen)).toThrow('no exporter c')
   })
@@ -374,8 +374,6 @@ describe('the outbox', () => {
       settled(2, { complete: false, states: Uint8Array.from([2, 0]), delivered: 1 }),
     ])
     expect(store.unsettledChunks('w')).toEqual([2])
-    // Retention spares it all the same.
-    expect(store.expire(Date.now() + 1e9, 1e12, 9, Number.POSITIVE_INFINITY)).toBe(0)
   })
 
   test('no number of a dead letter is given twice; those that are dropped are counted', () => {
@@ -389,6 +387,26 @@ describe('the outbox', () => {
     store.acknowledge('a', [settled(2, { dead: 1, deadLetters: [letter(0)] })])
     expect(deadIds()).toEqual([2])
     expect(read((reader) => reader.exporters())).toMatchObject([{ dead: 3, deadDropped: 1 }])
+  })
+
+  test('the newest 10 000 dead letters are kept, however many there were; those that go are counted', () => {
+    commit(many(2))
+    const die = (count: number): void => {
+      const deadLetters = Array.from({ length: count }, () => letter(0))
+      const part = { complete: false, states: Uint8Array.from([2, 0]), deadLetters }
+      store.acknowledge('a', [settled(1, part)])
+    }
+    const listed = () => read((reader) => reader.dead.newest('span', {}, 1e6)).map(({ id }) => id)
+    die(2)
+    die(9998)
+    store.dropDeadLetters('a', listed().slice(0, -2))
+    die(5)
+    expect(listed()).toEqual([10_005, 10_004, 10_003, 10_002, 10_001, 2, 1])
+    expect(store.counters().deadLettersTrimmed).toBeUndefined()
+    die(9996)
+    expect(listed()).toHaveLength(10_000)
+    expect(listed().at(-1)).toBe(10_002)
+    expect(store.counters().deadLettersTrimmed).toBe(3)
   })
 
   test('each exporter has its own; a new one gets what is finished from then on', () => {
@@ -654,6 +672,54 @@ describe('retention', () => {
     })
     expect(again.full()).toBe(false)
     again.stop()
+  })
+
+  test('what is only sent again goes with its chunk, counted and told, and holds nothing back', () => {
+    for (let i = 0; i < 3; i++) commit(many(2))
+    store.acknowledge('a', [
+      settled(1, { delivered: 2 }),
+      settled(2, { complete: false, states: Uint8Array.from([2, 0]), delivered: 1 }),
+    ])
+    const chosen = new Map([
+      [1, [0, 1]],
+      [2, [0]],
+    ])
+    expect(store.sendAgain('a', chosen).spans).toBe(3)
+    const told: [string, number][] = []
+    const tell = (exporter: string, spans: number): void => {
+      told.push([exporter, spans])
+    }
+    // Of the second one a span waits for the first time.
+    expect(store.expire(Date.now() + day, 1e12, 9, Number.POSITIVE_INFINITY, tell)).toBe(1)
+    expect(told).toEqual([['a', 2]])
+    expect(chunks().map(({ id }) => id)).toEqual([2, 3])
+    expect(store.backlog('a')).toMatchObject({ chunks: 2, spans: 3 })
+    expect(read((reader) => reader.exporters())).toMatchObject([
+      { accepted: 6, delivered: 3, held: 3, dropped: {}, notResent: 2 },
+    ])
+  })
+
+  test('a store that is full of what is only sent again has room again', () => {
+    rotating()
+    for (let i = 0; i < 6; i++) heavy()
+    deliverAll()
+    const all = Array.from({ length: 6 }, (_, i): [number, number[]] => [i + 1, [0]])
+    expect(store.sendAgain('a', new Map(all)).spans).toBe(6)
+    let notResent = 0
+    const retention = startRetention({
+      store,
+      ageMs: day,
+      bytes: 200_000,
+      oldestOpenFile: () => Number.POSITIVE_INFINITY,
+      onNotResent: (_, spans) => {
+        notResent += spans
+      },
+    })
+    expect(retention.full()).toBe(false)
+    retention.stop()
+    expect(notResent).toBeGreaterThan(0)
+    expect(store.counters()).toMatchObject({ 'a.notResent': notResent })
+    expect(store.backlog('a')).toMatchObject({ chunks: 6 - notResent, spans: 0 })
   })
 
   test('resources of writers that nothing is left of are forgotten', () => {

@@ -127,6 +127,13 @@ export interface Backlog {
   readonly bytes: number
 }
 
+/** What is not settled of a chunk, or of several. */
+export interface Unsettled {
+  readonly observations: number
+  /** Spans whose observations are counted already: revisions, and what is sent again. */
+  readonly counted: number
+}
+
 export interface StoreOptions {
   /** For tests. */
   readonly rotateBytes?: number
@@ -449,25 +456,12 @@ export class Store {
 
   /** Chunks that the exporter has not settled, in order, `maxBytes` (expanded) of them and at least one. */
   nextChunks(exporter: string, after: number, maxBytes: number): ChunkInfo[] {
-    const infos: ChunkInfo[] = []
-    let bytes = 0
-    for (const row of this.#sql.outboxAfter.iterate(this.#exporter(exporter), after)) {
-      const info: ChunkInfo = {
-        id: Number(row.id),
-        spans: Number(row.spans),
-        expandedBytes: Number(row.expanded),
-        file: Number(row.file),
-        offset: Number(row.offset),
-        length: Number(row.length),
-        crc: Number(row.crc),
-        resource: Number(row.resource),
-        states: (row.states as Uint8Array | null) ?? null,
-      }
-      infos.push(info)
-      bytes += info.expandedBytes
-      if (bytes >= maxBytes) break
-    }
-    return infos
+    return firstOf(this.#sql.outboxAfter.iterate(this.#exporter(exporter), after), maxBytes)
+  }
+
+  /** Likewise the oldest of those of which no span waits for the first time. */
+  againChunks(exporter: string, maxBytes: number): ChunkInfo[] {
+    return firstOf(this.#sql.outboxAgain.iterate(this.#exporter(exporter)), maxBytes)
   }
 
   /** All spans of a chunk. One whose bytes are gone (a power failure) is dropped from all outboxes, counted: then none. */
@@ -477,11 +471,13 @@ export class Store {
     return spans ?? []
   }
 
-  /** Null: they are not what was written. */
+  /** Null: they are not what was written, or they have expired while they were sent again. */
   #loadSpans(chunk: Omit<ChunkInfo, 'states'>): StoredSpan[] | null {
+    const resource = this.#byId.get(chunk.resource)
+    if (resource === undefined) return null
     const bytes = allocateChunk(chunk.length)
     if (!this.data.load(chunk, bytes, 0) || crc32(bytes) !== chunk.crc) return null
-    return readSpans(bytes, this.#byId.get(chunk.resource) as Resource, this.#loadText)
+    return readSpans(bytes, resource, this.#loadText)
   }
 
   readonly #loadText = (parts: readonly Part[]): string => {
@@ -547,7 +543,10 @@ export class Store {
             now,
           )
         }
-        if (settlement.deadLetters.length > 0) this.#sql.trimDeadLetters.run(KEPT_DEAD_LETTERS)
+      }
+      if (settlements.some(({ deadLetters }) => deadLetters.length > 0)) {
+        const { changes } = this.#sql.trimDeadLetters.run(KEPT_DEAD_LETTERS)
+        this.#count({ deadLettersTrimmed: Number(changes) })
       }
       this.#count(counts)
     })
@@ -648,18 +647,25 @@ export class Store {
     return unsettled
   }
 
-  /** Takes chunks out of an exporter's outbox, for it holds too many. Returns the observations dropped, which are counted. */
-  drop(exporter: string, chunks: readonly number[]): number {
+  /** Takes chunks out of an exporter's outbox, for it holds too many. Returns what was not settled of them, which is counted. */
+  drop(exporter: string, chunks: readonly number[]): Unsettled {
     const id = this.#exporter(exporter)
-    return this.#settling(() =>
-      chunks.reduce((sum, chunk) => sum + this.#drop(exporter, id, chunk, 'backlog_full'), 0),
-    )
+    return this.#settling(() => {
+      const dropped = { observations: 0, counted: 0 }
+      for (const chunk of chunks) {
+        const { observations, counted } = this.#drop(exporter, id, chunk, 'backlog_full')
+        dropped.observations += observations
+        dropped.counted += counted
+      }
+      return dropped
+    })
   }
 
-  #drop(name: string, exporter: number, chunk: number, reason: string): number {
-    const { observations, counted } = this.#removeOutbox(exporter, chunk) ?? NOTHING
+  #drop(name: string, exporter: number, chunk: number, reason: string): Unsettled {
+    const unsettled = this.#removeOutbox(exporter, chunk) ?? NOTHING
+    const { observations, counted } = unsettled
     this.#count({ [`${name}.dropped.${reason}`]: observations, [`${name}.notResent`]: counted })
-    return observations
+    return unsettled
   }
 
   count(counters: Readonly<Record<string, number>>): void {
@@ -701,18 +707,26 @@ export class Store {
 
   /**
    * Removes up to `limit` of the oldest chunks that are older than `before` (ms) or whose data file must go for the store
-   * to fit `maxBytes`, and that no outbox needs. `oldestOpen` is the oldest data file that an open observation
+   * to fit `maxBytes`, and of which nothing waits for its first delivery: what is only sent again is taken out of its
+   * outbox, counted, and told to `onNotResent`. `oldestOpen` is the oldest data file that an open observation
    * refers to. Returns how many were removed; less than `limit`: there is nothing left to remove.
    */
-  expire(before: number, maxBytes: number, limit: number, oldestOpen: number): number {
+  expire(
+    before: number,
+    maxBytes: number,
+    limit: number,
+    oldestOpen: number,
+    onNotResent: (exporter: string, spans: number) => void = () => {},
+  ): number {
     const leaving = this.#filesToLeave(this.bytes() - maxBytes)
+    const notResent = new Map<string, number>()
     let removed = 0
-    this.#transaction(() => {
+    this.#settling(() => {
       for (const row of this.#sql.oldest.all(limit)) {
         const isOld = Number(row.committed) < before || Number(row.oldest_file) < leaving
         const id = Number(row.id)
-        if (!isOld || this.#isNeeded(id)) break
-        this.#expireFromLeft(id)
+        if (!isOld || !this.isSettled(id)) break
+        this.#expireFromOutboxes(id, notResent)
         this.#sql.removeChunk.run(id)
         this.#sql.removeDeadLetters.run(id)
         removed++
@@ -721,17 +735,11 @@ export class Store {
       this.scores.expire(before)
       this.#count({ expiredChunks: removed })
     })
+    for (const [exporter, spans] of notResent) onNotResent(exporter, spans)
     this.media.expire(before)
     this.#removeFiles(oldestOpen)
     if (removed > 0 && removed < limit) this.#forgetResources()
     return removed
-  }
-
-  #isNeeded(chunk: number): boolean {
-    for (const exporter of this.#exporters.values()) {
-      if (this.#sql.outboxRow.get(exporter, chunk) !== undefined) return true
-    }
-    return false
   }
 
   /** The first file that may stay for the store to become `over` bytes smaller. */
@@ -743,11 +751,12 @@ export class Store {
     return file
   }
 
-  /** The outbox of an exporter that is no longer named holds nothing back: what goes is counted as dropped. */
-  #expireFromLeft(chunk: number): void {
+  /** That of an exporter that is no longer named holds nothing back; the others hold only what is sent again of it. */
+  #expireFromOutboxes(chunk: number, notResent: Map<string, number>): void {
     for (const row of this.#sql.exporters.all()) {
-      if (row.active === 1) continue
-      this.#drop(String(row.name), Number(row.id), chunk, 'expired')
+      const name = String(row.name)
+      const { counted } = this.#drop(name, Number(row.id), chunk, 'expired')
+      if (counted > 0) notResent.set(name, (notResent.get(name) ?? 0) + counted)
     }
   }
 
@@ -779,11 +788,6 @@ export class Store {
   }
 }
 
-interface Unsettled {
-  readonly observations: number
-  readonly counted: number
-}
-
 const NOTHING: Unsettled = { observations: 0, counted: 0 }
 
 type Counted = { -readonly [K in keyof Backlog]: number }
@@ -794,7 +798,30 @@ function grow(backlog: Counted, chunks: number, spans: number, bytes: number): v
   backlog.bytes += bytes
 }
 
-/** What an outbox row says is not settled; `counted`: revisions, and what is sent again. */
+/** Chunks of rows: `maxBytes` (expanded) of them and at least one. */
+function firstOf(rows: Iterable<Record<string, unknown>>, maxBytes: number): ChunkInfo[] {
+  const infos: ChunkInfo[] = []
+  let bytes = 0
+  for (const row of rows) {
+    const info: ChunkInfo = {
+      id: Number(row.id),
+      spans: Number(row.spans),
+      expandedBytes: Number(row.expanded),
+      file: Number(row.file),
+      offset: Number(row.offset),
+      length: Number(row.length),
+      crc: Number(row.crc),
+      resource: Number(row.resource),
+      states: (row.states as Uint8Array | null) ?? null,
+    }
+    infos.push(info)
+    bytes += info.expandedBytes
+    if (bytes >= maxBytes) break
+  }
+  return infos
+}
+
+/** What an outbox row says is not settled. */
 function unsettledIn(row: Record<string, unknown>): Unsettled {
   const observations = Number(row.spans) - Number(row.revisions) - Number(row.settled)
   let left = Number(row.spans)
@@ -848,6 +875,8 @@ const SQL = {
     JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ? AND o.chunk = ?`,
   outboxAfter: `SELECT c.*, o.states FROM outbox o JOIN chunk c ON c.id = o.chunk
     WHERE o.exporter = ? AND o.chunk > ? ORDER BY o.chunk`,
+  outboxAgain: `SELECT c.*, o.states FROM outbox o JOIN chunk c ON c.id = o.chunk
+    WHERE o.exporter = ? AND instr(o.states, x'00') = 0 ORDER BY o.chunk`,
   outboxOf: `SELECT o.chunk FROM outbox o JOIN chunk c ON c.id = o.chunk
     JOIN resource r ON r.id = c.resource WHERE o.exporter = ? AND r.writer = ?
     AND (o.states IS NULL OR instr(o.states, x'00') > 0)`,
@@ -855,7 +884,8 @@ const SQL = {
     sum(c.expanded) AS bytes FROM outbox o JOIN chunk c ON c.id = o.chunk WHERE o.exporter = ?`,
   addDeadLetter: `INSERT INTO dead_letter (exporter, chunk, span, trace, span_id, name, reason, time)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  trimDeadLetters: 'DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?',
+  trimDeadLetters: `DELETE FROM dead_letter WHERE id IN (
+    SELECT id FROM dead_letter ORDER BY id DESC LIMIT -1 OFFSET ?)`,
   hasDeadLetters: 'SELECT 1 FROM dead_letter WHERE chunk = ? AND exporter = ? LIMIT 1',
   removeDeadLetters: 'DELETE FROM dead_letter WHERE chunk = ?',
   removeDeadLetter: 'DELETE FROM dead_letter WHERE chunk = ? AND span = ? AND exporter = ?',

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { Config } from '../../config/options.ts'
-import { isLoopback } from '../../http/server.ts'
+import { isLoopback, OPEN_TO_ALL } from '../../http/server.ts'
 import { readRelayFile } from '../../relay-file.ts'
 import { askPool, askRelay } from '../status.ts'
 import { type Check, ok, warning, wrong } from './check.ts'
@@ -11,7 +11,7 @@ export async function checkApi(config: Config): Promise<Check[]> {
   const host = config['http.host']
   const port = await checkPort(config, host, config['http.port'])
   if (isLoopback(host) || config['http.token'] !== undefined) return [port]
-  const message = `the API is open to the network (${host}) and shows all traces`
+  const message = `the API at ${host} is ${OPEN_TO_ALL}`
   return [port, warning('http.token', message, 'set it')]
 }
 

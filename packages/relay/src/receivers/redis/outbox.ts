@@ -10,7 +10,7 @@ import { entryEncoder, loadInline, measureEntry, readEntry, spansSaid } from '..
 import type { SpanMeasures } from '../../redis/measure-spans.ts'
 import { allocateChunk } from '../../store/chunk.ts'
 import type { Part, StoredSpan } from '../../store/span.ts'
-import type { Backlog, DeadLetter, Settlement } from '../../store/store.ts'
+import type { Backlog, DeadLetter, Settlement, Unsettled } from '../../store/store.ts'
 import type { StreamEntry } from './group.ts'
 
 /** An entry that is done with. */
@@ -278,9 +278,13 @@ export class RedisOutbox implements Outbox {
     return Number.isFinite(oldest) ? oldest : null
   }
 
-  /** Nothing is dropped here: what there is no room for stays in Redis. */
-  drop(): number {
-    return 0
+  /** Nothing is sent again, and nothing dropped: what there is no room for stays in Redis. */
+  againChunks(): OutboxChunk[] {
+    return []
+  }
+
+  drop(): Unsettled {
+    return { observations: 0, counted: 0 }
   }
 }
 
