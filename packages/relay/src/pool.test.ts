@@ -228,6 +228,25 @@ describe('a pool', () => {
     ])
   })
 
+  test('acknowledges what has no dead letters while these cannot be written, and the rest once they can', async () => {
+    await redis.ask('SET', 'offpath:dead', 'no stream')
+    const spans = many(20)
+    const poison = spans[2]!.spanId.toString('hex')
+    langfuse.rejectSpan = ({ spanId }) => (spanId === poison ? 'bad span' : undefined)
+    const one = await pool()
+    const [first] = await forward(spans)
+    await langfuse.waitForSpans(19)
+    await forward(many(5))
+    await langfuse.waitForSpans(24)
+    await until(async () => (await pendingIn()) === 1)
+    const [pending] = itemsOf(await redis.ask('XPENDING', STREAM, 'langfuse', '-', '+', '9'))
+    expect(String(itemsOf(pending)[0])).toBe(first)
+    expect(await figures(one)).toMatchObject({ delivered: 24, deadLettered: 1, held: 0 })
+    await redis.ask('DEL', 'offpath:dead')
+    await until(async () => (await pendingIn()) === 0)
+    expect(await deadLetters()).toHaveLength(1)
+  })
+
   test('is stopped by no entry that is damaged or somebody else’s', async () => {
     const one = await pool()
     const damaged = Buffer.from(encoder.encode(many(3)))

@@ -1,5 +1,8 @@
 // The way of entries out of Redis: dead letters of their spans are written, then they are acknowledged. Both are tried until
 // they work: an entry that is acknowledged late may be delivered by another relay too, which is better than not at all.
+//
+// A letter that cannot be written holds up its entry alone. With no memory left Redis refuses letters, and still takes
+// acknowledgements: only these let it free memory again.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
 import { writeDeadLetter } from '../../redis/dead-letters.ts'
@@ -10,6 +13,13 @@ export interface Leaving {
   add(departure: Departure): void
   /** Waits at most so long until all have left. */
   flush(timeoutMs: number): Promise<void>
+}
+
+/** What waits for one kind of step, which is taken until nothing does. */
+interface Chain<T> {
+  add(item: T): void
+  /** Ends when nothing waits any more, or when a step failed and there will be no other try. */
+  run(): Promise<void>
 }
 
 /** Acknowledged at a time. */
@@ -23,11 +33,42 @@ export function startLeaving(
   log: Log,
 ): Leaving {
   const { connection, name, deadStream } = group
-  const waiting: Departure[] = []
-  let running: Promise<void> | null = null
   let stopping = false
   /** Redis ≥ 8.2 deletes what all groups have acknowledged; before, the stream is trimmed (trim.ts). */
   let deletes = true
+
+  /** @param step takes out of `waiting` what it is done with */
+  const chain = <T>(what: string, step: (waiting: T[]) => Promise<void>): Chain<T> => {
+    const waiting: T[] = []
+    let running: Promise<void> | null = null
+    let failing = false
+
+    const work = async (): Promise<void> => {
+      while (waiting.length > 0) {
+        try {
+          await step(waiting)
+          failing = false
+        } catch (error) {
+          if (!failing) log.warn(`${what}: ${(error as Error).message}`, { exporter: name })
+          failing = true
+          if (stopping) break
+          await delay(RETRY_MS)
+        }
+      }
+      running = null
+    }
+    const run = (): Promise<void> => {
+      if (waiting.length > 0) running ??= work()
+      return running ?? Promise.resolve()
+    }
+    return {
+      add(item) {
+        waiting.push(item)
+        void run()
+      },
+      run,
+    }
+  }
 
   const acknowledge = async (stream: string, entries: readonly string[]): Promise<void> => {
     if (deletes) {
@@ -43,53 +84,48 @@ export function startLeaving(
     await connection.call(stream, ['XACK', stream, name, ...entries])
   }
 
-  const leave = async (batch: readonly Departure[]): Promise<void> => {
-    for (const { letters } of batch) {
+  const acknowledgements = new Map(
+    group.streams.map((stream): [string, Chain<string>] => {
+      const ofStream = chain<string>(`entries of ${stream} not acknowledged yet`, async (waiting) => {
+        const batch = waiting.slice(0, BATCH)
+        await acknowledge(stream, batch)
+        waiting.splice(0, batch.length)
+        for (const entry of batch) left(stream, entry)
+      })
+      return [stream, ofStream]
+    }),
+  )
+
+  const mourning = chain<Departure>('dead letters not written yet', async (waiting) => {
+    const departure = waiting.shift()!
+    const { stream, entry, letters } = departure
+    try {
       for (let letter = letters[0]; letter !== undefined; letter = letters[0]) {
         await writeDeadLetter(connection, deadStream, letter)
         letters.shift()
       }
+    } catch (error) {
+      // Others have their turn first.
+      waiting.push(departure)
+      throw error
     }
-    const byStream = Map.groupBy(batch, ({ stream }) => stream)
-    for (const [stream, of] of byStream) {
-      await acknowledge(
-        stream,
-        of.map(({ entry }) => entry),
-      )
-    }
-    for (const { stream, entry } of batch) left(stream, entry)
-  }
+    acknowledgements.get(stream)?.add(entry)
+  })
 
-  const run = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const batch = waiting.slice(0, BATCH)
-      try {
-        await leave(batch)
-        waiting.splice(0, batch.length)
-      } catch (error) {
-        const { message } = error as Error
-        log.warn(`entries not acknowledged yet: ${message}`, { exporter: name })
-        if (stopping) return
-        await delay(RETRY_MS)
-      }
-    }
-  }
-
-  const start = (): void => {
-    running ??= run().finally(() => {
-      running = null
-    })
+  const runAll = async (): Promise<void> => {
+    await mourning.run()
+    await Promise.all([...acknowledgements.values()].map((ofStream) => ofStream.run()))
   }
 
   return {
     add(departure) {
-      waiting.push(departure)
-      start()
+      const { stream, entry, letters } = departure
+      if (letters.length > 0) mourning.add(departure)
+      else acknowledgements.get(stream)?.add(entry)
     },
     async flush(timeoutMs) {
       stopping = true
-      if (waiting.length > 0) start()
-      await Promise.race([running, delay(timeoutMs, undefined, { ref: false })])
+      await Promise.race([runAll(), delay(timeoutMs, undefined, { ref: false })])
     },
   }
 }

@@ -69,8 +69,8 @@ export class RedisOutbox implements Outbox {
   readonly #leave: (departure: Departure) => void
   /** In the order in which they were read. */
   readonly #held = new Map<number, Held>()
-  /** Entries that are held or about to leave: they may come a second time. */
-  readonly #known = new Set<string>()
+  /** Entries that are held or about to leave, which may come a second time, and the bytes that they take. */
+  readonly #known = new Map<string, number>()
   #lastId = 0
   #bytes = 0
   #observations = 0
@@ -99,7 +99,7 @@ export class RedisOutbox implements Outbox {
   add(stream: string, { id, bytes }: StreamEntry): boolean {
     const key = keyOf(stream, id)
     if (this.#known.has(key)) return false
-    this.#known.add(key)
+    this.#keep(key, bytes)
     this.counters.entries++
     if (bytes === null) this.#bury(stream, id, Buffer.alloc(0), 'it has no spans')
     else this.#hold(stream, id, bytes)
@@ -121,7 +121,6 @@ export class RedisOutbox implements Outbox {
     const unsettled = starts.length - revisions
     const info = { id, spans: starts.length, expandedBytes, states: null }
     this.#held.set(id, { info, stream, entry, bytes, measures, unsettled, letters: [] })
-    this.#bytes += bytes.length + ENTRY_BYTES
     this.#observations += unsettled
     this.counters.read += unsettled
   }
@@ -136,7 +135,7 @@ export class RedisOutbox implements Outbox {
   condemn(stream: string, { id, bytes }: StreamEntry, reason: string): void {
     const key = keyOf(stream, id)
     if (this.#known.has(key)) return
-    this.#known.add(key)
+    this.#keep(key, bytes)
     const spans = bytes === null ? 0 : spansSaid(bytes)
     this.counters.entries++
     this.counters.read += spans
@@ -159,9 +158,17 @@ export class RedisOutbox implements Outbox {
     this.#leave({ stream, entry, letters: [letter] })
   }
 
+  #keep(key: string, bytes: Buffer | null): void {
+    const taken = ENTRY_BYTES + (bytes?.length ?? 0)
+    this.#known.set(key, taken)
+    this.#bytes += taken
+  }
+
   /** It is acknowledged: should it come again, it is another delivery. */
   left(stream: string, entry: string): void {
-    this.#known.delete(keyOf(stream, entry))
+    const key = keyOf(stream, entry)
+    this.#bytes -= this.#known.get(key) ?? 0
+    this.#known.delete(key)
   }
 
   isHeld(stream: string, entry: string): boolean {
@@ -261,7 +268,6 @@ export class RedisOutbox implements Outbox {
 
   #forget(held: Held): void {
     this.#held.delete(held.info.id)
-    this.#bytes -= held.bytes.length + ENTRY_BYTES
     this.#observations -= held.unsettled
   }
 
