@@ -5,7 +5,7 @@
 // acknowledgements: only these let it free memory again.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
-import { writeDeadLetter } from '../../redis/dead-letters.ts'
+import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
 import type { Group } from './group.ts'
 import type { Departure } from './outbox.ts'
 
@@ -22,8 +22,20 @@ interface Chain<T> {
   run(): Promise<void>
 }
 
+/** A departure that has dead letters. */
+interface Mourned {
+  readonly stream: string
+  readonly entry: string
+  readonly letters: Iterator<RedisDeadLetter, undefined>
+  /** Letters that were made and are not in Redis. */
+  unwritten: RedisDeadLetter[]
+}
+
 /** Acknowledged at a time. */
 const BATCH = 100
+/** Dead letters made and sent at a time, of one entry; one may be larger. */
+const LETTERS = 50
+const LETTERS_BYTES = 1024 * 1024
 const RETRY_MS = 500
 
 /** @param left is called of each entry that was acknowledged */
@@ -86,31 +98,48 @@ export function startLeaving(
 
   const acknowledgements = new Map(
     group.streams.map((stream): [string, Chain<string>] => {
-      const ofStream = chain<string>(`entries of ${stream} not acknowledged yet`, async (waiting) => {
-        const batch = waiting.slice(0, BATCH)
-        await acknowledge(stream, batch)
-        waiting.splice(0, batch.length)
-        for (const entry of batch) left(stream, entry)
-      })
+      const ofStream = chain<string>(
+        `entries of ${stream} not acknowledged yet`,
+        async (waiting) => {
+          const batch = waiting.slice(0, BATCH)
+          await acknowledge(stream, batch)
+          waiting.splice(0, batch.length)
+          for (const entry of batch) left(stream, entry)
+        },
+      )
       return [stream, ofStream]
     }),
   )
 
-  const mourning = chain<Departure>('dead letters not written yet', async (waiting) => {
-    const departure = waiting.shift()!
-    const { stream, entry, letters } = departure
+  const mourning = chain<Mourned>('dead letters not written yet', async (waiting) => {
+    const mourned = waiting.shift()!
     try {
-      for (let letter = letters[0]; letter !== undefined; letter = letters[0]) {
-        await writeDeadLetter(connection, deadStream, letter)
-        letters.shift()
-      }
+      while (await writeSome(mourned));
     } catch (error) {
       // Others have their turn first.
-      waiting.push(departure)
+      waiting.push(mourned)
       throw error
     }
-    acknowledgements.get(stream)?.add(entry)
+    acknowledgements.get(mourned.stream)?.add(mourned.entry)
   })
+
+  /** False: there are no more. */
+  const writeSome = async (mourned: Mourned): Promise<boolean> => {
+    const { letters, unwritten } = mourned
+    let bytes = unwritten.reduce((sum, letter) => sum + letter.bytes.length, 0)
+    while (unwritten.length < LETTERS && bytes < LETTERS_BYTES) {
+      const { value } = letters.next()
+      if (value === undefined) break
+      unwritten.push(value)
+      bytes += value.bytes.length
+    }
+    const writes = unwritten.map((letter) => writeDeadLetter(connection, deadStream, letter))
+    const results = await Promise.allSettled(writes)
+    mourned.unwritten = unwritten.filter((_, i) => results[i]?.status === 'rejected')
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    return writes.length > 0
+  }
 
   const runAll = async (): Promise<void> => {
     await mourning.run()
@@ -118,10 +147,9 @@ export function startLeaving(
   }
 
   return {
-    add(departure) {
-      const { stream, entry, letters } = departure
-      if (letters.length > 0) mourning.add(departure)
-      else acknowledgements.get(stream)?.add(entry)
+    add({ stream, entry, letters }) {
+      if (letters === null) acknowledgements.get(stream)?.add(entry)
+      else mourning.add({ stream, entry, letters, unwritten: [] })
     },
     async flush(timeoutMs) {
       stopping = true

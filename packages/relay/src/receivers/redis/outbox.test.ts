@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { load, makeSpan } from '../../export/fixtures.ts'
-import { entryEncoder } from '../../redis/entry.ts'
+import { entryEncoder, measureEntry, readEntry } from '../../redis/entry.ts'
+import { allocateChunk } from '../../store/chunk.ts'
 import type { Settlement } from '../../store/store.ts'
 import { type Departure, RedisOutbox } from './outbox.ts'
 
@@ -35,4 +36,27 @@ it('has the room of an entry again when it is acknowledged, not before', () => {
   outbox.left(STREAM, '1-0')
   outbox.left(STREAM, '2-0')
   expect(outbox.room).toBe(10_000)
+})
+
+it('takes a rejected entry in at once, and makes its dead letters when they are asked for', () => {
+  const spans = Array.from({ length: 4000 }, () => makeSpan())
+  const left: Departure[] = []
+  const outbox = new RedisOutbox('langfuse', 1e9, (departure) => left.push(departure))
+  outbox.add(STREAM, { id: '1-0', bytes: encoder.encode(spans) })
+  const deadLetters = spans.map(({ traceId, spanId, name }, index) => {
+    return { index, traceId, spanId, name, reason: `reason ${index}` }
+  })
+  const began = performance.now()
+  outbox.acknowledge('langfuse', [settled(1, { dead: 4000, deadLetters })])
+  const letters = [...{ [Symbol.iterator]: () => left[0]!.letters! }]
+  // Reading the entry for each of them took a minute.
+  expect(performance.now() - began).toBeLessThan(2000)
+  expect(letters.map(({ spanId }) => spanId)).toEqual(
+    spans.map(({ spanId }) => spanId.toString('hex')),
+  )
+  expect(letters.map(({ reason }) => reason)).toEqual(deadLetters.map(({ reason }) => reason))
+  const bytes = allocateChunk(letters[7]!.bytes.length)
+  letters[7]!.bytes.copy(bytes)
+  expect(readEntry(bytes, measureEntry(bytes))).toMatchObject([{ spanId: spans[7]!.spanId }])
+  expect(outbox.deadLetters).toHaveLength(20)
 })

@@ -17,7 +17,8 @@ import type { StreamEntry } from './group.ts'
 export interface Departure {
   readonly stream: string
   readonly entry: string
-  readonly letters: RedisDeadLetter[]
+  /** Made one by one while they are written: what many spans refer to, each of their letters has. Null: there are none. */
+  readonly letters: Iterator<RedisDeadLetter, undefined> | null
 }
 
 /** Observations, but where it says otherwise. */
@@ -42,12 +43,13 @@ interface Held {
   readonly measures: SpanMeasures
   /** Observations that nothing has become of yet. */
   unsettled: number
-  readonly letters: RedisDeadLetter[]
+  readonly letters: DeadLetter[]
 }
 
 /** What an entry takes beside its bytes: objects, and its place in maps. */
 const ENTRY_BYTES = 1024
 const KEPT_DEAD_LETTERS = 20
+const NO_BYTES = Buffer.alloc(0)
 
 const encoder = entryEncoder({ load: loadInline, maxSpanBytes: Number.POSITIVE_INFINITY })
 
@@ -101,7 +103,7 @@ export class RedisOutbox implements Outbox {
     if (this.#known.has(key)) return false
     this.#keep(key, bytes)
     this.counters.entries++
-    if (bytes === null) this.#bury(stream, id, Buffer.alloc(0), 'it has no spans')
+    if (bytes === null) this.#bury(stream, id, NO_BYTES, 'it has no spans')
     else this.#hold(stream, id, bytes)
     return true
   }
@@ -140,7 +142,7 @@ export class RedisOutbox implements Outbox {
     this.counters.entries++
     this.counters.read += spans
     this.counters.dead += spans
-    this.#buryWhole(stream, id, bytes ?? Buffer.alloc(0), reason)
+    this.#buryWhole(stream, id, bytes ?? NO_BYTES, reason)
   }
 
   #buryWhole(stream: string, entry: string, bytes: Buffer, reason: string): void {
@@ -155,7 +157,7 @@ export class RedisOutbox implements Outbox {
       bytes,
     }
     this.#remember(letter)
-    this.#leave({ stream, entry, letters: [letter] })
+    this.#leave({ stream, entry, letters: [letter].values() })
   }
 
   #keep(key: string, bytes: Buffer | null): void {
@@ -217,13 +219,17 @@ export class RedisOutbox implements Outbox {
       if (held === undefined) continue
       this.#count(held, settlement)
       const { deadLetters, complete, states } = settlement
-      for (const letter of deadLetters) held.letters.push(this.#letterOf(held, letter))
+      for (const letter of deadLetters) {
+        held.letters.push(letter)
+        this.#remember(this.#about(held, letter))
+      }
       if (!complete) {
         held.info = { ...held.info, states }
         continue
       }
       this.#forget(held)
-      this.#leave({ stream: held.stream, entry: held.entry, letters: held.letters })
+      const letters = held.letters.length > 0 ? this.#lettersOf(held) : null
+      this.#leave({ stream: held.stream, entry: held.entry, letters })
     }
   }
 
@@ -243,10 +249,18 @@ export class RedisOutbox implements Outbox {
     this.#observations -= settled
   }
 
-  #letterOf({ stream, entry, bytes, measures }: Held, letter: DeadLetter): RedisDeadLetter {
-    const { index, traceId, spanId, name, reason } = letter
-    const span = readEntry(bytes, measures)[index] as StoredSpan
-    const made: RedisDeadLetter = {
+  /** The entry is read when the first one is asked for, once for all. */
+  *#lettersOf(held: Held): Generator<RedisDeadLetter, undefined> {
+    const spans = readEntry(held.bytes, held.measures)
+    for (const letter of held.letters) {
+      const span = spans[letter.index] as StoredSpan
+      yield { ...this.#about(held, letter), bytes: encoder.encode([span]) }
+    }
+  }
+
+  #about({ stream, entry }: Held, letter: DeadLetter): RedisDeadLetter {
+    const { traceId, spanId, name, reason } = letter
+    return {
       exporter: this.#exporter,
       stream,
       entry,
@@ -254,15 +268,13 @@ export class RedisOutbox implements Outbox {
       traceId: traceId.toString('hex'),
       spanId: spanId.toString('hex'),
       name,
-      bytes: encoder.encode([span]),
+      bytes: NO_BYTES,
     }
-    this.#remember(made)
-    return made
   }
 
   #remember(letter: RedisDeadLetter): void {
     // Its bytes are in Redis.
-    this.deadLetters.unshift({ ...letter, bytes: Buffer.alloc(0), time: Date.now() })
+    this.deadLetters.unshift({ ...letter, bytes: NO_BYTES, time: Date.now() })
     this.deadLetters.length = Math.min(this.deadLetters.length, KEPT_DEAD_LETTERS)
   }
 
