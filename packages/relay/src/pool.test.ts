@@ -345,6 +345,60 @@ describe('a pool', () => {
   })
 })
 
+describe('while a relay lives, only it has what it holds:', () => {
+  /** Of each pending entry, how often it was delivered. */
+  const deliveries = async (stream = STREAM): Promise<number[]> => {
+    const reply = await redis.ask('XPENDING', stream, 'langfuse', '-', '+', '100')
+    return itemsOf(reply).map((item) => Number(itemsOf(item)[3]))
+  }
+  const after = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+  const flags = { 'redis.claim-idle': '900ms' } as const
+
+  test('an entry whose dead letter cannot be written', async () => {
+    await redis.ask('SET', 'offpath:dead', 'no stream')
+    langfuse.rejectSpan = () => 'bad span'
+    const relays = [await pool(flags), await pool(flags)]
+    await forward(many(1))
+    const dead = async (relay: Relay): Promise<number> => (await figures(relay)).deadLettered
+    await until(async () => (await dead(relays[0]!)) + (await dead(relays[1]!)) === 1)
+    await after(2000)
+    expect(await deliveries()).toEqual([1])
+    for (const relay of relays) expect(await group(relay)).toMatchObject({ takenOver: 0 })
+  })
+
+  test('those of a stream behind one that fails', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const one = await pool(flags)
+    await forward(many(5), 5, 'offpath:{0}')
+    await until(async () => (await figures(one)).held === 5)
+    await forward(many(5), 5, 'offpath:{1}')
+    await until(async () => (await figures(one)).held === 10)
+    const other = await pool(flags)
+    await redis.ask('DEL', 'offpath:{0}')
+    await redis.ask('SET', 'offpath:{0}', 'no stream')
+    await after(2000)
+    expect(await deliveries('offpath:{1}')).toEqual([1])
+    const [pending] = itemsOf(await redis.ask('XPENDING', 'offpath:{1}', 'langfuse', '-', '+', '9'))
+    expect(Number(itemsOf(pending)[2])).toBeLessThan(900)
+    for (const relay of [one, other]) expect(await group(relay)).toMatchObject({ takenOver: 0 })
+  })
+
+  test('all, when Redis was away for longer than they may go without a sign', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const relays = [await pool(flags), await pool(flags), await pool(flags)]
+    await forward(many(40), 5, 'offpath:{0}')
+    await forward(many(40), 5, 'offpath:{1}')
+    await until(async () => (await pendingIn()) + (await pendingIn('offpath:{1}')) === 16)
+    redis.pause()
+    await after(1500)
+    redis.resume()
+    await after(1500)
+    expect(await deliveries()).toEqual(Array(8).fill(1))
+    expect(await deliveries('offpath:{1}')).toEqual(Array(8).fill(1))
+    for (const relay of relays) expect(await group(relay)).toMatchObject({ takenOver: 0 })
+  })
+})
+
 describe('when Redis', () => {
   test('is restarted, all is delivered', async () => {
     const one = await pool()

@@ -1,6 +1,9 @@
 // Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
 // exporter does not get on. What nobody has renewed for `claimIdleMs` was a dead relay's and is taken over (XAUTOCLAIM), which
 // counts as a delivery. So only crashes count: an entry that was delivered five times ended five relays, and is condemned.
+//
+// After an outage of Redis all entries look abandoned. Nothing is taken over until all who live had time to renew theirs.
+// Each stream is on its own: in a cluster another node may have it.
 import type { Log } from '../../log.ts'
 import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
 import type { RedisOutbox } from './outbox.ts'
@@ -29,10 +32,20 @@ export interface ClaimsOptions {
   wake(): void
 }
 
+/** How Redis is doing, as the renewals of a stream see it; by performance.now(). */
+interface Pulse {
+  /** A round of them ended well. */
+  renewedAt: number
+  /** One failed, or came late. */
+  troubledAt: number
+}
+
 /** Of which an entry is thought to be the cause. */
 const MAX_CRASHES = 5
 /** From so many on an entry is taken over alone: what is held with it when it ends the relay would be blamed too. */
 const SUSPECT = 3
+/** Of claimIdleMs: beyond what is usual, a third, less cannot make anything look abandoned. */
+const LATE = 2 / 3
 /** Listed, renewed, taken over at a time. */
 const LISTED = 500
 const RENEWED = 100
@@ -55,6 +68,12 @@ export function startClaims(options: ClaimsOptions): Claims {
   const { signal } = stopping
   const counters = { takenOver: 0, condemned: 0, lost: 0 }
 
+  const pulses = new Map(
+    streams.map((stream): [string, Pulse] => {
+      return [stream, { renewedAt: performance.now(), troubledAt: Number.NEGATIVE_INFINITY }]
+    }),
+  )
+
   const claim = (stream: string, idleMs: number, rest: readonly string[]) =>
     connection.call(stream, ['XCLAIM', stream, name, consumer, String(idleMs), ...rest])
 
@@ -70,29 +89,41 @@ export function startClaims(options: ClaimsOptions): Claims {
     }
   }
 
-  const renew = async (): Promise<void> => {
-    for (const stream of outbox.streams()) {
-      // Those that were renewed a moment ago can wait until the next time.
-      const ours = await own(stream, Math.floor(claimIdleMs / 6))
-      const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
-      for (let at = 0; at < held.length; at += RENEWED) {
-        await claim(stream, 0, [...held.slice(at, at + RENEWED), 'JUSTID'])
-      }
+  const renew = async (stream: string): Promise<void> => {
+    // Those that were renewed a moment ago can wait until the next time.
+    const ours = await own(stream, Math.floor(claimIdleMs / 6))
+    const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
+    for (let at = 0; at < held.length; at += RENEWED) {
+      await claim(stream, 0, [...held.slice(at, at + RENEWED), 'JUSTID'])
     }
+    const pulse = pulses.get(stream)!
+    const now = performance.now()
+    if (now - pulse.renewedAt > LATE * claimIdleMs) pulse.troubledAt = now
+    pulse.renewedAt = now
   }
 
-  const takeOver = async (): Promise<void> => {
-    for (const stream of streams) {
-      const idle = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
-      for (const { id, deliveries } of idle) {
-        if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
-      }
-      const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
-      const suspect = rest.find(({ deliveries }) => deliveries >= SUSPECT)
-      if (suspect !== undefined) await take(stream, suspect.id, 1)
-      else if (rest.length > 0) await takeAll(stream)
-      await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
+  /** What looks abandoned is: all who live have renewed theirs. */
+  const isSteady = (stream: string): boolean => {
+    const { renewedAt, troubledAt } = pulses.get(stream)!
+    const now = performance.now()
+    const renewed = renewedAt >= troubledAt && now - renewedAt < LATE * claimIdleMs
+    return renewed && now - troubledAt > claimIdleMs / 2
+  }
+
+  const takeOver = async (stream: string): Promise<void> => {
+    if (!isSteady(stream)) return
+    const pending = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
+    // The answer may have been a long time coming.
+    if (!isSteady(stream)) return
+    const idle = pending.filter(({ id }) => !outbox.isHeld(stream, id))
+    for (const { id, deliveries } of idle) {
+      if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
     }
+    const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
+    const suspect = rest.find(({ deliveries }) => deliveries >= SUSPECT)
+    if (suspect !== undefined) await take(stream, suspect.id, 1)
+    else if (rest.length > 0) await takeAll(stream)
+    await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
   }
 
   const takeAll = async (stream: string): Promise<void> => {
@@ -158,39 +189,40 @@ export function startClaims(options: ClaimsOptions): Claims {
     }
   }
 
-  const told = (work: () => Promise<void>) => async (): Promise<void> => {
+  const told = (work: (stream: string) => Promise<void>, stream: string) => async () => {
     try {
-      await work()
+      await work(stream)
     } catch (error) {
-      // A group that is not there yet is made by the reader.
       const { message } = error as Error
-      if (!message.startsWith('NOGROUP'))
-        log.warn(`cannot claim entries: ${message}`, { exporter: name })
+      // A group that is not there yet is made by the reader.
+      if (message.startsWith('NOGROUP')) return
+      pulses.get(stream)!.troubledAt = performance.now()
+      log.warn(`cannot claim entries: ${message}`, { exporter: name, stream })
     }
   }
-  const running = Promise.all([
-    each(claimIdleMs / 3, signal, told(renew)),
-    each(claimIdleMs / 2, signal, told(takeOver)),
-  ])
+  const running = Promise.all(
+    streams.flatMap((stream) => [
+      each(claimIdleMs / 3, signal, told(renew, stream)),
+      each(claimIdleMs / 2, signal, told(takeOver, stream)),
+    ]),
+  )
 
-  const handBack = async (): Promise<void> => {
-    for (const stream of streams) {
-      const byDeliveries = Map.groupBy(await own(stream, 0), ({ deliveries }) => deliveries)
-      for (const [deliveries, of] of byDeliveries) {
-        const ids = of.map(({ id }) => id)
-        const as = [
-          'IDLE',
-          String(claimIdleMs),
-          'RETRYCOUNT',
-          String(Math.max(0, deliveries - 1)),
-          'JUSTID',
-        ]
-        for (let at = 0; at < ids.length; at += RENEWED) {
-          await claim(stream, 0, [...ids.slice(at, at + RENEWED), ...as])
-        }
+  const handBackOf = async (stream: string): Promise<void> => {
+    const byDeliveries = Map.groupBy(await own(stream, 0), ({ deliveries }) => deliveries)
+    for (const [deliveries, of] of byDeliveries) {
+      const ids = of.map(({ id }) => id)
+      const as = [
+        'IDLE',
+        String(claimIdleMs),
+        'RETRYCOUNT',
+        String(Math.max(0, deliveries - 1)),
+        'JUSTID',
+      ]
+      for (let at = 0; at < ids.length; at += RENEWED) {
+        await claim(stream, 0, [...ids.slice(at, at + RENEWED), ...as])
       }
-      await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
     }
+    await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
   }
 
   return {
@@ -199,6 +231,8 @@ export function startClaims(options: ClaimsOptions): Claims {
       stopping.abort()
       await running
     },
-    handBack,
+    async handBack() {
+      await Promise.allSettled(streams.map(handBackOf))
+    },
   }
 }

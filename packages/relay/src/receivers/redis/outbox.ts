@@ -177,11 +177,6 @@ export class RedisOutbox implements Outbox {
     return this.#known.has(keyOf(stream, entry))
   }
 
-  /** Streams of which entries are held. */
-  streams(): Set<string> {
-    return new Set([...this.#held.values()].map(({ stream }) => stream))
-  }
-
   // --- for the delivery ---
 
   nextChunks(_exporter: string, after: number, maxBytes: number): OutboxChunk[] {
