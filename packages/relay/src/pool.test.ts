@@ -197,6 +197,17 @@ describe('a pool', () => {
     expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
   })
 
+  test('asks for no more than it may hold when entries are larger than usual', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const large = { fields: [field(FIELD.input, text('x'.repeat(1_500_000)))] }
+    await forward(many(8, large), 1)
+    const one = await pool({ 'export.request-bytes': '1MB', 'export.concurrency': '1' })
+    await until(async () => (await group(one)).heldEntries > 1)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect((await group(one)).heldEntries).toBeLessThan(4)
+    expect(await pendingIn()).toBeLessThan(4)
+  })
+
   test('puts a span that is rejected among the dead letters, with its bytes', async () => {
     const spans = many(20)
     const poison = spans[7]!

@@ -127,8 +127,9 @@ export function startClaims(options: ClaimsOptions): Claims {
   }
 
   const takeAll = async (stream: string): Promise<void> => {
-    for (let start = '0-0'; outbox.room > 0 && !signal.aborted; ) {
-      start = await take(stream, start, TAKEN)
+    let start = '0-0'
+    for (let most = 1; outbox.room > 0 && !signal.aborted; most = Math.min(TAKEN, 2 * most)) {
+      start = await take(stream, start, outbox.fitting(most))
       if (start === '0-0') return
     }
   }

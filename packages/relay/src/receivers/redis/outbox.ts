@@ -49,6 +49,8 @@ interface Held {
 /** What an entry takes beside its bytes: objects, and its place in maps. */
 const ENTRY_BYTES = 1024
 const KEPT_DEAD_LETTERS = 20
+/** So much of the largest size is forgotten with each entry: after 150 of them nine tenths are. */
+const FORGOTTEN = 1 / 64
 const NO_BYTES = Buffer.alloc(0)
 
 const encoder = entryEncoder({ load: loadInline, maxSpanBytes: Number.POSITIVE_INFINITY })
@@ -73,6 +75,8 @@ export class RedisOutbox implements Outbox {
   readonly #held = new Map<number, Held>()
   /** Entries that are held or about to leave, which may come a second time, and the bytes that they take. */
   readonly #known = new Map<string, number>()
+  /** Bytes that the largest entry of late took. */
+  #largest = ENTRY_BYTES
   #lastId = 0
   #bytes = 0
   #observations = 0
@@ -90,6 +94,11 @@ export class RedisOutbox implements Outbox {
   /** Bytes that may be read; none or less: nothing. */
   get room(): number {
     return this.#closed ? 0 : this.#maxBytes - this.#bytes
+  }
+
+  /** How many entries to ask for: as many as there is room for if all are as large as the largest of late, and at least one. */
+  fitting(most: number): number {
+    return Math.max(1, Math.min(most, Math.floor(this.room / this.#largest)))
   }
 
   /** From now on there is no room. */
@@ -164,6 +173,7 @@ export class RedisOutbox implements Outbox {
     const taken = ENTRY_BYTES + (bytes?.length ?? 0)
     this.#known.set(key, taken)
     this.#bytes += taken
+    this.#largest = Math.max(taken, this.#largest * (1 - FORGOTTEN))
   }
 
   /** It is acknowledged: should it come again, it is another delivery. */

@@ -18,31 +18,31 @@ export interface Reader {
 export interface ReaderOptions {
   readonly group: Group
   readonly outbox: RedisOutbox
-  /** What an entry takes at most, nearly always. */
-  readonly entryBytes: number
   readonly log: Log
   /** Something was read. */
   wake(): void
 }
 
 const POLL_MS = 50
-/** Of a stream at a time. */
-const MAX_COUNT = 100
+/** Of a stream at a time; 4 MB of usual entries. How large they are is known only when they are here, so it begins with one. */
+const MAX_COUNT = 16
 const RETRY_MS = 1000
 
 export function startReader(options: ReaderOptions): Reader {
-  const { group, outbox, entryBytes, log } = options
+  const { group, outbox, log } = options
   const { connection, streams, name, consumer } = group
   const stopping = new AbortController()
   const { signal } = stopping
   let trouble: string | null = null
+  /** Of each stream, how many entries are asked for the next time: twice as many as came. */
+  const most = new Map<string, number>()
   /** Another stream is the first one each time, so that none has all the room. */
   let first = 0
 
   /** False: it had no more than that. */
   const read = async (stream: string): Promise<boolean> => {
     if (outbox.room <= 0 || signal.aborted) return false
-    const count = Math.max(1, Math.min(MAX_COUNT, Math.floor(outbox.room / entryBytes)))
+    const count = outbox.fitting(most.get(stream) ?? 1)
     const reply = await connection.call(stream, [
       'XREADGROUP',
       'GROUP',
@@ -57,6 +57,7 @@ export function startReader(options: ReaderOptions): Reader {
     const [, items] = itemsOf(itemsOf(reply)[0])
     const entries = items === undefined ? [] : entriesOf(items)
     for (const entry of entries) outbox.add(stream, entry)
+    most.set(stream, Math.max(1, Math.min(MAX_COUNT, 2 * entries.length)))
     if (entries.length > 0) options.wake()
     return entries.length === count
   }
