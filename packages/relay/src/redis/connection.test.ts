@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -97,6 +99,31 @@ it('gives up a server that does not answer, and connects to it again', async () 
   expect(error.code).toBe('unreachable')
   one.resume()
   expect(await answer(['PING'])).toBe('PONG')
+})
+
+it('leaves a server that is the master no more for the one that its address leads to now', async () => {
+  const [master, promoted] = [await server(), await server()]
+  let { port } = master
+  const sockets = new Set<Socket>()
+  const address = createServer((socket) => {
+    const way = connectTo(port, '127.0.0.1')
+    for (const end of [socket, way]) sockets.add(end.on('error', () => {}))
+    socket.pipe(way).pipe(socket)
+  }).listen(0, '127.0.0.1')
+  await once(address, 'listening')
+  const target = targetOf(`redis://127.0.0.1:${(address.address() as AddressInfo).port}`)
+  const { call } = connect({ target })
+  expect(await call('a', ['SET', 'a', 'x'])).toBe('OK')
+  await master.ask('REPLICAOF', '127.0.0.1', String(promoted.port))
+  port = promoted.port
+  expect(await failure(call('a', ['SET', 'a', 'y']))).toMatchObject({
+    code: 'busy',
+    message: expect.stringContaining('READONLY'),
+  })
+  expect(await answer(['SET', 'a', 'y'])).toBe('OK')
+  expect(await promoted.ask('GET', 'a')).toEqual(Buffer.from('y'))
+  address.close()
+  for (const socket of sockets) socket.destroy()
 })
 
 it('reads its password from a file, at each connection', async () => {

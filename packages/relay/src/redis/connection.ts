@@ -45,6 +45,8 @@ const STALL_MS = 30_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 5_000
+/** Between connections to one that is no master, for its name may lead to it for a while. */
+const DEMOTED_MS = 1_000
 
 export function connectRedis(options: ConnectionOptions): RedisConnection {
   const { target, stallMs = STALL_MS } = options
@@ -53,6 +55,7 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   /** When commands were sent that have no answer yet; the oldest first. */
   const unanswered = new Set<{ readonly at: number }>()
   let opened: Opened | null = null
+  let connectedAt = 0
   let unreadySince: number | null = null
   let lastFailure: SendError | null = null
   let closed = false
@@ -80,6 +83,7 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
         one = open(library, options, password, failed)
         opened = one
         await one.connect()
+        connectedAt = performance.now()
         firstTry.resolve()
         return
       } catch (error) {
@@ -92,15 +96,21 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     }
   }
 
-  const reconnect = (): void => {
-    const stalled = opened
+  const reconnect = (why: unknown): void => {
+    const given = opened
     opened = null
     unreadySince = null
     unanswered.clear()
-    failed(new Error(`no answer within ${stallMs} ms`))
-    void destroy(stalled)
+    failed(why)
+    void destroy(given)
     void connect()
   }
+
+  /** It is the master no more, and keeps the connection: where its name leads to by now, it says at the next one. */
+  const isDemoted = ({ message }: SendError): boolean =>
+    target.type === 'single' &&
+    /^(READONLY|MASTERDOWN) /.test(message) &&
+    performance.now() - connectedAt > DEMOTED_MS
 
   /** TCP finds out that nobody is there after a quarter of an hour. */
   const watch = (): void => {
@@ -108,8 +118,9 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     if (opened?.isReady()) unreadySince = null
     else unreadySince ??= now
     const [oldest] = unanswered
-    if (oldest !== undefined && now - oldest.at > stallMs) reconnect()
-    else if (opened !== null && unreadySince !== null && now - unreadySince > stallMs) reconnect()
+    const stalled = oldest !== undefined && now - oldest.at > stallMs
+    const unready = opened !== null && unreadySince !== null && now - unreadySince > stallMs
+    if (stalled || unready) reconnect(new Error(`no answer within ${stallMs} ms`))
   }
   const timer = setInterval(watch, stallMs / 6)
   timer.unref()
@@ -118,17 +129,20 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   const call = async (key: string, args: readonly Argument[]): Promise<Reply> => {
     await firstTry.promise
     if (closed) throw new SendError('unreachable', 'the connection is closed')
-    if (!opened?.isReady()) {
+    const one = opened
+    if (!one?.isReady()) {
       throw lastFailure ?? new SendError('unreachable', `not connected to ${target.shown}`)
     }
     const asked = { at: performance.now() }
     unanswered.add(asked)
     try {
-      const reply = (await opened.send(key, [...args])) as Reply
+      const reply = (await one.send(key, [...args])) as Reply
       lastFailure = null
       return reply
     } catch (error) {
-      throw failureOf(error, [...secrets])
+      const failure = failureOf(error, [...secrets])
+      if (isDemoted(failure) && one === opened) reconnect(failure)
+      throw failure
     } finally {
       unanswered.delete(asked)
     }
