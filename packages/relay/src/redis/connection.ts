@@ -54,6 +54,9 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   const secrets = new Set([target.password].filter((text) => text !== undefined))
   /** When commands were sent that have no answer yet; the oldest first. */
   const unanswered = new Set<{ readonly at: number }>()
+  // In a cluster the connection to a node gives up by itself, and others go on. A node that was never reached, which a command
+  // waits for, may have been replaced: a new client finds out.
+  const patienceMs = target.type === 'cluster' ? 4 * stallMs : stallMs
   let opened: Opened | null = null
   let connectedAt = 0
   let unreadySince: number | null = null
@@ -118,7 +121,7 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     if (opened?.isReady()) unreadySince = null
     else unreadySince ??= now
     const [oldest] = unanswered
-    const stalled = oldest !== undefined && now - oldest.at > stallMs
+    const stalled = oldest !== undefined && now - oldest.at > patienceMs
     const unready = opened !== null && unreadySince !== null && now - unreadySince > stallMs
     if (stalled || unready) reconnect(new Error(`no answer within ${stallMs} ms`))
   }
@@ -176,7 +179,7 @@ function waitMs(attempt: number): number {
 
 function open(
   { createClient, createCluster, createSentinel, RESP_TYPES }: Library,
-  { target, tlsCa }: ConnectionOptions,
+  { target, tlsCa, stallMs = STALL_MS }: ConnectionOptions,
   password: () => string | undefined,
   failed: (error: unknown) => void,
 ): Opened {
@@ -247,7 +250,14 @@ function open(
         RESP,
         commandOptions,
         rootNodes: nodes.map((node) => ({ socket: { ...node } })),
-        defaults: { ...common, socket },
+        // A node is connected to when something is asked of it: one that is down holds up no other.
+        minimizeConnections: true,
+        // Each connection is given up by itself when nothing came over it for so long, and asked before.
+        defaults: {
+          ...common,
+          pingInterval: stallMs / 3,
+          socket: { ...socket, socketTimeout: stallMs },
+        },
       })
       cluster.on('error', failed)
       cluster.on('node-error', failed)

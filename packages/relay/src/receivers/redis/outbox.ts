@@ -96,9 +96,15 @@ export class RedisOutbox implements Outbox {
     return this.#closed ? 0 : this.#maxBytes - this.#bytes
   }
 
-  /** How many entries to ask for: as many as there is room for if all are as large as the largest of late, and at least one. */
-  fitting(most: number): number {
-    return Math.max(1, Math.min(most, Math.floor(this.room / this.#largest)))
+  /**
+   * How many entries to ask for: as many as there is room for if all are as large as the largest of late, beside those that
+   * were asked for and have not come; one in any case where there is room at all and no other will come.
+   */
+  fitting(most: number, asked = 0): number {
+    const { room } = this
+    if (room <= 0) return 0
+    const fit = Math.floor(room / this.#largest) - asked
+    return Math.max(asked === 0 ? 1 : 0, Math.min(most, fit))
   }
 
   /** From now on there is no room. */

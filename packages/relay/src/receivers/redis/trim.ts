@@ -106,23 +106,27 @@ export function startTrimming(options: TrimOptions): Trimming {
     }
   }
 
-  const lookAtAll = async (): Promise<void> => {
-    for (const stream of streams) {
-      if (signal.aborted) return
-      try {
-        await look(stream)
-      } catch (error) {
-        // The reader tells why Redis does not answer, and makes what is not there.
-        log.debug(`cannot trim: ${(error as Error).message}`, { stream })
-      }
+  const lookAt = async (stream: string): Promise<void> => {
+    try {
+      await look(stream)
+    } catch (error) {
+      // The reader tells why Redis does not answer, and makes what is not there.
+      log.debug(`cannot trim: ${(error as Error).message}`, { stream })
     }
   }
-  const looked = lookAtAll()
-  const running = looked.then(() => each(TRIM_MS, signal, lookAtAll))
+  // Each on its own: in a cluster another node may have it.
+  const first = new Map(streams.map((stream) => [stream, lookAt(stream)]))
+  const looked = Promise.all(first.values()).then(() => {})
+  const running = Promise.all(
+    streams.map(async (stream) => {
+      await first.get(stream)
+      await each(TRIM_MS, signal, () => lookAt(stream))
+    }),
+  )
 
   return {
     get states() {
-      return [...states.values()]
+      return streams.flatMap((stream) => states.get(stream) ?? [])
     },
     lost,
     looked,
