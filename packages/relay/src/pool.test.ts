@@ -328,7 +328,7 @@ describe('a pool', () => {
     expect(String(letter!.get('entry'))).toBe(id)
   })
 
-  test('counts what a stream that grew too long has lost', async () => {
+  test('counts what was trimmed from a stream before it was read', async () => {
     const before = await pool()
     await until(
       async () =>
@@ -337,7 +337,7 @@ describe('a pool', () => {
     await stop(before)
     await forward(many(40), 1)
     await redis.ask('XTRIM', STREAM, 'MAXLEN', '20')
-    const one = await pool({ 'redis.max-length': '10' })
+    const one = await pool()
     await langfuse.waitForSpans(20)
     await until(async () => (await group(one)).lost === 20)
     expect(lines.join('')).toContain(
@@ -353,6 +353,23 @@ describe('a pool', () => {
     const one = await pool({ 'redis.claim-idle': '300ms' })
     await until(async () => (await group(one)).lost === 2)
     await langfuse.waitForSpans(2)
+  })
+
+  test('counts what was trimmed while relays had it, that live or that died of it', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const [poison] = await forward(many(1))
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = ['IDLE', '10000', 'RETRYCOUNT', '5', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', poison!, ...as)
+    await redis.ask('XDEL', STREAM, poison!)
+    const one = await pool({ 'redis.claim-idle': '600ms' })
+    await until(async () => (await group(one)).lost === 1)
+    const ids = await forward(many(2), 1)
+    await until(async () => (await figures(one)).held === 2)
+    await redis.ask('XDEL', STREAM, ids[0]!)
+    await until(async () => (await group(one)).lost === 2)
+    expect(await group(one)).toMatchObject({ condemned: 0, takenOver: 0 })
   })
 })
 

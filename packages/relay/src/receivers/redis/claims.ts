@@ -94,12 +94,21 @@ export function startClaims(options: ClaimsOptions): Claims {
     const ours = await own(stream, Math.floor(claimIdleMs / 6))
     const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
     for (let at = 0; at < held.length; at += RENEWED) {
-      await claim(stream, 0, [...held.slice(at, at + RENEWED), 'JUSTID'])
+      const ids = held.slice(at, at + RENEWED)
+      const renewed = new Set(itemsOf(await claim(stream, 0, [...ids, 'JUSTID'])).map(textOf))
+      if (renewed.size < ids.length) await miss(stream, ids.filter((id) => !renewed.has(id)))
     }
     const pulse = pulses.get(stream)!
     const now = performance.now()
     if (now - pulse.renewedAt > LATE * claimIdleMs) pulse.troubledAt = now
     pulse.renewedAt = now
+  }
+
+  /** Entries that are not pending any more: they were acknowledged just now, or are gone from the stream. */
+  const miss = async (stream: string, ids: readonly string[]): Promise<void> => {
+    // With its answer that to each acknowledgement before it has come.
+    await connection.call(stream, ['XLEN', stream])
+    lose(stream, ids.filter((id) => outbox.isHeld(stream, id)).length)
   }
 
   /** What looks abandoned is: all who live have renewed theirs. */
@@ -167,8 +176,12 @@ export function startClaims(options: ClaimsOptions): Claims {
   }
 
   const condemn = async (stream: string, id: string, deliveries: number): Promise<void> => {
-    const ours = await claim(stream, claimIdleMs, [id, 'JUSTID'])
-    if (itemsOf(ours).length === 0) return
+    // Where XCLAIM says nothing, XAUTOCLAIM says whether the entry is gone from the stream.
+    const about = [String(claimIdleMs), id, 'COUNT', '1', 'JUSTID']
+    const reply = await connection.call(stream, ['XAUTOCLAIM', stream, name, consumer, ...about])
+    const [, ids, deleted] = itemsOf(reply)
+    lose(stream, itemsOf(deleted).length)
+    if (textOf(itemsOf(ids)[0]) !== id) return
     const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
     const reason = `crashed its relay ${deliveries} times`
     counters.condemned++
