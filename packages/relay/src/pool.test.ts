@@ -328,6 +328,22 @@ describe('a pool', () => {
     expect(String(letter!.get('entry'))).toBe(id)
   })
 
+  test('takes over a backlog that relays ended with one by one, and at once what is no suspect', async () => {
+    const ids = await forward(many(5), 1)
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = (times: string) => ['IDLE', '60000', 'RETRYCOUNT', times, 'JUSTID']
+    const suspects = [ids[0]!, ids[2]!, ids[3]!]
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', ids[1]!, ids[4]!, ...as('1'))
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', ...suspects, ...as('3'))
+    const one = await pool({ 'redis.claim-idle': '30s' })
+    await langfuse.waitForSpans(5)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await group(one)).toMatchObject({ takenOver: 5, condemned: 0 })
+    const takes = lines.filter((line) => line.includes('entries of another relay taken over'))
+    expect(takes).toHaveLength(5)
+  })
+
   test('counts what was trimmed from a stream before it was read', async () => {
     const before = await pool()
     await until(

@@ -7,7 +7,7 @@
 import type { Log } from '../../log.ts'
 import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
 import type { RedisOutbox } from './outbox.ts'
-import { each } from './pause.ts'
+import { each, pause } from './pause.ts'
 
 export interface Claims {
   readonly counters: {
@@ -42,7 +42,7 @@ interface Pulse {
 
 /** Of which an entry is thought to be the cause. */
 const MAX_CRASHES = 5
-/** From so many on an entry is taken over alone: what is held with it when it ends the relay would be blamed too. */
+/** From so many on an entry is taken over alone, after the others: what is held with it when it ends the relay is blamed too. */
 const SUSPECT = 3
 /** Of claimIdleMs: beyond what is usual, a third, less cannot make anything look abandoned. */
 const LATE = 2 / 3
@@ -50,6 +50,7 @@ const LATE = 2 / 3
 const LISTED = 500
 const RENEWED = 100
 const TAKEN = 10
+const LOOK_MS = 50
 
 /** Removes consumers that hold nothing and have not been seen for a while; in one step, or what they are just given would be lost. */
 const FORGET_CONSUMERS = `for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
@@ -68,11 +69,16 @@ export function startClaims(options: ClaimsOptions): Claims {
   const { signal } = stopping
   const counters = { takenOver: 0, condemned: 0, lost: 0 }
 
+  const isSuspect = ({ deliveries }: Pending): boolean => deliveries >= SUSPECT
+
   const pulses = new Map(
     streams.map((stream): [string, Pulse] => {
       return [stream, { renewedAt: performance.now(), troubledAt: Number.NEGATIVE_INFINITY }]
     }),
   )
+
+  /** Ends when the suspect that is held, if there is one, has left. */
+  let alone: Promise<void> = Promise.resolve()
 
   const claim = (stream: string, idleMs: number, rest: readonly string[]) =>
     connection.call(stream, ['XCLAIM', stream, name, consumer, String(idleMs), ...rest])
@@ -96,7 +102,11 @@ export function startClaims(options: ClaimsOptions): Claims {
     for (let at = 0; at < held.length; at += RENEWED) {
       const ids = held.slice(at, at + RENEWED)
       const renewed = new Set(itemsOf(await claim(stream, 0, [...ids, 'JUSTID'])).map(textOf))
-      if (renewed.size < ids.length) await miss(stream, ids.filter((id) => !renewed.has(id)))
+      if (renewed.size < ids.length)
+        await miss(
+          stream,
+          ids.filter((id) => !renewed.has(id)),
+        )
     }
     const pulse = pulses.get(stream)!
     const now = performance.now()
@@ -120,32 +130,48 @@ export function startClaims(options: ClaimsOptions): Claims {
   }
 
   const takeOver = async (stream: string): Promise<void> => {
-    if (!isSteady(stream)) return
+    for (let most = 1; await takeSome(stream, most); most = Math.min(TAKEN, 2 * most));
+    await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
+  }
+
+  /** False: there is nothing more to take over, or no room for it. */
+  const takeSome = async (stream: string, most: number): Promise<boolean> => {
+    await alone
+    if (!isSteady(stream) || signal.aborted) return false
     const pending = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
     // The answer may have been a long time coming.
-    if (!isSteady(stream)) return
+    if (!isSteady(stream)) return false
     const idle = pending.filter(({ id }) => !outbox.isHeld(stream, id))
     for (const { id, deliveries } of idle) {
       if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
     }
     const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
-    const suspect = rest.find(({ deliveries }) => deliveries >= SUSPECT)
-    if (suspect !== undefined) await take(stream, suspect.id, 1)
-    else if (rest.length > 0) await takeAll(stream)
-    await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
+    const [oldest] = rest
+    if (oldest === undefined || outbox.room <= 0) return false
+    const from = rest.findIndex((one) => !isSuspect(one))
+    const first = rest[from]
+    if (first === undefined) return takeSuspect(stream, oldest.id)
+    const to = rest.findIndex((one, i) => i > from && isSuspect(one))
+    const inTurn = (to < 0 ? rest.length : to) - from
+    return take(stream, first.id, outbox.fitting(Math.min(most, inTurn)))
   }
 
-  const takeAll = async (stream: string): Promise<void> => {
-    let start = '0-0'
-    for (let most = 1; outbox.room > 0 && !signal.aborted; most = Math.min(TAKEN, 2 * most)) {
-      start = await take(stream, start, outbox.fitting(most))
-      if (start === '0-0') return
-    }
+  /** One after the other, over all streams. */
+  const takeSuspect = (stream: string, id: string): Promise<boolean> => {
+    const taken = alone.then(async () => {
+      const any = isSteady(stream) && (await take(stream, id, 1))
+      while (outbox.isHeld(stream, id) && !signal.aborted) await pause(LOOK_MS, signal)
+      return any
+    })
+    alone = taken.then(
+      () => {},
+      () => {},
+    )
+    return taken
   }
 
-  /** Returns where to go on; 0-0: there is no more. */
-  const take = async (stream: string, start: string, count: number): Promise<string> => {
-    if (outbox.room <= 0) return '0-0'
+  /** Takes over so many entries, from one on. False: there were none. */
+  const take = async (stream: string, start: string, count: number): Promise<boolean> => {
     const reply = await connection.call(stream, [
       'XAUTOCLAIM',
       stream,
@@ -156,16 +182,17 @@ export function startClaims(options: ClaimsOptions): Claims {
       'COUNT',
       String(count),
     ])
-    const [next, items, deleted] = itemsOf(reply)
+    const [, items, deleted] = itemsOf(reply)
+    const entries = entriesOf(items ?? null)
     let taken = 0
-    for (const entry of entriesOf(items ?? null)) if (outbox.add(stream, entry)) taken++
+    for (const entry of entries) if (outbox.add(stream, entry)) taken++
     counters.takenOver += taken
     if (taken > 0) {
       log.info('entries of another relay taken over', { exporter: name, stream, entries: taken })
       options.wake()
     }
     lose(stream, itemsOf(deleted).length)
-    return textOf(next)
+    return entries.length + itemsOf(deleted).length > 0
   }
 
   const lose = (stream: string, entries: number): void => {
