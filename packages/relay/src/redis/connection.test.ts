@@ -190,3 +190,8 @@ it.each<[string, string, string, number]>([
   expect(failed.message).toContain(shown)
   expect(failed.message).not.toContain('secret')
 })
+
+it('keeps the code of an error that has one', () => {
+  const error = Object.assign(new Error('self-signed certificate'), { code: 'SELF_SIGNED_CERT' })
+  expect(failureOf(error, []).message).toBe('self-signed certificate (SELF_SIGNED_CERT)')
+})

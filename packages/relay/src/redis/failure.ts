@@ -44,6 +44,9 @@ function judge(word: string, text: string): [Failure, number] {
 
 function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  const { message, name, code } = error as NodeJS.ErrnoException
   // A name with several addresses fails with an AggregateError, whose message is empty.
-  return error.message || `failed with ${(error as NodeJS.ErrnoException).code ?? error.name}`
+  if (message === '') return `failed with ${code ?? name}`
+  // Of certificates the message alone says what is wrong in prose.
+  return code === undefined || message.includes(code) ? message : `${message} (${code})`
 }

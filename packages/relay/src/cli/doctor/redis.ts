@@ -15,7 +15,12 @@ const TIMEOUT_MS = 5000
 /** XGROUP with ENTRIESREAD. */
 const VERSION = 7
 const NEARLY_FULL = 0.8
-const OPTIONS = { url: 'redis.url', keys: 'user and password (redis.url, redis.password-file)' }
+const OPTIONS = {
+  url: 'redis.url',
+  keys: 'user and password (redis.url, redis.password-file)',
+  schemes: { plain: 'redis://', secure: 'rediss://' },
+  authority: 'redis.tls-ca=<its file>',
+}
 
 /** Whether this relay could hand over to Redis, or deliver from there; nothing when it does neither. */
 export async function checkRedis(config: Config): Promise<Check[]> {
