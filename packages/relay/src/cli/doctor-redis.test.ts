@@ -27,8 +27,12 @@ afterEach(async () => {
   box.remove()
 })
 
+/** As a Redis should be that nothing is said about. */
+const KEEPS = ['--appendonly', 'yes', '--maxmemory', '1gb']
+
 async function redis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const server = await startRedisServer({ password: 'word-hidden', ...options })
+  const args = [...KEEPS, ...(options.args ?? [])]
+  const server = await startRedisServer({ password: 'word-hidden', ...options, args })
   onTestFinished(() => server.close())
   return server
 }
@@ -151,6 +155,17 @@ describe('one that forwards', () => {
         message: expect.stringMatching(/^offpath:\{0\} is nearly full: 9 of 10/),
       },
       { state: 'wrong', message: expect.stringMatching(/^offpath:\{1\} is full.*: 10 of 10/) },
+    ])
+  })
+
+  test('to one that keeps nothing, and may take all memory', async () => {
+    const { url } = await redis({ args: ['--appendonly', 'no', '--maxmemory', '0'] })
+    expect(await doctor(url, ...FORWARDS)).toMatchObject([
+      { state: 'ok' },
+      { state: 'warning', message: expect.stringContaining('appendonly is off') },
+      { state: 'warning', message: expect.stringContaining('maxmemory is not set') },
+      { state: 'ok' },
+      { state: 'ok' },
     ])
   })
 
