@@ -1,5 +1,6 @@
+import { FIELD } from '@offpath/sdk/spool-format'
 import { expect, it } from 'vitest'
-import { load, makeSpan } from '../../export/fixtures.ts'
+import { field, load, makeSpan, text } from '../../export/fixtures.ts'
 import { entryEncoder, measureEntry, readEntry } from '../../redis/entry.ts'
 import { allocateChunk } from '../../store/chunk.ts'
 import type { Settlement } from '../../store/store.ts'
@@ -59,4 +60,20 @@ it('takes a rejected entry in at once, and makes its dead letters when they are 
   letters[7]!.bytes.copy(bytes)
   expect(readEntry(bytes, measureEntry(bytes))).toMatchObject([{ spanId: spans[7]!.spanId }])
   expect(outbox.deadLetters).toHaveLength(20)
+})
+
+it('keeps no more than half a megabyte in a dead letter', () => {
+  const left: Departure[] = []
+  const outbox = new RedisOutbox('langfuse', 1e9, (departure) => left.push(departure))
+  const large = makeSpan({ fields: [field(FIELD.input, text('x'.repeat(2_000_000)))] })
+  const { traceId, spanId, name } = large
+  outbox.add(STREAM, { id: '1-0', bytes: encoder.encode([large]) })
+  const deadLetters = [{ index: 0, traceId, spanId, name, reason: 'too large' }]
+  outbox.acknowledge('langfuse', [settled(1, { dead: 1, deadLetters })])
+  outbox.add(STREAM, { id: '2-0', bytes: Buffer.alloc(600_000) })
+  const [cut, whole] = left.map(({ letters }) => letters?.next().value)
+  expect(cut?.bytes.length).toBeGreaterThan(400_000)
+  expect(cut?.bytes.length).toBeLessThan(530_000)
+  expect(whole?.bytes.length).toBe(0)
+  expect(whole?.reason).toMatch(/; its 600000 bytes are not kept$/)
 })

@@ -53,7 +53,10 @@ const KEPT_DEAD_LETTERS = 20
 const FORGOTTEN = 1 / 64
 const NO_BYTES = Buffer.alloc(0)
 
-const encoder = entryEncoder({ load: loadInline, maxSpanBytes: Number.POSITIVE_INFINITY })
+/** Of a dead letter: Redis keeps 10 000 of them, in memory. */
+const LETTER_BYTES = 512 * 1024
+
+const encoder = entryEncoder({ load: loadInline, maxSpanBytes: LETTER_BYTES })
 
 export class RedisOutbox implements Outbox {
   readonly counters: RedisCounters = {
@@ -161,15 +164,16 @@ export class RedisOutbox implements Outbox {
   }
 
   #buryWhole(stream: string, entry: string, bytes: Buffer, reason: string): void {
+    const fits = bytes.length <= LETTER_BYTES
     const letter: RedisDeadLetter = {
       exporter: this.#exporter,
       stream,
       entry,
-      reason,
+      reason: fits ? reason : `${reason}; its ${bytes.length} bytes are not kept`,
       traceId: null,
       spanId: null,
       name: null,
-      bytes,
+      bytes: fits ? bytes : NO_BYTES,
     }
     this.#remember(letter)
     this.#leave({ stream, entry, letters: [letter].values() })
