@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest'
 import { SendError } from '../export/http.ts'
 import {
   type RedisServer,
@@ -153,6 +153,23 @@ it('asks sentinels where the server is', async () => {
   await sentinel.close()
 })
 
+it.each([
+  ['asks for the password of its server too', true],
+  ['asks for none, and its server for one', false],
+])('comes by a sentinel that %s', async (_, asks) => {
+  const one = await server({ password: 'the-word' })
+  const sentinel = await startSentinel(one, { password: 'the-word', asks })
+  onTestFinished(() => sentinel.close())
+  const { call } = connect({ target: targetOf(sentinel.url.replace('//', '//:the-word@')) })
+  expect(await call('a', ['SET', 'a', 'x'])).toBe('OK')
+  expect(await one.ask('GET', 'a')).toEqual(Buffer.from('x'))
+  await connection?.close()
+  const stranger = connect({ target: targetOf(sentinel.url.replace('//', '//:another@')) })
+  const error = await failure(stranger.call('a', ['PING']))
+  expect(error).toMatchObject({ code: 'refused', status: 401 })
+  expect(error.message).toMatch(/^WRONGPASS/)
+})
+
 it('speaks TLS to a server whose certificate is vouched for', async () => {
   const key = join(directory, 'key.pem')
   const cert = join(directory, 'cert.pem')
@@ -184,6 +201,8 @@ it.each<[string, string, string, number]>([
   ["ERR unknown command 'XADD', with args beginning with: 'secret' ", 'refused', "'***'", 400],
   ['MOVED 866 127.0.0.1:7001', 'refused', 'redis+cluster://', 0],
   ['Socket closed unexpectedly', 'unreachable', 'Socket', 0],
+  ['Master Client (10.0.0.1:6379): NOAUTH Authentication required.', 'refused', 'NOAUTH', 401],
+  ['obseve client error: SimpleError: WRONGPASS invalid', 'refused', 'WRONGPASS', 401],
 ])('%s', (text, code, shown, status) => {
   const failed = failureOf(new Error(text), ['secret'])
   expect(failed).toMatchObject({ code, status })

@@ -40,6 +40,14 @@ interface Opened {
   destroy(): unknown
 }
 
+interface Credentials {
+  /** Read at each connection. */
+  readonly password: () => string | undefined
+  /** They are for sentinels too. */
+  readonly identifies: boolean
+}
+
+const NO_SENTINEL = 'None of the sentinels are available'
 const STALL_MS = 30_000
 /** Between attempts to connect. */
 const FIRST_WAIT_MS = 100
@@ -62,10 +70,15 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   let unreadySince: number | null = null
   let lastFailure: SendError | null = null
   let closed = false
+  const hasPassword = target.password !== undefined || options.passwordFile !== undefined
+  /** Sentinels are given the credentials when they ask: those that have none refuse them, as many do. */
+  let identifies = false
   const firstTry = Promise.withResolvers<void>()
 
   const failed = (error: unknown): void => {
-    lastFailure = failureOf(error, [...secrets])
+    const failure = failureOf(error, [...secrets])
+    // Why each of them is not, it has told before.
+    if (lastFailure === null || failure.message !== NO_SENTINEL) lastFailure = failure
     firstTry.resolve()
   }
 
@@ -76,6 +89,18 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     return text
   }
 
+  /** What the client says beside its answers, while it is the one. */
+  const heard = (one: Opened | null, error: unknown): void => {
+    if (opened !== one) return
+    const asks = target.type === 'sentinel' && failureOf(error, []).message.startsWith('NOAUTH')
+    if (!asks || identifies || !hasPassword) {
+      failed(error)
+      return
+    }
+    identifies = true
+    replace()
+  }
+
   /** Connects until it succeeds, or is replaced. */
   const connect = async (): Promise<void> => {
     for (let attempt = 0; !closed; attempt++) {
@@ -83,9 +108,11 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
       try {
         const library = await import('@redis/client')
         if (closed) return
-        one = open(library, options, password, failed)
+        const hears = (error: unknown): void => heard(one, error)
+        one = open(library, options, { password, identifies }, hears)
         opened = one
         await one.connect()
+        if (opened !== one) return
         connectedAt = performance.now()
         firstTry.resolve()
         return
@@ -99,14 +126,18 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     }
   }
 
-  const reconnect = (why: unknown): void => {
+  const replace = (): void => {
     const given = opened
     opened = null
     unreadySince = null
     unanswered.clear()
-    failed(why)
     void destroy(given)
     void connect()
+  }
+
+  const reconnect = (why: unknown): void => {
+    failed(why)
+    replace()
   }
 
   /** It is the master no more, and keeps the connection: where its name leads to by now, it says at the next one. */
@@ -180,7 +211,7 @@ function waitMs(attempt: number): number {
 function open(
   { createClient, createCluster, createSentinel, RESP_TYPES }: Library,
   { target, tlsCa, stallMs = STALL_MS }: ConnectionOptions,
-  password: () => string | undefined,
+  { password, identifies }: Credentials,
   failed: (error: unknown) => void,
 ): Opened {
   const { type, tls, nodes, user, database, master } = target
@@ -192,19 +223,17 @@ function open(
         ...(tlsCa !== undefined && { ca: readFileSync(tlsCa) }),
       }
     : reconnecting
-  const common = {
-    disableOfflineQueue: true,
-    credentialsProvider: {
-      type: 'async-credentials-provider' as const,
-      credentials: async () => {
-        const word = password()
-        return {
-          ...(user !== undefined && { username: user }),
-          ...(word !== undefined && { password: word }),
-        }
-      },
+  const credentialsProvider = {
+    type: 'async-credentials-provider' as const,
+    credentials: async () => {
+      const word = password()
+      return {
+        ...(user !== undefined && { username: user }),
+        ...(word !== undefined && { password: word }),
+      }
     },
   }
+  const common = { disableOfflineQueue: true, credentialsProvider }
   // No deadline of the client's own: those who ask have theirs.
   const commandOptions = { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }
   const RESP = 2 as const
@@ -232,7 +261,7 @@ function open(
         name: master,
         sentinelRootNodes: [...nodes],
         nodeClientOptions: { ...common, socket },
-        sentinelClientOptions: { socket },
+        sentinelClientOptions: { socket, ...(identifies && { credentialsProvider }) },
         passthroughClientErrorEvents: true,
         // By itself it asks them for 16 s before a command fails: whoever sent it tries again.
         maxCommandRediscovers: 1,

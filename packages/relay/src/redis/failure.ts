@@ -13,6 +13,9 @@ const BUSY = [
   'NOREPLICAS',
   'BUSY',
 ]
+/** What the client puts before the words of a server behind sentinels, or of a sentinel. */
+const PREFIX =
+  /^(?:obseve client error: (?:\w+: )?|(?:Master|Replica|Sentinel) Client \([^)]*\): )+/
 const UNAUTHORIZED = ['NOAUTH', 'WRONGPASS', 'NOPERM']
 
 /**
@@ -21,7 +24,7 @@ const UNAUTHORIZED = ['NOAUTH', 'WRONGPASS', 'NOPERM']
  */
 export function failureOf(error: unknown, secrets: readonly string[]): SendError {
   if (error instanceof SendError) return error
-  const text = shownText(textOf(error), secrets)
+  const text = shownText(textOf(error).replace(PREFIX, ''), secrets)
   const word = /^([A-Z]{2,})(?= |$)/.exec(text)?.[1]
   if (word === undefined) return new SendError('unreachable', text)
   if (word === 'MOVED' || word === 'ASK') {

@@ -108,15 +108,20 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   }
 }
 
-/** A sentinel that watches a server under the name `mymaster`; its URL. */
+/** A sentinel that watches a server under the name `mymaster`; its URL. With a password, that of the server too. */
 export async function startSentinel(
   watched: RedisServer,
+  options: { readonly password?: string; readonly asks?: boolean } = {},
 ): Promise<{ readonly url: string; close(): Promise<void> }> {
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'offpath-sentinel-'))
   const file = join(directory, 'sentinel.conf')
   const watches = `sentinel monitor mymaster 127.0.0.1 ${watched.port} 1`
-  writeFileSync(file, `port ${port}\nbind 127.0.0.1\ndir ${directory}\n${watches}\n`)
+  const { password, asks = false } = options
+  const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${directory}`, watches]
+  if (password !== undefined) lines.push(`sentinel auth-pass mymaster ${password}`)
+  if (password !== undefined && asks) lines.push(`requirepass ${password}`)
+  writeFileSync(file, lines.map((line) => `${line}\n`).join(''))
   const child = spawn('redis-server', [file, '--sentinel'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
