@@ -197,6 +197,17 @@ describe('a pool', () => {
     expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
   })
 
+  test('asks for no more than it may hold when entries are larger than usual', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const large = { fields: [field(FIELD.input, text('x'.repeat(1_500_000)))] }
+    await forward(many(8, large), 1)
+    const one = await pool({ 'export.request-bytes': '1MB', 'export.concurrency': '1' })
+    await until(async () => (await group(one)).heldEntries > 1)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect((await group(one)).heldEntries).toBeLessThan(4)
+    expect(await pendingIn()).toBeLessThan(4)
+  })
+
   test('puts a span that is rejected among the dead letters, with its bytes', async () => {
     const spans = many(20)
     const poison = spans[7]!
@@ -226,6 +237,25 @@ describe('a pool', () => {
     expect((await one.stats()).deadLetters).toMatchObject([
       { exporter: 'langfuse', name: poison.name },
     ])
+  })
+
+  test('acknowledges what has no dead letters while these cannot be written, and the rest once they can', async () => {
+    await redis.ask('SET', 'offpath:dead', 'no stream')
+    const spans = many(20)
+    const poison = spans[2]!.spanId.toString('hex')
+    langfuse.rejectSpan = ({ spanId }) => (spanId === poison ? 'bad span' : undefined)
+    const one = await pool()
+    const [first] = await forward(spans)
+    await langfuse.waitForSpans(19)
+    await forward(many(5))
+    await langfuse.waitForSpans(24)
+    await until(async () => (await pendingIn()) === 1)
+    const [pending] = itemsOf(await redis.ask('XPENDING', STREAM, 'langfuse', '-', '+', '9'))
+    expect(String(itemsOf(pending)[0])).toBe(first)
+    expect(await figures(one)).toMatchObject({ delivered: 24, deadLettered: 1, held: 0 })
+    await redis.ask('DEL', 'offpath:dead')
+    await until(async () => (await pendingIn()) === 0)
+    expect(await deadLetters()).toHaveLength(1)
   })
 
   test('is stopped by no entry that is damaged or somebody else’s', async () => {
@@ -298,7 +328,23 @@ describe('a pool', () => {
     expect(String(letter!.get('entry'))).toBe(id)
   })
 
-  test('counts what a stream that grew too long has lost', async () => {
+  test('takes over a backlog that relays ended with one by one, and at once what is no suspect', async () => {
+    const ids = await forward(many(5), 1)
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = (times: string) => ['IDLE', '60000', 'RETRYCOUNT', times, 'JUSTID']
+    const suspects = [ids[0]!, ids[2]!, ids[3]!]
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', ids[1]!, ids[4]!, ...as('1'))
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', ...suspects, ...as('3'))
+    const one = await pool({ 'redis.claim-idle': '30s' })
+    await langfuse.waitForSpans(5)
+    await until(async () => (await pendingIn()) === 0)
+    expect(await group(one)).toMatchObject({ takenOver: 5, condemned: 0 })
+    const takes = lines.filter((line) => line.includes('entries of another relay taken over'))
+    expect(takes).toHaveLength(5)
+  })
+
+  test('counts what was trimmed from a stream before it was read', async () => {
     const before = await pool()
     await until(
       async () =>
@@ -307,7 +353,7 @@ describe('a pool', () => {
     await stop(before)
     await forward(many(40), 1)
     await redis.ask('XTRIM', STREAM, 'MAXLEN', '20')
-    const one = await pool({ 'redis.max-length': '10' })
+    const one = await pool()
     await langfuse.waitForSpans(20)
     await until(async () => (await group(one)).lost === 20)
     expect(lines.join('')).toContain(
@@ -323,6 +369,77 @@ describe('a pool', () => {
     const one = await pool({ 'redis.claim-idle': '300ms' })
     await until(async () => (await group(one)).lost === 2)
     await langfuse.waitForSpans(2)
+  })
+
+  test('counts what was trimmed while relays had it, that live or that died of it', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const [poison] = await forward(many(1))
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = ['IDLE', '10000', 'RETRYCOUNT', '5', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', poison!, ...as)
+    await redis.ask('XDEL', STREAM, poison!)
+    const one = await pool({ 'redis.claim-idle': '600ms' })
+    await until(async () => (await group(one)).lost === 1)
+    const ids = await forward(many(2), 1)
+    await until(async () => (await figures(one)).held === 2)
+    await redis.ask('XDEL', STREAM, ids[0]!)
+    await until(async () => (await group(one)).lost === 2)
+    expect(await group(one)).toMatchObject({ condemned: 0, takenOver: 0 })
+  })
+})
+
+describe('while a relay lives, only it has what it holds:', () => {
+  /** Of each pending entry, how often it was delivered. */
+  const deliveries = async (stream = STREAM): Promise<number[]> => {
+    const reply = await redis.ask('XPENDING', stream, 'langfuse', '-', '+', '100')
+    return itemsOf(reply).map((item) => Number(itemsOf(item)[3]))
+  }
+  const after = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+  const flags = { 'redis.claim-idle': '900ms' } as const
+
+  test('an entry whose dead letter cannot be written', async () => {
+    await redis.ask('SET', 'offpath:dead', 'no stream')
+    langfuse.rejectSpan = () => 'bad span'
+    const relays = [await pool(flags), await pool(flags)]
+    await forward(many(1))
+    const dead = async (relay: Relay): Promise<number> => (await figures(relay)).deadLettered
+    await until(async () => (await dead(relays[0]!)) + (await dead(relays[1]!)) === 1)
+    await after(2000)
+    expect(await deliveries()).toEqual([1])
+    for (const relay of relays) expect(await group(relay)).toMatchObject({ takenOver: 0 })
+  })
+
+  test('those of a stream behind one that fails', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const one = await pool(flags)
+    await forward(many(5), 5, 'offpath:{0}')
+    await until(async () => (await figures(one)).held === 5)
+    await forward(many(5), 5, 'offpath:{1}')
+    await until(async () => (await figures(one)).held === 10)
+    const other = await pool(flags)
+    await redis.ask('DEL', 'offpath:{0}')
+    await redis.ask('SET', 'offpath:{0}', 'no stream')
+    await after(2000)
+    expect(await deliveries('offpath:{1}')).toEqual([1])
+    const [pending] = itemsOf(await redis.ask('XPENDING', 'offpath:{1}', 'langfuse', '-', '+', '9'))
+    expect(Number(itemsOf(pending)[2])).toBeLessThan(900)
+    for (const relay of [one, other]) expect(await group(relay)).toMatchObject({ takenOver: 0 })
+  })
+
+  test('all, when Redis was away for longer than they may go without a sign', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const relays = [await pool(flags), await pool(flags), await pool(flags)]
+    await forward(many(40), 5, 'offpath:{0}')
+    await forward(many(40), 5, 'offpath:{1}')
+    await until(async () => (await pendingIn()) + (await pendingIn('offpath:{1}')) === 16)
+    redis.pause()
+    await after(1500)
+    redis.resume()
+    await after(1500)
+    expect(await deliveries()).toEqual(Array(8).fill(1))
+    expect(await deliveries('offpath:{1}')).toEqual(Array(8).fill(1))
+    for (const relay of relays) expect(await group(relay)).toMatchObject({ takenOver: 0 })
   })
 })
 

@@ -177,8 +177,7 @@ function startMember(
     log,
   })
   const wake = (): void => delivery.wake()
-  const entryBytes = config['redis.entry-bytes']
-  const reader = startReader({ group, outbox, entryBytes, log, wake })
+  const reader = startReader({ group, outbox, log, wake })
   const claimIdleMs = config['redis.claim-idle']
   const claims = startClaims({ group, outbox, claimIdleMs, log, wake })
   return { name, outbox, leaving, delivery, reader, claims }

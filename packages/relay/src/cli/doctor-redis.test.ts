@@ -1,4 +1,6 @@
 // `offpath doctor config` and Redis: real servers, to which nothing is written, and passwords in none of what it prints.
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
@@ -25,8 +27,12 @@ afterEach(async () => {
   box.remove()
 })
 
+/** As a Redis should be that nothing is said about. */
+const KEEPS = ['--appendonly', 'yes', '--maxmemory', '1gb']
+
 async function redis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const server = await startRedisServer({ password: 'word-hidden', ...options })
+  const args = [...KEEPS, ...(options.args ?? [])]
+  const server = await startRedisServer({ password: 'word-hidden', ...options, args })
   onTestFinished(() => server.close())
   return server
 }
@@ -98,6 +104,29 @@ describe('one that forwards', () => {
     server.resume()
   })
 
+  test('over TLS, to an authority that is not known until it is told, and without it', async () => {
+    const [key, cert] = [join(box.dir, 'key.pem'), join(box.dir, 'cert.pem')]
+    const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
+    const files = ['-keyout', key, '-out', cert, '-days', '2']
+    execFileSync('openssl', ['req', '-x509', ...ec, ...files, ...subject], { stdio: 'pipe' })
+    const tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
+    const args = [...tls, '--tls-auth-clients', 'no']
+    const { url } = await redis({ scheme: 'rediss', args })
+    expect(await doctor(url, ...FORWARDS)).toMatchObject([
+      {
+        state: 'wrong',
+        message: expect.stringContaining('SELF_SIGNED'),
+        fix: expect.stringMatching(/no authority that Node knows: redis\.tls-ca=/),
+      },
+    ])
+    const known = await doctor(url, ...FORWARDS, '--redis-tls-ca', cert)
+    expect(known[0]).toMatchObject({ state: 'ok' })
+    expect(await doctor(url.replace('rediss:', 'redis:'), ...FORWARDS)).toMatchObject([
+      { state: 'wrong', fix: expect.stringContaining('rediss:// instead of redis://?') },
+    ])
+  })
+
   test('whose user may not', async () => {
     const { url, ask } = await redis()
     await ask('ACL', 'SETUSER', 'reader', 'on', '>word-hidden', '~offpath:*', '+@read', '+ping')
@@ -126,6 +155,17 @@ describe('one that forwards', () => {
         message: expect.stringMatching(/^offpath:\{0\} is nearly full: 9 of 10/),
       },
       { state: 'wrong', message: expect.stringMatching(/^offpath:\{1\} is full.*: 10 of 10/) },
+    ])
+  })
+
+  test('to one that keeps nothing, and may take all memory', async () => {
+    const { url } = await redis({ args: ['--appendonly', 'no', '--maxmemory', '0'] })
+    expect(await doctor(url, ...FORWARDS)).toMatchObject([
+      { state: 'ok' },
+      { state: 'warning', message: expect.stringContaining('appendonly is off') },
+      { state: 'warning', message: expect.stringContaining('maxmemory is not set') },
+      { state: 'ok' },
+      { state: 'ok' },
     ])
   })
 

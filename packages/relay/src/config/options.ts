@@ -145,7 +145,7 @@ const OPTIONS = {
     kind: 'amount',
     default: '10000',
     about:
-      'Entries of a stream from which on nothing is added to it; what waits then waits on the disks of those who forward',
+      'Entries of a stream from which on nothing is added to it, the same for all relays; what waits then waits on the disks of those who forward',
   },
   'redis.entry-bytes': {
     kind: 'size',

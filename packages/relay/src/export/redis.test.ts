@@ -174,6 +174,16 @@ describe('exporter redis', () => {
     await held(0)
   })
 
+  it('trims nothing, however many others add', async () => {
+    const { commit, held } = await start({ maxLength: 5 })
+    commit(many(1))
+    await held(0)
+    await Promise.all(many(300).map(() => redis.ask('XADD', 'test:{0}', '*', 'v', '1')))
+    commit(many(1))
+    await held(0)
+    expect(await redis.ask('XLEN', 'test:{0}')).toBe(302)
+  })
+
   it('waits while Redis has no memory', async () => {
     await redis.ask('CONFIG', 'SET', 'maxmemory', '1')
     const { commit, held, delivery } = await start()

@@ -14,13 +14,11 @@ export interface RedisExporterOptions extends ConnectionOptions {
   readonly entryBytes: number
 }
 
-/** For so long a stream is taken to be as long as it was, and what was added to it since. */
-const LENGTH_KNOWN_MS = 1000
 /**
- * Several relays that look at a stream at the same time may all add to it: only beyond twice the length is it trimmed,
- * which would lose entries.
+ * For so long a stream is taken to be as long as it was, and what was added to it since. Several relays that look at the same
+ * time may all add to it: it grows beyond its bound a little, which loses nothing, as MAXLEN would.
  */
-const HARD_BOUND = 2
+const LENGTH_KNOWN_MS = 1000
 
 export function redisExporter(options: RedisExporterOptions): Exporter {
   const { target, partitions } = options
@@ -70,9 +68,8 @@ function openStreams(options: RedisExporterOptions, opening: Opening): Sender {
       throw new SendError('busy', `${stream} is full, with ${known.length} entries: ${why}`, 503)
     }
     known.length++
-    const bound = ['MAXLEN', '~', String(HARD_BOUND * maxLength)]
     const fields = [FIELDS.version, String(ENTRY_VERSION), FIELDS.spans, body]
-    await connection.call(stream, ['XADD', stream, ...bound, '*', ...fields])
+    await connection.call(stream, ['XADD', stream, '*', ...fields])
   }
 
   const once = (request: Request): Promise<unknown> => {

@@ -417,7 +417,7 @@ export function createMetrics(): Metrics {
   )
   gauge(
     'offpath_redis_reading',
-    '1: Redis is read; 0: it cannot be, the log says why',
+    '1: Redis is read; 0: a stream of it cannot be, the log says why',
     byGroup(({ trouble }) => (trouble === null ? 1 : 0)),
     ['exporter'],
   )

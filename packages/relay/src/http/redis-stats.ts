@@ -14,7 +14,7 @@ export interface RedisGroupStats {
   readonly name: string
   /** This relay in it. */
   readonly consumer: string
-  /** Why nothing is read; null: it is. */
+  /** Why nothing is read, of one stream at least; null: it is. */
   readonly trouble: string | null
   readonly entries: number
   readonly heldEntries: number

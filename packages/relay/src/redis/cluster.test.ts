@@ -1,37 +1,71 @@
 // A cluster of three nodes: each partition's stream lies on the node of its slot.
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
+import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import { loadConfig } from '../config/config.ts'
 import type { OptionName } from '../config/options.ts'
-import { makeSpan } from '../export/fixtures.ts'
+import { load, makeSpan } from '../export/fixtures.ts'
 import { startHarness } from '../export/harness.ts'
 import { redisExporter } from '../export/redis.ts'
 import { createLog } from '../log.ts'
 import { startPool } from '../pool.ts'
-import { type RedisCluster, startRedisCluster } from '../testing/redis-server.ts'
+import type { Relay } from '../relay.ts'
+import { type RedisCluster, type RedisServer, startRedisCluster } from '../testing/redis-server.ts'
+import { entryEncoder } from './entry.ts'
+
+const PARTITIONS = 6
 
 let cluster: RedisCluster
+let langfuse: LangfuseServer
+let pool: Relay
 beforeAll(async () => {
   cluster = await startRedisCluster()
 }, 30_000)
 afterAll(() => cluster.close())
+beforeEach(async () => {
+  langfuse = await startLangfuseServer()
+})
+afterEach(async () => {
+  await pool.close()
+  await langfuse.close()
+})
 
-it('carries spans from those who forward to a pool', async () => {
-  const langfuse = await startLangfuseServer()
+async function start(): Promise<void> {
   const flags = new Map<OptionName, string>([
     ['redis.url', cluster.url],
     ['redis.receive', 'true'],
-    ['redis.partitions', '6'],
+    ['redis.partitions', String(PARTITIONS)],
     ['otlp.url', langfuse.otlpUrl],
     ['http.port', '0'],
   ])
   const { config } = loadConfig({ flags, env: { HOME: '/nowhere' }, cwd: '/' })
-  const lines: string[] = []
-  const log = createLog((line) => lines.push(line), 'warn')
-  const pool = await startPool(config, log)
+  pool = await startPool(
+    config,
+    createLog(() => {}, 'warn'),
+  )
+}
+
+const encoder = entryEncoder({ load, maxSpanBytes: 1e9 })
+
+/** Adds a span to a stream of a node, as soon as that takes it. */
+async function addTo(node: RedisServer): Promise<void> {
+  const entry = encoder.encode([makeSpan()])
+  const taken = async (): Promise<boolean> => {
+    for (let n = 0; n < PARTITIONS; n++) {
+      const added = node.ask('XADD', `offpath:{${n}}`, '*', 'v', '1', 's', entry)
+      if (await added.then(Boolean, () => false)) return true
+    }
+    return false
+  }
+  await expect.poll(taken, { timeout: 10_000 }).toBe(true)
+}
+
+it('carries spans from those who forward to a pool', async () => {
+  await start()
   const { target } = cluster
-  const options = { target, stream: 'offpath', partitions: 6, maxLength: 100, entryBytes: 10_000 }
-  const harness = await startHarness({ exporterOf: () => redisExporter(options) })
+  const options = { target, stream: 'offpath', maxLength: 100, entryBytes: 10_000 }
+  const exporterOf = () => redisExporter({ ...options, partitions: PARTITIONS })
+  const harness = await startHarness({ exporterOf })
   const spans = Array.from({ length: 300 }, (_, i) => {
     const traceId = Buffer.alloc(16, 1)
     traceId.writeUInt32BE(i, 0)
@@ -50,6 +84,32 @@ it('carries spans from those who forward to a pool', async () => {
     })
     .toEqual([0, 0, 0, 0, 0, 0])
   await harness.close()
-  await pool.close()
-  await langfuse.close()
 })
+
+it('delivers what other nodes have while one does not answer', async () => {
+  await start()
+  const [first, second, third] = cluster.nodes as [RedisServer, RedisServer, RedisServer]
+  for (const node of cluster.nodes) await addTo(node)
+  await langfuse.waitForSpans(3)
+  first.pause()
+  await addTo(second)
+  await addTo(third)
+  await langfuse.waitForSpans(5, 6000)
+  await addTo(second)
+  await langfuse.waitForSpans(6, 6000)
+  first.resume()
+  await addTo(first)
+  await langfuse.waitForSpans(7, 10_000)
+}, 30_000)
+
+it('delivers what other nodes have when it starts while one is down', async () => {
+  const [first, second, third] = cluster.nodes as [RedisServer, RedisServer, RedisServer]
+  await first.kill()
+  await start()
+  await addTo(second)
+  await addTo(third)
+  await langfuse.waitForSpans(2, 8000)
+  await first.start()
+  await addTo(first)
+  await langfuse.waitForSpans(3, 10_000)
+}, 30_000)

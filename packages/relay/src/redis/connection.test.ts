@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest'
 import { SendError } from '../export/http.ts'
 import {
   type RedisServer,
@@ -99,6 +101,31 @@ it('gives up a server that does not answer, and connects to it again', async () 
   expect(await answer(['PING'])).toBe('PONG')
 })
 
+it('leaves a server that is the master no more for the one that its address leads to now', async () => {
+  const [master, promoted] = [await server(), await server()]
+  let { port } = master
+  const sockets = new Set<Socket>()
+  const address = createServer((socket) => {
+    const way = connectTo(port, '127.0.0.1')
+    for (const end of [socket, way]) sockets.add(end.on('error', () => {}))
+    socket.pipe(way).pipe(socket)
+  }).listen(0, '127.0.0.1')
+  await once(address, 'listening')
+  const target = targetOf(`redis://127.0.0.1:${(address.address() as AddressInfo).port}`)
+  const { call } = connect({ target })
+  expect(await call('a', ['SET', 'a', 'x'])).toBe('OK')
+  await master.ask('REPLICAOF', '127.0.0.1', String(promoted.port))
+  port = promoted.port
+  expect(await failure(call('a', ['SET', 'a', 'y']))).toMatchObject({
+    code: 'busy',
+    message: expect.stringContaining('READONLY'),
+  })
+  expect(await answer(['SET', 'a', 'y'])).toBe('OK')
+  expect(await promoted.ask('GET', 'a')).toEqual(Buffer.from('y'))
+  address.close()
+  for (const socket of sockets) socket.destroy()
+})
+
 it('reads its password from a file, at each connection', async () => {
   const one = await server({ password: 'the first' })
   const passwordFile = join(directory, 'password')
@@ -124,6 +151,23 @@ it('asks sentinels where the server is', async () => {
   await one.start()
   expect(await answer(['PING'])).toBe('PONG')
   await sentinel.close()
+})
+
+it.each([
+  ['asks for the password of its server too', true],
+  ['asks for none, and its server for one', false],
+])('comes by a sentinel that %s', async (_, asks) => {
+  const one = await server({ password: 'the-word' })
+  const sentinel = await startSentinel(one, { password: 'the-word', asks })
+  onTestFinished(() => sentinel.close())
+  const { call } = connect({ target: targetOf(sentinel.url.replace('//', '//:the-word@')) })
+  expect(await call('a', ['SET', 'a', 'x'])).toBe('OK')
+  expect(await one.ask('GET', 'a')).toEqual(Buffer.from('x'))
+  await connection?.close()
+  const stranger = connect({ target: targetOf(sentinel.url.replace('//', '//:another@')) })
+  const error = await failure(stranger.call('a', ['PING']))
+  expect(error).toMatchObject({ code: 'refused', status: 401 })
+  expect(error.message).toMatch(/^WRONGPASS/)
 })
 
 it('speaks TLS to a server whose certificate is vouched for', async () => {
@@ -157,9 +201,16 @@ it.each<[string, string, string, number]>([
   ["ERR unknown command 'XADD', with args beginning with: 'secret' ", 'refused', "'***'", 400],
   ['MOVED 866 127.0.0.1:7001', 'refused', 'redis+cluster://', 0],
   ['Socket closed unexpectedly', 'unreachable', 'Socket', 0],
+  ['Master Client (10.0.0.1:6379): NOAUTH Authentication required.', 'refused', 'NOAUTH', 401],
+  ['obseve client error: SimpleError: WRONGPASS invalid', 'refused', 'WRONGPASS', 401],
 ])('%s', (text, code, shown, status) => {
   const failed = failureOf(new Error(text), ['secret'])
   expect(failed).toMatchObject({ code, status })
   expect(failed.message).toContain(shown)
   expect(failed.message).not.toContain('secret')
+})
+
+it('keeps the code of an error that has one', () => {
+  const error = Object.assign(new Error('self-signed certificate'), { code: 'SELF_SIGNED_CERT' })
+  expect(failureOf(error, []).message).toBe('self-signed certificate (SELF_SIGNED_CERT)')
 })

@@ -40,11 +40,21 @@ interface Opened {
   destroy(): unknown
 }
 
+interface Credentials {
+  /** Read at each connection. */
+  readonly password: () => string | undefined
+  /** They are for sentinels too. */
+  readonly identifies: boolean
+}
+
+const NO_SENTINEL = 'None of the sentinels are available'
 const STALL_MS = 30_000
 /** Between attempts to connect. */
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 5_000
+/** Between connections to one that is no master, for its name may lead to it for a while. */
+const DEMOTED_MS = 1_000
 
 export function connectRedis(options: ConnectionOptions): RedisConnection {
   const { target, stallMs = STALL_MS } = options
@@ -52,14 +62,23 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   const secrets = new Set([target.password].filter((text) => text !== undefined))
   /** When commands were sent that have no answer yet; the oldest first. */
   const unanswered = new Set<{ readonly at: number }>()
+  // In a cluster the connection to a node gives up by itself, and others go on. A node that was never reached, which a command
+  // waits for, may have been replaced: a new client finds out.
+  const patienceMs = target.type === 'cluster' ? 4 * stallMs : stallMs
   let opened: Opened | null = null
+  let connectedAt = 0
   let unreadySince: number | null = null
   let lastFailure: SendError | null = null
   let closed = false
+  const hasPassword = target.password !== undefined || options.passwordFile !== undefined
+  /** Sentinels are given the credentials when they ask: those that have none refuse them, as many do. */
+  let identifies = false
   const firstTry = Promise.withResolvers<void>()
 
   const failed = (error: unknown): void => {
-    lastFailure = failureOf(error, [...secrets])
+    const failure = failureOf(error, [...secrets])
+    // Why each of them is not, it has told before.
+    if (lastFailure === null || failure.message !== NO_SENTINEL) lastFailure = failure
     firstTry.resolve()
   }
 
@@ -70,6 +89,18 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     return text
   }
 
+  /** What the client says beside its answers, while it is the one. */
+  const heard = (one: Opened | null, error: unknown): void => {
+    if (opened !== one) return
+    const asks = target.type === 'sentinel' && failureOf(error, []).message.startsWith('NOAUTH')
+    if (!asks || identifies || !hasPassword) {
+      failed(error)
+      return
+    }
+    identifies = true
+    replace()
+  }
+
   /** Connects until it succeeds, or is replaced. */
   const connect = async (): Promise<void> => {
     for (let attempt = 0; !closed; attempt++) {
@@ -77,9 +108,12 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
       try {
         const library = await import('@redis/client')
         if (closed) return
-        one = open(library, options, password, failed)
+        const hears = (error: unknown): void => heard(one, error)
+        one = open(library, options, { password, identifies }, hears)
         opened = one
         await one.connect()
+        if (opened !== one) return
+        connectedAt = performance.now()
         firstTry.resolve()
         return
       } catch (error) {
@@ -92,15 +126,25 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     }
   }
 
-  const reconnect = (): void => {
-    const stalled = opened
+  const replace = (): void => {
+    const given = opened
     opened = null
     unreadySince = null
     unanswered.clear()
-    failed(new Error(`no answer within ${stallMs} ms`))
-    void destroy(stalled)
+    void destroy(given)
     void connect()
   }
+
+  const reconnect = (why: unknown): void => {
+    failed(why)
+    replace()
+  }
+
+  /** It is the master no more, and keeps the connection: where its name leads to by now, it says at the next one. */
+  const isDemoted = ({ message }: SendError): boolean =>
+    target.type === 'single' &&
+    /^(READONLY|MASTERDOWN) /.test(message) &&
+    performance.now() - connectedAt > DEMOTED_MS
 
   /** TCP finds out that nobody is there after a quarter of an hour. */
   const watch = (): void => {
@@ -108,8 +152,9 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
     if (opened?.isReady()) unreadySince = null
     else unreadySince ??= now
     const [oldest] = unanswered
-    if (oldest !== undefined && now - oldest.at > stallMs) reconnect()
-    else if (opened !== null && unreadySince !== null && now - unreadySince > stallMs) reconnect()
+    const stalled = oldest !== undefined && now - oldest.at > patienceMs
+    const unready = opened !== null && unreadySince !== null && now - unreadySince > stallMs
+    if (stalled || unready) reconnect(new Error(`no answer within ${stallMs} ms`))
   }
   const timer = setInterval(watch, stallMs / 6)
   timer.unref()
@@ -118,17 +163,20 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   const call = async (key: string, args: readonly Argument[]): Promise<Reply> => {
     await firstTry.promise
     if (closed) throw new SendError('unreachable', 'the connection is closed')
-    if (!opened?.isReady()) {
+    const one = opened
+    if (!one?.isReady()) {
       throw lastFailure ?? new SendError('unreachable', `not connected to ${target.shown}`)
     }
     const asked = { at: performance.now() }
     unanswered.add(asked)
     try {
-      const reply = (await opened.send(key, [...args])) as Reply
+      const reply = (await one.send(key, [...args])) as Reply
       lastFailure = null
       return reply
     } catch (error) {
-      throw failureOf(error, [...secrets])
+      const failure = failureOf(error, [...secrets])
+      if (isDemoted(failure) && one === opened) reconnect(failure)
+      throw failure
     } finally {
       unanswered.delete(asked)
     }
@@ -162,8 +210,8 @@ function waitMs(attempt: number): number {
 
 function open(
   { createClient, createCluster, createSentinel, RESP_TYPES }: Library,
-  { target, tlsCa }: ConnectionOptions,
-  password: () => string | undefined,
+  { target, tlsCa, stallMs = STALL_MS }: ConnectionOptions,
+  { password, identifies }: Credentials,
   failed: (error: unknown) => void,
 ): Opened {
   const { type, tls, nodes, user, database, master } = target
@@ -175,19 +223,17 @@ function open(
         ...(tlsCa !== undefined && { ca: readFileSync(tlsCa) }),
       }
     : reconnecting
-  const common = {
-    disableOfflineQueue: true,
-    credentialsProvider: {
-      type: 'async-credentials-provider' as const,
-      credentials: async () => {
-        const word = password()
-        return {
-          ...(user !== undefined && { username: user }),
-          ...(word !== undefined && { password: word }),
-        }
-      },
+  const credentialsProvider = {
+    type: 'async-credentials-provider' as const,
+    credentials: async () => {
+      const word = password()
+      return {
+        ...(user !== undefined && { username: user }),
+        ...(word !== undefined && { password: word }),
+      }
     },
   }
+  const common = { disableOfflineQueue: true, credentialsProvider }
   // No deadline of the client's own: those who ask have theirs.
   const commandOptions = { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }
   const RESP = 2 as const
@@ -215,7 +261,7 @@ function open(
         name: master,
         sentinelRootNodes: [...nodes],
         nodeClientOptions: { ...common, socket },
-        sentinelClientOptions: { socket },
+        sentinelClientOptions: { socket, ...(identifies && { credentialsProvider }) },
         passthroughClientErrorEvents: true,
         // By itself it asks them for 16 s before a command fails: whoever sent it tries again.
         maxCommandRediscovers: 1,
@@ -233,7 +279,14 @@ function open(
         RESP,
         commandOptions,
         rootNodes: nodes.map((node) => ({ socket: { ...node } })),
-        defaults: { ...common, socket },
+        // A node is connected to when something is asked of it: one that is down holds up no other.
+        minimizeConnections: true,
+        // Each connection is given up by itself when nothing came over it for so long, and asked before.
+        defaults: {
+          ...common,
+          pingInterval: stallMs / 3,
+          socket: { ...socket, socketTimeout: stallMs },
+        },
       })
       cluster.on('error', failed)
       cluster.on('node-error', failed)

@@ -13,6 +13,9 @@ const BUSY = [
   'NOREPLICAS',
   'BUSY',
 ]
+/** What the client puts before the words of a server behind sentinels, or of a sentinel. */
+const PREFIX =
+  /^(?:obseve client error: (?:\w+: )?|(?:Master|Replica|Sentinel) Client \([^)]*\): )+/
 const UNAUTHORIZED = ['NOAUTH', 'WRONGPASS', 'NOPERM']
 
 /**
@@ -21,7 +24,7 @@ const UNAUTHORIZED = ['NOAUTH', 'WRONGPASS', 'NOPERM']
  */
 export function failureOf(error: unknown, secrets: readonly string[]): SendError {
   if (error instanceof SendError) return error
-  const text = shownText(textOf(error), secrets)
+  const text = shownText(textOf(error).replace(PREFIX, ''), secrets)
   const word = /^([A-Z]{2,})(?= |$)/.exec(text)?.[1]
   if (word === undefined) return new SendError('unreachable', text)
   if (word === 'MOVED' || word === 'ASK') {
@@ -44,6 +47,9 @@ function judge(word: string, text: string): [Failure, number] {
 
 function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  const { message, name, code } = error as NodeJS.ErrnoException
   // A name with several addresses fails with an AggregateError, whose message is empty.
-  return error.message || `failed with ${(error as NodeJS.ErrnoException).code ?? error.name}`
+  if (message === '') return `failed with ${code ?? name}`
+  // Of certificates the message alone says what is wrong in prose.
+  return code === undefined || message.includes(code) ? message : `${message} (${code})`
 }

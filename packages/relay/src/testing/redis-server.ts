@@ -87,6 +87,8 @@ export interface RedisCluster {
 /** Three nodes that share the slots. */
 export async function startRedisCluster(): Promise<RedisCluster> {
   const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
+  // A node that is down leaves the others their slots.
+  args.push('--cluster-require-full-coverage', 'no')
   const nodes = await Promise.all([1, 2, 3].map(() => startRedisServer({ args })))
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
   await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
@@ -106,15 +108,20 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   }
 }
 
-/** A sentinel that watches a server under the name `mymaster`; its URL. */
+/** A sentinel that watches a server under the name `mymaster`; its URL. With a password, that of the server too. */
 export async function startSentinel(
   watched: RedisServer,
+  options: { readonly password?: string; readonly asks?: boolean } = {},
 ): Promise<{ readonly url: string; close(): Promise<void> }> {
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'offpath-sentinel-'))
   const file = join(directory, 'sentinel.conf')
   const watches = `sentinel monitor mymaster 127.0.0.1 ${watched.port} 1`
-  writeFileSync(file, `port ${port}\nbind 127.0.0.1\ndir ${directory}\n${watches}\n`)
+  const { password, asks = false } = options
+  const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${directory}`, watches]
+  if (password !== undefined) lines.push(`sentinel auth-pass mymaster ${password}`)
+  if (password !== undefined && asks) lines.push(`requirepass ${password}`)
+  writeFileSync(file, lines.map((line) => `${line}\n`).join(''))
   const child = spawn('redis-server', [file, '--sentinel'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

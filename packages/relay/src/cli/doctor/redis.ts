@@ -15,7 +15,12 @@ const TIMEOUT_MS = 5000
 /** XGROUP with ENTRIESREAD. */
 const VERSION = 7
 const NEARLY_FULL = 0.8
-const OPTIONS = { url: 'redis.url', keys: 'user and password (redis.url, redis.password-file)' }
+const OPTIONS = {
+  url: 'redis.url',
+  keys: 'user and password (redis.url, redis.password-file)',
+  schemes: { plain: 'redis://', secure: 'rediss://' },
+  authority: 'redis.tls-ca=<its file>',
+}
 
 /** Whether this relay could hand over to Redis, or deliver from there; nothing when it does neither. */
 export async function checkRedis(config: Config): Promise<Check[]> {
@@ -41,17 +46,19 @@ export async function checkRedis(config: Config): Promise<Check[]> {
   }
 }
 
-/** Its version, and what it does when its memory is full. */
+/** Its version, what it does when its memory is full, and whether it keeps what it has. */
 async function checkServer(
   connection: RedisConnection,
   stream: string,
 ): Promise<{ version: string; checks: Check[] }> {
   const info = await outcome(connection, stream, ['INFO'])
   if (info instanceof SendError) {
-    const message = `its version and maxmemory-policy cannot be told: ${info.message}`
+    const message = `its version and settings cannot be told: ${info.message}`
     return {
       version: '',
-      checks: [warning(NAME, message, `Redis ${VERSION} or newer, noeviction`)],
+      checks: [
+        warning(NAME, message, `Redis ${VERSION} or newer, appendonly, maxmemory, noeviction`),
+      ],
     }
   }
   const values = new Map(
@@ -69,6 +76,14 @@ async function checkServer(
   if (policy !== undefined && policy !== 'noeviction') {
     const message = `maxmemory-policy is ${policy}: when its memory is full, it throws streams away`
     checks.push(warning(NAME, message, 'CONFIG SET maxmemory-policy noeviction'))
+  }
+  if (values.get('aof_enabled') === '0') {
+    const message = 'appendonly is off: what is in its streams is lost when it ends'
+    checks.push(warning(NAME, message, 'CONFIG SET appendonly yes, and in its configuration'))
+  }
+  if (values.get('maxmemory') === '0') {
+    const message = 'maxmemory is not set: streams may take all the memory there is, which ends it'
+    checks.push(warning(NAME, message, 'CONFIG SET maxmemory: docs/redis-streams.md says how much'))
   }
   return { version: version === '' ? '' : `, version ${version}`, checks }
 }

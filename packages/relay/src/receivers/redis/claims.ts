@@ -1,10 +1,13 @@
 // Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
 // exporter does not get on. What nobody has renewed for `claimIdleMs` was a dead relay's and is taken over (XAUTOCLAIM), which
 // counts as a delivery. So only crashes count: an entry that was delivered five times ended five relays, and is condemned.
+//
+// After an outage of Redis all entries look abandoned. Nothing is taken over until all who live had time to renew theirs.
+// Each stream is on its own: in a cluster another node may have it.
 import type { Log } from '../../log.ts'
 import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
 import type { RedisOutbox } from './outbox.ts'
-import { each } from './pause.ts'
+import { each, pause } from './pause.ts'
 
 export interface Claims {
   readonly counters: {
@@ -29,14 +32,25 @@ export interface ClaimsOptions {
   wake(): void
 }
 
+/** How Redis is doing, as the renewals of a stream see it; by performance.now(). */
+interface Pulse {
+  /** A round of them ended well. */
+  renewedAt: number
+  /** One failed, or came late. */
+  troubledAt: number
+}
+
 /** Of which an entry is thought to be the cause. */
 const MAX_CRASHES = 5
-/** From so many on an entry is taken over alone: what is held with it when it ends the relay would be blamed too. */
+/** From so many on an entry is taken over alone, after the others: what is held with it when it ends the relay is blamed too. */
 const SUSPECT = 3
+/** Of claimIdleMs: beyond what is usual, a third, less cannot make anything look abandoned. */
+const LATE = 2 / 3
 /** Listed, renewed, taken over at a time. */
 const LISTED = 500
 const RENEWED = 100
 const TAKEN = 10
+const LOOK_MS = 50
 
 /** Removes consumers that hold nothing and have not been seen for a while; in one step, or what they are just given would be lost. */
 const FORGET_CONSUMERS = `for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
@@ -55,6 +69,17 @@ export function startClaims(options: ClaimsOptions): Claims {
   const { signal } = stopping
   const counters = { takenOver: 0, condemned: 0, lost: 0 }
 
+  const isSuspect = ({ deliveries }: Pending): boolean => deliveries >= SUSPECT
+
+  const pulses = new Map(
+    streams.map((stream): [string, Pulse] => {
+      return [stream, { renewedAt: performance.now(), troubledAt: Number.NEGATIVE_INFINITY }]
+    }),
+  )
+
+  /** Ends when the suspect that is held, if there is one, has left. */
+  let alone: Promise<void> = Promise.resolve()
+
   const claim = (stream: string, idleMs: number, rest: readonly string[]) =>
     connection.call(stream, ['XCLAIM', stream, name, consumer, String(idleMs), ...rest])
 
@@ -70,41 +95,83 @@ export function startClaims(options: ClaimsOptions): Claims {
     }
   }
 
-  const renew = async (): Promise<void> => {
-    for (const stream of outbox.streams()) {
-      // Those that were renewed a moment ago can wait until the next time.
-      const ours = await own(stream, Math.floor(claimIdleMs / 6))
-      const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
-      for (let at = 0; at < held.length; at += RENEWED) {
-        await claim(stream, 0, [...held.slice(at, at + RENEWED), 'JUSTID'])
-      }
+  const renew = async (stream: string): Promise<void> => {
+    // Those that were renewed a moment ago can wait until the next time.
+    const ours = await own(stream, Math.floor(claimIdleMs / 6))
+    const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
+    for (let at = 0; at < held.length; at += RENEWED) {
+      const ids = held.slice(at, at + RENEWED)
+      const renewed = new Set(itemsOf(await claim(stream, 0, [...ids, 'JUSTID'])).map(textOf))
+      if (renewed.size < ids.length)
+        await miss(
+          stream,
+          ids.filter((id) => !renewed.has(id)),
+        )
     }
+    const pulse = pulses.get(stream)!
+    const now = performance.now()
+    if (now - pulse.renewedAt > LATE * claimIdleMs) pulse.troubledAt = now
+    pulse.renewedAt = now
   }
 
-  const takeOver = async (): Promise<void> => {
-    for (const stream of streams) {
-      const idle = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
-      for (const { id, deliveries } of idle) {
-        if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
-      }
-      const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
-      const suspect = rest.find(({ deliveries }) => deliveries >= SUSPECT)
-      if (suspect !== undefined) await take(stream, suspect.id, 1)
-      else if (rest.length > 0) await takeAll(stream)
-      await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
-    }
+  /** Entries that are not pending any more: they were acknowledged just now, or are gone from the stream. */
+  const miss = async (stream: string, ids: readonly string[]): Promise<void> => {
+    // With its answer that to each acknowledgement before it has come.
+    await connection.call(stream, ['XLEN', stream])
+    lose(stream, ids.filter((id) => outbox.isHeld(stream, id)).length)
   }
 
-  const takeAll = async (stream: string): Promise<void> => {
-    for (let start = '0-0'; outbox.room > 0 && !signal.aborted; ) {
-      start = await take(stream, start, TAKEN)
-      if (start === '0-0') return
-    }
+  /** What looks abandoned is: all who live have renewed theirs. */
+  const isSteady = (stream: string): boolean => {
+    const { renewedAt, troubledAt } = pulses.get(stream)!
+    const now = performance.now()
+    const renewed = renewedAt >= troubledAt && now - renewedAt < LATE * claimIdleMs
+    return renewed && now - troubledAt > claimIdleMs / 2
   }
 
-  /** Returns where to go on; 0-0: there is no more. */
-  const take = async (stream: string, start: string, count: number): Promise<string> => {
-    if (outbox.room <= 0) return '0-0'
+  const takeOver = async (stream: string): Promise<void> => {
+    for (let most = 1; await takeSome(stream, most); most = Math.min(TAKEN, 2 * most));
+    await forgetConsumers(stream, claimIdleMs * FORGET_AFTER)
+  }
+
+  /** False: there is nothing more to take over, or no room for it. */
+  const takeSome = async (stream: string, most: number): Promise<boolean> => {
+    await alone
+    if (!isSteady(stream) || signal.aborted) return false
+    const pending = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
+    // The answer may have been a long time coming.
+    if (!isSteady(stream)) return false
+    const idle = pending.filter(({ id }) => !outbox.isHeld(stream, id))
+    for (const { id, deliveries } of idle) {
+      if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
+    }
+    const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
+    const [oldest] = rest
+    if (oldest === undefined || outbox.room <= 0) return false
+    const from = rest.findIndex((one) => !isSuspect(one))
+    const first = rest[from]
+    if (first === undefined) return takeSuspect(stream, oldest.id)
+    const to = rest.findIndex((one, i) => i > from && isSuspect(one))
+    const inTurn = (to < 0 ? rest.length : to) - from
+    return take(stream, first.id, outbox.fitting(Math.min(most, inTurn)))
+  }
+
+  /** One after the other, over all streams. */
+  const takeSuspect = (stream: string, id: string): Promise<boolean> => {
+    const taken = alone.then(async () => {
+      const any = isSteady(stream) && (await take(stream, id, 1))
+      while (outbox.isHeld(stream, id) && !signal.aborted) await pause(LOOK_MS, signal)
+      return any
+    })
+    alone = taken.then(
+      () => {},
+      () => {},
+    )
+    return taken
+  }
+
+  /** Takes over so many entries, from one on. False: there were none. */
+  const take = async (stream: string, start: string, count: number): Promise<boolean> => {
     const reply = await connection.call(stream, [
       'XAUTOCLAIM',
       stream,
@@ -115,16 +182,17 @@ export function startClaims(options: ClaimsOptions): Claims {
       'COUNT',
       String(count),
     ])
-    const [next, items, deleted] = itemsOf(reply)
+    const [, items, deleted] = itemsOf(reply)
+    const entries = entriesOf(items ?? null)
     let taken = 0
-    for (const entry of entriesOf(items ?? null)) if (outbox.add(stream, entry)) taken++
+    for (const entry of entries) if (outbox.add(stream, entry)) taken++
     counters.takenOver += taken
     if (taken > 0) {
       log.info('entries of another relay taken over', { exporter: name, stream, entries: taken })
       options.wake()
     }
     lose(stream, itemsOf(deleted).length)
-    return textOf(next)
+    return entries.length + itemsOf(deleted).length > 0
   }
 
   const lose = (stream: string, entries: number): void => {
@@ -135,8 +203,12 @@ export function startClaims(options: ClaimsOptions): Claims {
   }
 
   const condemn = async (stream: string, id: string, deliveries: number): Promise<void> => {
-    const ours = await claim(stream, claimIdleMs, [id, 'JUSTID'])
-    if (itemsOf(ours).length === 0) return
+    // Where XCLAIM says nothing, XAUTOCLAIM says whether the entry is gone from the stream.
+    const about = [String(claimIdleMs), id, 'COUNT', '1', 'JUSTID']
+    const reply = await connection.call(stream, ['XAUTOCLAIM', stream, name, consumer, ...about])
+    const [, ids, deleted] = itemsOf(reply)
+    lose(stream, itemsOf(deleted).length)
+    if (textOf(itemsOf(ids)[0]) !== id) return
     const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
     const reason = `crashed its relay ${deliveries} times`
     counters.condemned++
@@ -158,39 +230,40 @@ export function startClaims(options: ClaimsOptions): Claims {
     }
   }
 
-  const told = (work: () => Promise<void>) => async (): Promise<void> => {
+  const told = (work: (stream: string) => Promise<void>, stream: string) => async () => {
     try {
-      await work()
+      await work(stream)
     } catch (error) {
-      // A group that is not there yet is made by the reader.
       const { message } = error as Error
-      if (!message.startsWith('NOGROUP'))
-        log.warn(`cannot claim entries: ${message}`, { exporter: name })
+      // A group that is not there yet is made by the reader.
+      if (message.startsWith('NOGROUP')) return
+      pulses.get(stream)!.troubledAt = performance.now()
+      log.warn(`cannot claim entries: ${message}`, { exporter: name, stream })
     }
   }
-  const running = Promise.all([
-    each(claimIdleMs / 3, signal, told(renew)),
-    each(claimIdleMs / 2, signal, told(takeOver)),
-  ])
+  const running = Promise.all(
+    streams.flatMap((stream) => [
+      each(claimIdleMs / 3, signal, told(renew, stream)),
+      each(claimIdleMs / 2, signal, told(takeOver, stream)),
+    ]),
+  )
 
-  const handBack = async (): Promise<void> => {
-    for (const stream of streams) {
-      const byDeliveries = Map.groupBy(await own(stream, 0), ({ deliveries }) => deliveries)
-      for (const [deliveries, of] of byDeliveries) {
-        const ids = of.map(({ id }) => id)
-        const as = [
-          'IDLE',
-          String(claimIdleMs),
-          'RETRYCOUNT',
-          String(Math.max(0, deliveries - 1)),
-          'JUSTID',
-        ]
-        for (let at = 0; at < ids.length; at += RENEWED) {
-          await claim(stream, 0, [...ids.slice(at, at + RENEWED), ...as])
-        }
+  const handBackOf = async (stream: string): Promise<void> => {
+    const byDeliveries = Map.groupBy(await own(stream, 0), ({ deliveries }) => deliveries)
+    for (const [deliveries, of] of byDeliveries) {
+      const ids = of.map(({ id }) => id)
+      const as = [
+        'IDLE',
+        String(claimIdleMs),
+        'RETRYCOUNT',
+        String(Math.max(0, deliveries - 1)),
+        'JUSTID',
+      ]
+      for (let at = 0; at < ids.length; at += RENEWED) {
+        await claim(stream, 0, [...ids.slice(at, at + RENEWED), ...as])
       }
-      await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
     }
+    await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
   }
 
   return {
@@ -199,6 +272,8 @@ export function startClaims(options: ClaimsOptions): Claims {
       stopping.abort()
       await running
     },
-    handBack,
+    async handBack() {
+      await Promise.allSettled(streams.map(handBackOf))
+    },
   }
 }

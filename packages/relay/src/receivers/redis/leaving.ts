@@ -1,8 +1,11 @@
 // The way of entries out of Redis: dead letters of their spans are written, then they are acknowledged. Both are tried until
 // they work: an entry that is acknowledged late may be delivered by another relay too, which is better than not at all.
+//
+// A letter that cannot be written holds up its entry alone. With no memory left Redis refuses letters, and still takes
+// acknowledgements: only these let it free memory again.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
-import { writeDeadLetter } from '../../redis/dead-letters.ts'
+import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
 import type { Group } from './group.ts'
 import type { Departure } from './outbox.ts'
 
@@ -12,8 +15,27 @@ export interface Leaving {
   flush(timeoutMs: number): Promise<void>
 }
 
+/** What waits for one kind of step, which is taken until nothing does. */
+interface Chain<T> {
+  add(item: T): void
+  /** Ends when nothing waits any more, or when a step failed and there will be no other try. */
+  run(): Promise<void>
+}
+
+/** A departure that has dead letters. */
+interface Mourned {
+  readonly stream: string
+  readonly entry: string
+  readonly letters: Iterator<RedisDeadLetter, undefined>
+  /** Letters that were made and are not in Redis. */
+  unwritten: RedisDeadLetter[]
+}
+
 /** Acknowledged at a time. */
 const BATCH = 100
+/** Dead letters made and sent at a time, of one entry; one may be larger. */
+const LETTERS = 50
+const LETTERS_BYTES = 1024 * 1024
 const RETRY_MS = 500
 
 /** @param left is called of each entry that was acknowledged */
@@ -23,11 +45,42 @@ export function startLeaving(
   log: Log,
 ): Leaving {
   const { connection, name, deadStream } = group
-  const waiting: Departure[] = []
-  let running: Promise<void> | null = null
   let stopping = false
   /** Redis ≥ 8.2 deletes what all groups have acknowledged; before, the stream is trimmed (trim.ts). */
   let deletes = true
+
+  /** @param step takes out of `waiting` what it is done with */
+  const chain = <T>(what: string, step: (waiting: T[]) => Promise<void>): Chain<T> => {
+    const waiting: T[] = []
+    let running: Promise<void> | null = null
+    let failing = false
+
+    const work = async (): Promise<void> => {
+      while (waiting.length > 0) {
+        try {
+          await step(waiting)
+          failing = false
+        } catch (error) {
+          if (!failing) log.warn(`${what}: ${(error as Error).message}`, { exporter: name })
+          failing = true
+          if (stopping) break
+          await delay(RETRY_MS)
+        }
+      }
+      running = null
+    }
+    const run = (): Promise<void> => {
+      if (waiting.length > 0) running ??= work()
+      return running ?? Promise.resolve()
+    }
+    return {
+      add(item) {
+        waiting.push(item)
+        void run()
+      },
+      run,
+    }
+  }
 
   const acknowledge = async (stream: string, entries: readonly string[]): Promise<void> => {
     if (deletes) {
@@ -43,53 +96,64 @@ export function startLeaving(
     await connection.call(stream, ['XACK', stream, name, ...entries])
   }
 
-  const leave = async (batch: readonly Departure[]): Promise<void> => {
-    for (const { letters } of batch) {
-      for (let letter = letters[0]; letter !== undefined; letter = letters[0]) {
-        await writeDeadLetter(connection, deadStream, letter)
-        letters.shift()
-      }
-    }
-    const byStream = Map.groupBy(batch, ({ stream }) => stream)
-    for (const [stream, of] of byStream) {
-      await acknowledge(
-        stream,
-        of.map(({ entry }) => entry),
+  const acknowledgements = new Map(
+    group.streams.map((stream): [string, Chain<string>] => {
+      const ofStream = chain<string>(
+        `entries of ${stream} not acknowledged yet`,
+        async (waiting) => {
+          const batch = waiting.slice(0, BATCH)
+          await acknowledge(stream, batch)
+          waiting.splice(0, batch.length)
+          for (const entry of batch) left(stream, entry)
+        },
       )
+      return [stream, ofStream]
+    }),
+  )
+
+  const mourning = chain<Mourned>('dead letters not written yet', async (waiting) => {
+    const mourned = waiting.shift()!
+    try {
+      while (await writeSome(mourned));
+    } catch (error) {
+      // Others have their turn first.
+      waiting.push(mourned)
+      throw error
     }
-    for (const { stream, entry } of batch) left(stream, entry)
+    acknowledgements.get(mourned.stream)?.add(mourned.entry)
+  })
+
+  /** False: there are no more. */
+  const writeSome = async (mourned: Mourned): Promise<boolean> => {
+    const { letters, unwritten } = mourned
+    let bytes = unwritten.reduce((sum, letter) => sum + letter.bytes.length, 0)
+    while (unwritten.length < LETTERS && bytes < LETTERS_BYTES) {
+      const { value } = letters.next()
+      if (value === undefined) break
+      unwritten.push(value)
+      bytes += value.bytes.length
+    }
+    const writes = unwritten.map((letter) => writeDeadLetter(connection, deadStream, letter))
+    const results = await Promise.allSettled(writes)
+    mourned.unwritten = unwritten.filter((_, i) => results[i]?.status === 'rejected')
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    return writes.length > 0
   }
 
-  const run = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const batch = waiting.slice(0, BATCH)
-      try {
-        await leave(batch)
-        waiting.splice(0, batch.length)
-      } catch (error) {
-        const { message } = error as Error
-        log.warn(`entries not acknowledged yet: ${message}`, { exporter: name })
-        if (stopping) return
-        await delay(RETRY_MS)
-      }
-    }
-  }
-
-  const start = (): void => {
-    running ??= run().finally(() => {
-      running = null
-    })
+  const runAll = async (): Promise<void> => {
+    await mourning.run()
+    await Promise.all([...acknowledgements.values()].map((ofStream) => ofStream.run()))
   }
 
   return {
-    add(departure) {
-      waiting.push(departure)
-      start()
+    add({ stream, entry, letters }) {
+      if (letters === null) acknowledgements.get(stream)?.add(entry)
+      else mourning.add({ stream, entry, letters, unwritten: [] })
     },
     async flush(timeoutMs) {
       stopping = true
-      if (waiting.length > 0) start()
-      await Promise.race([running, delay(timeoutMs, undefined, { ref: false })])
+      await Promise.race([runAll(), delay(timeoutMs, undefined, { ref: false })])
     },
   }
 }

@@ -17,7 +17,8 @@ import type { StreamEntry } from './group.ts'
 export interface Departure {
   readonly stream: string
   readonly entry: string
-  readonly letters: RedisDeadLetter[]
+  /** Made one by one while they are written: what many spans refer to, each of their letters has. Null: there are none. */
+  readonly letters: Iterator<RedisDeadLetter, undefined> | null
 }
 
 /** Observations, but where it says otherwise. */
@@ -42,14 +43,20 @@ interface Held {
   readonly measures: SpanMeasures
   /** Observations that nothing has become of yet. */
   unsettled: number
-  readonly letters: RedisDeadLetter[]
+  readonly letters: DeadLetter[]
 }
 
 /** What an entry takes beside its bytes: objects, and its place in maps. */
 const ENTRY_BYTES = 1024
 const KEPT_DEAD_LETTERS = 20
+/** So much of the largest size is forgotten with each entry: after 150 of them nine tenths are. */
+const FORGOTTEN = 1 / 64
+const NO_BYTES = Buffer.alloc(0)
 
-const encoder = entryEncoder({ load: loadInline, maxSpanBytes: Number.POSITIVE_INFINITY })
+/** Of a dead letter: Redis keeps 10 000 of them, in memory. */
+const LETTER_BYTES = 512 * 1024
+
+const encoder = entryEncoder({ load: loadInline, maxSpanBytes: LETTER_BYTES })
 
 export class RedisOutbox implements Outbox {
   readonly counters: RedisCounters = {
@@ -69,8 +76,10 @@ export class RedisOutbox implements Outbox {
   readonly #leave: (departure: Departure) => void
   /** In the order in which they were read. */
   readonly #held = new Map<number, Held>()
-  /** Entries that are held or about to leave: they may come a second time. */
-  readonly #known = new Set<string>()
+  /** Entries that are held or about to leave, which may come a second time, and the bytes that they take. */
+  readonly #known = new Map<string, number>()
+  /** Bytes that the largest entry of late took. */
+  #largest = ENTRY_BYTES
   #lastId = 0
   #bytes = 0
   #observations = 0
@@ -90,6 +99,17 @@ export class RedisOutbox implements Outbox {
     return this.#closed ? 0 : this.#maxBytes - this.#bytes
   }
 
+  /**
+   * How many entries to ask for: as many as there is room for if all are as large as the largest of late, beside those that
+   * were asked for and have not come; one in any case where there is room at all and no other will come.
+   */
+  fitting(most: number, asked = 0): number {
+    const { room } = this
+    if (room <= 0) return 0
+    const fit = Math.floor(room / this.#largest) - asked
+    return Math.max(asked === 0 ? 1 : 0, Math.min(most, fit))
+  }
+
   /** From now on there is no room. */
   close(): void {
     this.#closed = true
@@ -99,9 +119,9 @@ export class RedisOutbox implements Outbox {
   add(stream: string, { id, bytes }: StreamEntry): boolean {
     const key = keyOf(stream, id)
     if (this.#known.has(key)) return false
-    this.#known.add(key)
+    this.#keep(key, bytes)
     this.counters.entries++
-    if (bytes === null) this.#bury(stream, id, Buffer.alloc(0), 'it has no spans')
+    if (bytes === null) this.#bury(stream, id, NO_BYTES, 'it has no spans')
     else this.#hold(stream, id, bytes)
     return true
   }
@@ -121,7 +141,6 @@ export class RedisOutbox implements Outbox {
     const unsettled = starts.length - revisions
     const info = { id, spans: starts.length, expandedBytes, states: null }
     this.#held.set(id, { info, stream, entry, bytes, measures, unsettled, letters: [] })
-    this.#bytes += bytes.length + ENTRY_BYTES
     this.#observations += unsettled
     this.counters.read += unsettled
   }
@@ -136,41 +155,46 @@ export class RedisOutbox implements Outbox {
   condemn(stream: string, { id, bytes }: StreamEntry, reason: string): void {
     const key = keyOf(stream, id)
     if (this.#known.has(key)) return
-    this.#known.add(key)
+    this.#keep(key, bytes)
     const spans = bytes === null ? 0 : spansSaid(bytes)
     this.counters.entries++
     this.counters.read += spans
     this.counters.dead += spans
-    this.#buryWhole(stream, id, bytes ?? Buffer.alloc(0), reason)
+    this.#buryWhole(stream, id, bytes ?? NO_BYTES, reason)
   }
 
   #buryWhole(stream: string, entry: string, bytes: Buffer, reason: string): void {
+    const fits = bytes.length <= LETTER_BYTES
     const letter: RedisDeadLetter = {
       exporter: this.#exporter,
       stream,
       entry,
-      reason,
+      reason: fits ? reason : `${reason}; its ${bytes.length} bytes are not kept`,
       traceId: null,
       spanId: null,
       name: null,
-      bytes,
+      bytes: fits ? bytes : NO_BYTES,
     }
     this.#remember(letter)
-    this.#leave({ stream, entry, letters: [letter] })
+    this.#leave({ stream, entry, letters: [letter].values() })
+  }
+
+  #keep(key: string, bytes: Buffer | null): void {
+    const taken = ENTRY_BYTES + (bytes?.length ?? 0)
+    this.#known.set(key, taken)
+    this.#bytes += taken
+    this.#largest = Math.max(taken, this.#largest * (1 - FORGOTTEN))
   }
 
   /** It is acknowledged: should it come again, it is another delivery. */
   left(stream: string, entry: string): void {
-    this.#known.delete(keyOf(stream, entry))
+    const key = keyOf(stream, entry)
+    this.#bytes -= this.#known.get(key) ?? 0
+    this.#known.delete(key)
   }
 
   isHeld(stream: string, entry: string): boolean {
     return this.#known.has(keyOf(stream, entry))
-  }
-
-  /** Streams of which entries are held. */
-  streams(): Set<string> {
-    return new Set([...this.#held.values()].map(({ stream }) => stream))
   }
 
   // --- for the delivery ---
@@ -210,13 +234,17 @@ export class RedisOutbox implements Outbox {
       if (held === undefined) continue
       this.#count(held, settlement)
       const { deadLetters, complete, states } = settlement
-      for (const letter of deadLetters) held.letters.push(this.#letterOf(held, letter))
+      for (const letter of deadLetters) {
+        held.letters.push(letter)
+        this.#remember(this.#about(held, letter))
+      }
       if (!complete) {
         held.info = { ...held.info, states }
         continue
       }
       this.#forget(held)
-      this.#leave({ stream: held.stream, entry: held.entry, letters: held.letters })
+      const letters = held.letters.length > 0 ? this.#lettersOf(held) : null
+      this.#leave({ stream: held.stream, entry: held.entry, letters })
     }
   }
 
@@ -236,10 +264,18 @@ export class RedisOutbox implements Outbox {
     this.#observations -= settled
   }
 
-  #letterOf({ stream, entry, bytes, measures }: Held, letter: DeadLetter): RedisDeadLetter {
-    const { index, traceId, spanId, name, reason } = letter
-    const span = readEntry(bytes, measures)[index] as StoredSpan
-    const made: RedisDeadLetter = {
+  /** The entry is read when the first one is asked for, once for all. */
+  *#lettersOf(held: Held): Generator<RedisDeadLetter, undefined> {
+    const spans = readEntry(held.bytes, held.measures)
+    for (const letter of held.letters) {
+      const span = spans[letter.index] as StoredSpan
+      yield { ...this.#about(held, letter), bytes: encoder.encode([span]) }
+    }
+  }
+
+  #about({ stream, entry }: Held, letter: DeadLetter): RedisDeadLetter {
+    const { traceId, spanId, name, reason } = letter
+    return {
       exporter: this.#exporter,
       stream,
       entry,
@@ -247,21 +283,18 @@ export class RedisOutbox implements Outbox {
       traceId: traceId.toString('hex'),
       spanId: spanId.toString('hex'),
       name,
-      bytes: encoder.encode([span]),
+      bytes: NO_BYTES,
     }
-    this.#remember(made)
-    return made
   }
 
   #remember(letter: RedisDeadLetter): void {
     // Its bytes are in Redis.
-    this.deadLetters.unshift({ ...letter, bytes: Buffer.alloc(0), time: Date.now() })
+    this.deadLetters.unshift({ ...letter, bytes: NO_BYTES, time: Date.now() })
     this.deadLetters.length = Math.min(this.deadLetters.length, KEPT_DEAD_LETTERS)
   }
 
   #forget(held: Held): void {
     this.#held.delete(held.info.id)
-    this.#bytes -= held.bytes.length + ENTRY_BYTES
     this.#observations -= held.unsettled
   }
 

@@ -1,4 +1,5 @@
-// Reading for one group: what is new, from each stream in turn, as long as there is room for it.
+// Reading for one group: what is new, from all streams, as long as there is room for it. Each stream is read on its own: in a
+// cluster another node may have it, and one that does not answer holds up no other.
 //
 // It polls. A blocking XREADGROUP needs a connection of its own, in a cluster one a node; it goes on when there is no room
 // any more, and when this relay has stopped, and what it then brings waits to be taken over by another. A request waits a
@@ -9,7 +10,7 @@ import type { RedisOutbox } from './outbox.ts'
 import { pause } from './pause.ts'
 
 export interface Reader {
-  /** Why nothing is read; null: it is. */
+  /** Why nothing is read, of one stream at least; null: it is. */
   readonly trouble: string | null
   /** Waits until nothing is read any more. */
   stop(): Promise<void>
@@ -18,88 +19,81 @@ export interface Reader {
 export interface ReaderOptions {
   readonly group: Group
   readonly outbox: RedisOutbox
-  /** What an entry takes at most, nearly always. */
-  readonly entryBytes: number
   readonly log: Log
   /** Something was read. */
   wake(): void
 }
 
 const POLL_MS = 50
-/** Of a stream at a time. */
-const MAX_COUNT = 100
+/**
+ * Of a stream at a time; 4 MB of usual entries. How large they are is known once they are here: the first time one is asked
+ * for, then twice as many as came.
+ */
+const MAX_COUNT = 16
 const RETRY_MS = 1000
 
 export function startReader(options: ReaderOptions): Reader {
-  const { group, outbox, entryBytes, log } = options
+  const { group, outbox, log } = options
   const { connection, streams, name, consumer } = group
   const stopping = new AbortController()
   const { signal } = stopping
-  let trouble: string | null = null
-  /** Another stream is the first one each time, so that none has all the room. */
-  let first = 0
+  /** By stream, why nothing is read of it. */
+  const troubles = new Map<string, string>()
+  /** Entries that were asked for and may still come. */
+  let asked = 0
 
-  /** False: it had no more than that. */
-  const read = async (stream: string): Promise<boolean> => {
-    if (outbox.room <= 0 || signal.aborted) return false
-    const count = Math.max(1, Math.min(MAX_COUNT, Math.floor(outbox.room / entryBytes)))
-    const reply = await connection.call(stream, [
-      'XREADGROUP',
-      'GROUP',
-      name,
-      consumer,
-      'COUNT',
-      String(count),
-      'STREAMS',
-      stream,
-      '>',
-    ])
-    const [, items] = itemsOf(itemsOf(reply)[0])
-    const entries = items === undefined ? [] : entriesOf(items)
-    for (const entry of entries) outbox.add(stream, entry)
-    if (entries.length > 0) options.wake()
-    return entries.length === count
+  /** Returns how many entries came. */
+  const read = async (stream: string, most: number): Promise<number> => {
+    const count = outbox.fitting(most, asked)
+    if (count === 0 || signal.aborted) return 0
+    const args = ['GROUP', name, consumer, 'COUNT', String(count), 'STREAMS', stream, '>']
+    asked += count
+    try {
+      const reply = await connection.call(stream, ['XREADGROUP', ...args])
+      const [, items] = itemsOf(itemsOf(reply)[0])
+      const entries = items === undefined ? [] : entriesOf(items)
+      for (const entry of entries) outbox.add(stream, entry)
+      if (entries.length > 0) options.wake()
+      return entries.length
+    } finally {
+      asked -= count
+    }
   }
 
-  const readOrCreate = async (stream: string): Promise<boolean> => {
+  const readOrCreate = async (stream: string, most: number): Promise<number> => {
     try {
-      return await read(stream)
+      return await read(stream, most)
     } catch (error) {
       if (!(error as Error).message.startsWith('NOGROUP')) throw error
       await createGroup(group, stream)
-      return true
+      return 0
     }
   }
 
-  const round = async (): Promise<boolean> => {
-    let more = false
-    first = (first + 1) % streams.length
-    for (let i = 0; i < streams.length; i++) {
-      const stream = streams[(first + i) % streams.length] as string
-      if (await readOrCreate(stream)) more = true
-    }
-    return more
-  }
-
-  const run = async (): Promise<void> => {
+  const run = async (stream: string): Promise<void> => {
+    let most = 1
     while (!signal.aborted) {
       try {
-        const more = await round()
-        if (trouble !== null) log.info('reading again', { exporter: name })
-        trouble = null
-        if (!more || outbox.room <= 0) await pause(POLL_MS, signal)
+        const came = await readOrCreate(stream, most)
+        if (troubles.delete(stream)) log.info('reading again', { exporter: name, stream })
+        most = Math.max(1, Math.min(MAX_COUNT, 2 * came))
+        // In no order: each of them is the first one to find room now and then.
+        if (came === 0) await pause(POLL_MS * (0.5 + Math.random()), signal)
       } catch (error) {
-        trouble = (error as Error).message
-        log.warn(`cannot read from Redis: ${trouble}`, { exporter: name })
+        const { message } = error as Error
+        if (troubles.get(stream) !== message)
+          log.warn(`cannot read from Redis: ${message}`, { exporter: name, stream })
+        troubles.set(stream, message)
         await pause(RETRY_MS * (0.5 + Math.random()), signal)
       }
     }
   }
-  const running = run()
+  const running = Promise.all(streams.map(run))
 
   return {
     get trouble() {
-      return trouble
+      const [first = null] = troubles.values()
+      return first
     },
     async stop() {
       stopping.abort()

@@ -1,6 +1,5 @@
 // Streams as all groups see them: what all of them have acknowledged goes (XTRIM MINID, which each relay of a pool may do:
-// the second finds nothing), what grew too long and was trimmed by those who add is counted as lost, and how much waits is
-// told.
+// the second finds nothing), what somebody trimmed before it was read is counted as lost, and how much waits is told.
 import type { Log } from '../../log.ts'
 import type { RedisConnection, Reply } from '../../redis/connection.ts'
 import { goneOf, itemsOf, mapOf, textOf } from './group.ts'
@@ -33,14 +32,14 @@ export interface Trimming {
 export interface TrimOptions {
   readonly connection: RedisConnection
   readonly streams: readonly string[]
-  /** From so many entries on nothing is added to a stream; from twice as many on it loses its oldest. */
+  /** From so many entries on nothing is added to a stream. */
   readonly maxLength: number
   readonly log: Log
 }
 
 const TRIM_MS = 2000
-/** Of the length from which on a stream loses entries, for the bound is an approximate one. */
-const NEARLY = 1.8
+/** Every so many looks it is counted what was lost: the answer to that has two entries in it, which may be large. */
+const COUNTED_LOOKS = 15
 
 /** A group's answer to XINFO GROUPS. */
 interface GroupInfo extends GroupState {
@@ -54,15 +53,18 @@ export function startTrimming(options: TrimOptions): Trimming {
   const { signal } = stopping
   const states = new Map<string, StreamState>()
   const lost = new Map<string, number>()
-  /** By stream and group, what was missing at the last look. */
+  /** By stream and group, the most that was ever missing: what was read and is still in the stream makes it less for a while. */
   const missing = new Map<string, number>()
 
-  const look = async (stream: string): Promise<void> => {
-    const groups = itemsOf(await connection.call(stream, ['XINFO', 'GROUPS', stream])).map(groupOf)
+  const groupsOf = async (stream: string): Promise<GroupInfo[]> =>
+    itemsOf(await connection.call(stream, ['XINFO', 'GROUPS', stream])).map(groupOf)
+
+  const look = async (stream: string, counts: boolean): Promise<void> => {
+    if (counts) await countLost(stream)
+    const groups = await groupsOf(stream)
     const length = Number(await connection.call(stream, ['XLEN', stream]))
     states.set(stream, { stream, length, groups })
     if (groups.length === 0 || length === 0) return
-    if (length > NEARLY * maxLength) await countLost(stream, groups)
     const oldest = await oldestNeeded(stream, groups)
     if (oldest.id !== '0-0') await connection.call(stream, ['XTRIM', stream, 'MINID', oldest.id])
     if (length >= maxLength) {
@@ -91,38 +93,44 @@ export function startTrimming(options: TrimOptions): Trimming {
   }
 
   /** Of all that was ever added, what is gone and no relay of the group was given. */
-  const countLost = async (stream: string, groups: readonly GroupInfo[]): Promise<void> => {
+  const countLost = async (stream: string): Promise<void> => {
+    // First: what is read and trimmed in between would seem to have been lost.
     const gone = await goneOf(connection, stream)
+    const groups = await groupsOf(stream)
     for (const { name, entriesRead } of groups) {
       if (entriesRead === null) continue
       const key = `${stream} ${name}`
-      const unread = Math.max(0, gone - entriesRead)
-      const more = unread - (missing.get(key) ?? 0)
-      missing.set(key, unread)
+      const more = gone - entriesRead - (missing.get(key) ?? 0)
       if (more <= 0) continue
+      missing.set(key, gone - entriesRead)
       lost.set(name, (lost.get(name) ?? 0) + more)
       const text = 'entries were lost: the stream was trimmed before they were read'
       log.error(text, { exporter: name, stream, entries: more })
     }
   }
 
-  const lookAtAll = async (): Promise<void> => {
-    for (const stream of streams) {
-      if (signal.aborted) return
-      try {
-        await look(stream)
-      } catch (error) {
-        // The reader tells why Redis does not answer, and makes what is not there.
-        log.debug(`cannot trim: ${(error as Error).message}`, { stream })
-      }
+  const lookAt = async (stream: string, counts: boolean): Promise<void> => {
+    try {
+      await look(stream, counts)
+    } catch (error) {
+      // The reader tells why Redis does not answer, and makes what is not there.
+      log.debug(`cannot trim: ${(error as Error).message}`, { stream })
     }
   }
-  const looked = lookAtAll()
-  const running = looked.then(() => each(TRIM_MS, signal, lookAtAll))
+  // Each on its own: in a cluster another node may have it.
+  const first = new Map(streams.map((stream) => [stream, lookAt(stream, true)]))
+  const looked = Promise.all(first.values()).then(() => {})
+  const running = Promise.all(
+    streams.map(async (stream) => {
+      await first.get(stream)
+      let looks = 0
+      await each(TRIM_MS, signal, () => lookAt(stream, ++looks % COUNTED_LOOKS === 0))
+    }),
+  )
 
   return {
     get states() {
-      return [...states.values()]
+      return streams.flatMap((stream) => states.get(stream) ?? [])
     },
     lost,
     looked,
