@@ -10,7 +10,7 @@ const FIELD_NAMES = new Map<number, string>(
   Object.entries(FIELD).map(([name, number]) => [number, name]),
 )
 
-/** What a segment holds: its spans and scores as plain JSON, and the counters that are not zero. */
+/** What a segment holds: its spans and scores as plain JSON, and the counters that are not zero and say what was read. */
 export interface Content {
   readonly spans: readonly object[]
   /** As Langfuse's API has them, by project; left out where there are none. */
@@ -44,7 +44,7 @@ export function readSegment(bytes: Buffer): Content {
       .flatMap((chunk) => store.readSpans(chunk).map((span) => plain(store, span)))
     const projects = store.scores.projects('vectors')
     const scores = projects.map((project) => [project, scoresOf(store, project)])
-    const content = { spans, counters: store.counters() }
+    const content = { spans, counters: countersOf(store) }
     return projects.length === 0 ? content : { ...content, scores: Object.fromEntries(scores) }
   } finally {
     receiver.stop()
@@ -88,4 +88,10 @@ function plainValue(store: Store, value: Value): unknown {
 
 function nanos(seconds: number, nanoseconds: number): string {
   return String(BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds))
+}
+
+/** How many bytes were read and how many spans are stored is said by the segment and by the spans. */
+function countersOf(store: Store): Record<string, number> {
+  const { readBytes: _bytes, stored: _stored, ...counters } = store.counters()
+  return counters
 }

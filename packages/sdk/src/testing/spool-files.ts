@@ -24,14 +24,16 @@ export function segmentsIn(...directories: string[]): Segment[] {
   })
 }
 
-/** As `segmentsIn`, torn ones included. */
+/** As `segmentsIn`, torn ones included; not those that a killed writer had created and not begun. */
 export function allSegmentsIn(...directories: string[]): Segment[] {
   return directories
     .filter((directory) => existsSync(directory))
     .flatMap((directory) =>
       readdirSync(directory)
         .filter((name) => name.endsWith('.seg'))
-        .map((name) => readSegment(readFileSync(join(directory, name)))),
+        .map((name) => readFileSync(join(directory, name)))
+        .filter((file) => file.length > 0)
+        .map(readSegment),
     )
     .sort((a, b) => a.header.segment - b.header.segment)
 }
