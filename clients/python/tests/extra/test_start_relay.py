@@ -352,7 +352,8 @@ class StartRelay(unittest.TestCase):
     def test_its_options_are_those_of_the_relay(self) -> None:
         table = (HERE.parents[3] / "docs" / "configuration.md").read_text().split("## The SDK")[0]
         names = {
-            name.replace("-", "_").replace(".", "_") for name in re.findall(r"^\| `([\w-]+\.[\w.-]+)`", table, re.M)
+            name.replace("-", "_").replace(".", "_")
+            for name in re.findall(r"^\| `([\w-]+\.[\w.-]+)`", table, re.M)
         }
         # Those of a pool are for relays that read no spool.
         others = {"export_drain", "redis_receive", "redis_claim_idle"}
