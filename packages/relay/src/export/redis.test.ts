@@ -15,7 +15,7 @@ import { type RedisExporterOptions, redisExporter } from './redis.ts'
 const PASSWORD = 'a-secret/with:special@signs'
 
 let redis: RedisServer
-let harness: Harness
+let harness: Harness | undefined
 let clock: FakeClock | undefined
 beforeAll(async () => {
   redis = await startRedisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
@@ -24,7 +24,8 @@ afterAll(() => redis.close())
 beforeEach(() => redis.ask('FLUSHALL'))
 afterEach(async () => {
   redis.resume()
-  await harness.close()
+  await harness?.close()
+  harness = undefined
   clock?.stop()
   clock = undefined
 })
@@ -81,7 +82,7 @@ describe('exporter redis', () => {
     await held(0)
     expect(idsOf((await entries()).flat())).toEqual(idsOf(spans))
     expect(law()).toMatchObject({ accepted: 1000, delivered: 1000 })
-    expect(harness.delivery.status()).toMatchObject({
+    expect(harness!.delivery.status()).toMatchObject({
       name: 'redis',
       url: `redis://127.0.0.1:${redis.port}`,
       state: 'ok',
@@ -218,9 +219,9 @@ describe('exporter redis', () => {
     await held(0)
     redis.pause()
     commit(many(20))
-    await until(() => harness.delivery.status().inFlight > 0)
+    await until(() => harness!.delivery.status().inFlight > 0)
     const began = performance.now()
-    await harness.delivery.stop(100)
+    await harness!.delivery.stop(100)
     expect(performance.now() - began).toBeLessThan(1000)
     expect(law()).toMatchObject({ held: 20 })
     redis.resume()

@@ -60,15 +60,32 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     child.kill('SIGKILL')
     await ended
   }
+  const ask = async (...args: Argument[]): Promise<Reply> =>
+    admin === null ? null : admin.call(String(args[1] ?? ''), args)
+  /** The connection waits between its attempts, up to two seconds, and refuses commands meanwhile. */
+  const connected = async (): Promise<void> => {
+    for (let tries = 0; ; tries++) {
+      try {
+        await ask('PING')
+        return
+      } catch (error) {
+        if (tries === 500) throw error
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+    }
+  }
   return {
     port,
     url,
     target,
-    ask: async (...args) => (admin === null ? null : admin.call(String(args[1] ?? ''), args)),
+    ask,
     pause: () => child.kill('SIGSTOP'),
     resume: () => child.kill('SIGCONT'),
     kill,
-    start,
+    async start() {
+      await start()
+      await connected()
+    },
     async close() {
       await admin?.close()
       await kill()
