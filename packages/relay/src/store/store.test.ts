@@ -15,11 +15,12 @@ import { DatabaseSync } from 'node:sqlite'
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { settled } from '../testing/settlement.ts'
 import { StoreReader } from './read.ts'
 import { startRetention } from './retention.ts'
 import { StoreError } from './schema.ts'
 import type { Part, Resource, StoredField, StoredSpan, Value } from './span.ts'
-import { type Batch, type Settlement, Store } from './store.ts'
+import { type Batch, Store } from './store.ts'
 
 let directory: string
 let store: Store
@@ -103,21 +104,6 @@ function reopen(): void {
 const chunks = (exporter = 'a') => store.nextChunks(exporter, 0, Number.POSITIVE_INFINITY)
 const names = (exporter = 'a'): string[] =>
   chunks(exporter).flatMap((chunk) => store.readSpans(chunk).map(({ name }) => name))
-
-function settled(chunk: number, rest: Partial<Settlement> = {}): Settlement {
-  return {
-    chunk,
-    complete: true,
-    states: null,
-    delivered: 0,
-    dead: 0,
-    dropped: {},
-    resent: 0,
-    notResent: 0,
-    deadLetters: [],
-    ...rest,
-  }
-}
 
 function read<T>(query: (reader: StoreReader) => T): T {
   const reader = StoreReader.open(directory) as StoreReader

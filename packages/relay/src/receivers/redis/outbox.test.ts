@@ -3,25 +3,13 @@ import { expect, it } from 'vitest'
 import { field, load, makeSpan, text } from '../../export/fixtures.ts'
 import { entryEncoder, measureEntry, readEntry } from '../../redis/entry.ts'
 import { allocateChunk } from '../../store/chunk.ts'
-import type { Settlement } from '../../store/store.ts'
+import { settled } from '../../testing/settlement.ts'
 import { type Departure, RedisOutbox } from './outbox.ts'
 
 const STREAM = 'offpath:{0}'
 const encoder = entryEncoder({ load, maxSpanBytes: 1e9 })
 const entryOf = (spans: number): Buffer =>
   encoder.encode(Array.from({ length: spans }, () => makeSpan()))
-const settled = (chunk: number, over: Partial<Settlement> = {}): Settlement => ({
-  chunk,
-  complete: true,
-  states: null,
-  delivered: 0,
-  dead: 0,
-  dropped: {},
-  resent: 0,
-  notResent: 0,
-  deadLetters: [],
-  ...over,
-})
 
 it('has the room of an entry again when it is acknowledged, not before', () => {
   const left: Departure[] = []
