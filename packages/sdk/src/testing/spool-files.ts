@@ -24,16 +24,14 @@ export function segmentsIn(...directories: string[]): Segment[] {
   })
 }
 
-/** As `segmentsIn`, torn ones included; not those that a killed writer had created and not begun. */
+/** As `segmentsIn`, torn ones included. */
 export function allSegmentsIn(...directories: string[]): Segment[] {
   return directories
     .filter((directory) => existsSync(directory))
     .flatMap((directory) =>
       readdirSync(directory)
         .filter((name) => name.endsWith('.seg'))
-        .map((name) => readFileSync(join(directory, name)))
-        .filter((file) => file.length > 0)
-        .map(readSegment),
+        .map((name) => readSegment(readFileSync(join(directory, name)))),
     )
     .sort((a, b) => a.header.segment - b.header.segment)
 }
