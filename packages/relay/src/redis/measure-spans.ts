@@ -1,5 +1,5 @@
 import { FIELD } from '@offpath/sdk/spool-format'
-import { HEAD, HEAD_BITS, KIND, PART, PART_LENGTH } from '../store/layout.ts'
+import { HEAD, HEAD_BITS, KIND, PART, PART_LENGTH, spanWords } from '../store/layout.ts'
 
 export interface SpanMeasures {
   /** Words where spans begin. */
@@ -28,10 +28,7 @@ export function measureSpans(bytes: Buffer, dataBytes: number): SpanMeasures {
   let revisions = 0
   let expandedBytes = 0
   for (let at = 0; at < words.length; ) {
-    const length = words[at + HEAD.length] as number
-    if (!(length > HEAD.words) || length > words.length - at) {
-      throw new RangeError(`no span at word ${at}`)
-    }
+    const length = spanWords(words, at)
     const bits = words[at + HEAD.bits] as number
     if ((bits & 255) > (HEAD_BITS.interrupted | HEAD_BITS.parent)) {
       throw new RangeError(`no span at word ${at}`)

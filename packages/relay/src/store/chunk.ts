@@ -9,6 +9,7 @@ import {
   PART,
   PART_LENGTH,
   payloadAt,
+  spanWords,
   TRACE,
   textWords,
 } from './layout.ts'
@@ -46,10 +47,7 @@ export function readSpans(
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
   const spans: StoredSpan[] = []
   for (let at = 0; at < words.length; ) {
-    const length = words[at + HEAD.length] as number
-    if (!(length > HEAD.words) || at + length > words.length) {
-      throw new RangeError(`no span at word ${at}`)
-    }
+    const length = spanWords(words, at)
     const id = (at + HEAD.traceId) << 2
     if (traceId === undefined || traceId.compare(bytes, id, id + 16) === 0) {
       spans.push(readSpan(bytes, words, at, at + length, resource, load))
@@ -75,10 +73,7 @@ export function readHeads(bytes: Buffer): SpanHead[] {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
   const heads: SpanHead[] = []
   for (let at = 0; at < words.length; ) {
-    const length = words[at + HEAD.length] as number
-    if (!(length > HEAD.words) || at + length > words.length) {
-      throw new RangeError(`no span at word ${at}`)
-    }
+    const length = spanWords(words, at)
     const id = (at + HEAD.traceId) << 2
     heads.push({
       traceId: bytes.subarray(id, id + 16),

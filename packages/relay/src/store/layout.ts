@@ -82,6 +82,13 @@ export const NO_TOKENS = -1
 /** In the place of a data file's number, higher than any: no data file. */
 export const NO_FILE = 0x3fff_ffff
 
+/** Words of the span that begins at word `at`. Throws a RangeError when there is none. */
+export function spanWords(words: Int32Array, at: number): number {
+  const length = words[at + HEAD.length] as number
+  if (length > HEAD.words && length <= words.length - at) return length
+  throw new RangeError(`no span at word ${at}`)
+}
+
 /** Words that a field takes, its head included. */
 export function fieldWords(words: Int32Array, at: number): number {
   const head = words[at] as number
