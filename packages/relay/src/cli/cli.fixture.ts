@@ -30,6 +30,8 @@ export interface Sandbox {
   offpath(...args: string[]): Promise<Ended>
   start(...args: string[]): Running
   app(...args: string[]): Running
+  /** An application that is killed, with one of its five observations open. */
+  killedApp(): Promise<void>
   remove(): void
 }
 
@@ -85,6 +87,20 @@ export function sandbox(variables: Record<string, string> = {}): Sandbox {
     },
     start: (...args) => run(BIN, args),
     app: (...args) => run(APP, args),
+    killedApp: async () => {
+      const app = run(APP, ['--open'])
+      await app.line()
+      await app.end('SIGKILL')
+    },
     remove: () => rmSync(dir, { recursive: true, force: true }),
+  }
+}
+
+/** Variables of a relay that delivers to the server. */
+export function deliveringTo({ url }: { readonly url: string }): Record<string, string> {
+  return {
+    LANGFUSE_BASE_URL: url,
+    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
+    LANGFUSE_SECRET_KEY: 'sk-lf-test',
   }
 }

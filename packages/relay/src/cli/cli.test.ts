@@ -7,7 +7,7 @@ import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import type { Observation, Trace, TraceList } from '../http/shapes.ts'
 import type { Stats } from '../http/stats.ts'
-import { type Running, type Sandbox, sandbox } from './cli.fixture.ts'
+import { deliveringTo, type Running, type Sandbox, sandbox } from './cli.fixture.ts'
 
 const FIRST = 'abcd0000000000000000000000000001'
 const SECOND = 'abcd0000000000000000000000000002'
@@ -82,11 +82,7 @@ describe('with traces', () => {
 
   beforeAll(async () => {
     langfuse = await startLangfuseServer()
-    box = sandbox({
-      LANGFUSE_BASE_URL: langfuse.url,
-      LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-      LANGFUSE_SECRET_KEY: 'sk-lf-test',
-    })
+    box = sandbox(deliveringTo(langfuse))
     relay = box.start('up', '--json')
     ready = JSON.parse(await relay.line())
     app = box.app()
@@ -329,11 +325,7 @@ describe('with traces', () => {
 describe('without a relay', () => {
   test('SIGTERM leaves what is not delivered on disk; the store is read; the next start delivers', async () => {
     const langfuse = await startLangfuseServer({ faults: () => ({ type: 'status', status: 503 }) })
-    const box = sandbox({
-      LANGFUSE_BASE_URL: langfuse.url,
-      LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-      LANGFUSE_SECRET_KEY: 'sk-lf-test',
-    })
+    const box = sandbox(deliveringTo(langfuse))
     const relay = box.start('up', '--json')
     await relay.line()
     const app = box.app('--open')

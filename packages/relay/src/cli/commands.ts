@@ -169,7 +169,7 @@ What is sent again and rejected again gets a new id, media excepted.
       ...DEAD_FILTERS,
     },
     options: STORE,
-    load: () => import('./dead-ls.ts'),
+    load: () => import('./dead/ls.ts'),
   },
   {
     name: 'dead show',
@@ -180,7 +180,7 @@ What is sent again and rejected again gets a new id, media excepted.
 ({"field","contentType","bytes","sha256"}): the one that its kind says, the others null.`,
     flags: { full: { about: 'values as they are, not their beginning' } },
     options: STORE,
-    load: () => import('./dead-show.ts'),
+    load: () => import('./dead/show.ts'),
   },
   {
     name: 'dead retry',
@@ -198,7 +198,7 @@ exporter is not configured or takes none such; gone: left, for the observation h
 it what was rejected; noRoom: left, for export.backlog-cap has no room for them now.`,
     flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
     options: [...OPERATED, 'export.backlog-cap'],
-    load: () => import('./dead-retry.ts'),
+    load: () => import('./dead/retry.ts'),
   },
   {
     name: 'dead drop',
@@ -209,7 +209,7 @@ it what was rejected; noRoom: left, for export.backlog-cap has no room for them 
 --json prints {"dropped":n,"unknown":["span:12",…]}`,
     flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
     options: OPERATED,
-    load: () => import('./dead-drop.ts'),
+    load: () => import('./dead/drop.ts'),
   },
   {
     name: 'dead export',
@@ -218,7 +218,7 @@ it what was rejected; noRoom: left, for export.backlog-cap has no room for them 
     details: `Prints of each what \`offpath dead show --json\` prints: spans, then scores, then media, in the order of their ids.`,
     flags: DEAD_FILTERS,
     options: STORE,
-    load: () => import('./dead-export.ts'),
+    load: () => import('./dead/export.ts'),
   },
   {
     name: 'replay',

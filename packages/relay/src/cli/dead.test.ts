@@ -11,7 +11,7 @@ import { writeRelayFile } from '../relay-file.ts'
 import { lockStore } from '../store/lock.ts'
 import { crashAt } from '../testing/crash-at.ts'
 import { writeSegment } from '../testing/plain-writer.ts'
-import { type Running, type Sandbox, sandbox } from './cli.fixture.ts'
+import { deliveringTo, type Running, type Sandbox, sandbox } from './cli.fixture.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const NONE = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, noRoom: 0, unknown: [] }
@@ -31,11 +31,7 @@ afterEach(async () => {
 
 async function start(): Promise<void> {
   langfuse = await startLangfuseServer()
-  box = sandbox({
-    LANGFUSE_BASE_URL: langfuse.url,
-    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-    LANGFUSE_SECRET_KEY: 'sk-lf-test',
-  })
+  box = sandbox(deliveringTo(langfuse))
 }
 
 async function up(env: NodeJS.ProcessEnv = {}): Promise<void> {

@@ -10,7 +10,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
-import { type Sandbox, sandbox } from './cli.fixture.ts'
+import { deliveringTo, type Sandbox, sandbox } from './cli.fixture.ts'
 import type { Check } from './doctor/check.ts'
 
 const SECRETS = ['sk-lf-test', 'sk-lf-hidden', 'token-hidden', 'http-hidden'] as const
@@ -20,11 +20,7 @@ let box: Sandbox
 
 beforeEach(async () => {
   langfuse = await startLangfuseServer()
-  box = sandbox({
-    LANGFUSE_BASE_URL: langfuse.url,
-    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-    LANGFUSE_SECRET_KEY: 'sk-lf-test',
-  })
+  box = sandbox(deliveringTo(langfuse))
 })
 
 afterEach(async () => {

@@ -9,7 +9,7 @@ import {
   type RedisServerOptions,
   startRedisServer,
 } from '../testing/redis-server.ts'
-import { type Sandbox, sandbox } from './cli.fixture.ts'
+import { deliveringTo, type Sandbox, sandbox } from './cli.fixture.ts'
 import type { Check } from './doctor/check.ts'
 
 const SECRETS = ['word-hidden', 'wrong-hidden'] as const
@@ -51,11 +51,7 @@ async function doctor(url: string, ...args: string[]): Promise<Check[]> {
 const FORWARDS = ['--redis-forward', 'true']
 
 function receiving(): string[] {
-  Object.assign(box.env, {
-    LANGFUSE_BASE_URL: langfuse.url,
-    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-    LANGFUSE_SECRET_KEY: 'sk-lf-test',
-  })
+  Object.assign(box.env, deliveringTo(langfuse))
   return ['--redis-receive', 'true']
 }
 

@@ -25,14 +25,8 @@ async function forwardOnce(
   return { code, outcome: JSON.parse(stdout) as Outcome, stderr }
 }
 
-async function killedApp(): Promise<void> {
-  const app = box.app('--open')
-  await app.line()
-  await app.end('SIGKILL')
-}
-
 test('what is there is handed over to Redis', async () => {
-  await killedApp()
+  await box.killedApp()
   const { code, outcome } = await forwardOnce()
   expect(code).toBe(0)
   expect(outcome).toMatchObject({
@@ -46,7 +40,7 @@ test('what is there is handed over to Redis', async () => {
 
 test('what Redis has no room for waits for the next start, and why is said', async () => {
   await redis.ask('XADD', 'offpath:{0}', '*', 'v', '1')
-  await killedApp()
+  await box.killedApp()
   const { code, outcome } = await forwardOnce('--redis-max-length', '1', '--timeout', '3s')
   expect(code).toBe(1)
   expect(outcome).toMatchObject({

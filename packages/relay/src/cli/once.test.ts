@@ -9,7 +9,7 @@ import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import type { Replayed } from '../operations/replay.ts'
 import { writeSegment } from '../testing/plain-writer.ts'
-import { type Sandbox, sandbox } from './cli.fixture.ts'
+import { deliveringTo, type Sandbox, sandbox } from './cli.fixture.ts'
 import type { Outcome } from './once.ts'
 
 const SDK = join(import.meta.dirname, '../../../sdk/src/index.ts')
@@ -20,11 +20,7 @@ let box: Sandbox
 
 beforeEach(async () => {
   langfuse = await startLangfuseServer()
-  box = sandbox({
-    LANGFUSE_BASE_URL: langfuse.url,
-    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-    LANGFUSE_SECRET_KEY: 'sk-lf-test',
-  })
+  box = sandbox(deliveringTo(langfuse))
 })
 
 afterEach(async () => {
@@ -37,13 +33,6 @@ async function deliverOnce(
 ): Promise<{ code: number | null; outcome: Outcome; stderr: string }> {
   const { code, stdout, stderr } = await box.offpath('up', '--once', '--json', ...args)
   return { code, outcome: JSON.parse(stdout) as Outcome, stderr }
-}
-
-/** An application that is killed, with one of its five observations open. */
-async function killedApp(): Promise<void> {
-  const app = box.app('--open')
-  await app.line()
-  await app.end('SIGKILL')
 }
 
 /** A process that runs these lines with the SDK at hand. Its first line has come. */
@@ -65,7 +54,7 @@ async function program(lines: string): Promise<{ end(): Promise<void> }> {
 }
 
 test('what a killed application left is delivered, what it left open as interrupted, and counted for this run', async () => {
-  await killedApp()
+  await box.killedApp()
   const first = await deliverOnce()
   expect(first).toEqual({
     code: 0,
@@ -149,7 +138,7 @@ test('scores are delivered too', async () => {
 })
 
 test('without an exporter traces are read into the store, and that is said', async () => {
-  await killedApp()
+  await box.killedApp()
   for (const name of ['LANGFUSE_PUBLIC_KEY', 'LANGFUSE_SECRET_KEY']) delete box.env[name]
   expect(await box.offpath('up', '--once')).toEqual({
     code: 0,
@@ -161,7 +150,7 @@ test('without an exporter traces are read into the store, and that is said', asy
 })
 
 test('a server that is not there: the time is kept to, what waits is told, and the next run delivers it', async () => {
-  await killedApp()
+  await box.killedApp()
   const { LANGFUSE_BASE_URL } = box.env
   const nobody = createServer().listen(0, '127.0.0.1')
   await once(nobody, 'listening')
@@ -184,7 +173,7 @@ test('a server that is not there: the time is kept to, what waits is told, and t
 })
 
 test('what is sent again is told, and that it waits', async () => {
-  await killedApp()
+  await box.killedApp()
   await deliverOnce()
   const replay = async (): Promise<number> => {
     const { stdout } = await box.offpath('replay', '--from', '1h', '--json')
@@ -233,7 +222,7 @@ test('what waits for other keys is not waited for; all else is delivered before'
 })
 
 test('while one is at work, another one is refused with exit code 3', async () => {
-  await killedApp()
+  await box.killedApp()
   langfuse.latencyMs = 2000
   const first = box.start('up', '--once', '--json')
   await langfuse.waitFor(() => langfuse.requests.length > 0)
@@ -246,7 +235,7 @@ test('while one is at work, another one is refused with exit code 3', async () =
 
 test('SIGTERM ends it before its time', async () => {
   langfuse.faults = () => ({ type: 'status', status: 503 })
-  await killedApp()
+  await box.killedApp()
   const relay = box.start('up', '--once', '--json')
   await langfuse.waitFor(() => langfuse.requests.length > 0)
   relay.child.kill('SIGTERM')

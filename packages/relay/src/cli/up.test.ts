@@ -3,18 +3,14 @@ import { once } from 'node:events'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
-import { type Sandbox, sandbox } from './cli.fixture.ts'
+import { deliveringTo, type Sandbox, sandbox } from './cli.fixture.ts'
 
 let langfuse: LangfuseServer
 let box: Sandbox
 
 beforeEach(async () => {
   langfuse = await startLangfuseServer()
-  box = sandbox({
-    LANGFUSE_BASE_URL: langfuse.url,
-    LANGFUSE_PUBLIC_KEY: 'pk-lf-test',
-    LANGFUSE_SECRET_KEY: 'sk-lf-test',
-  })
+  box = sandbox(deliveringTo(langfuse))
 })
 
 afterEach(async () => {
@@ -22,17 +18,10 @@ afterEach(async () => {
   box.remove()
 })
 
-/** An application that is killed, with one of its five observations open. */
-async function killedApp(): Promise<void> {
-  const app = box.app('--open')
-  await app.line()
-  await app.end('SIGKILL')
-}
-
 test('when its stdin closes, --until-stdin-closes ends it, and --export-drain delivers all before', async () => {
   const relay = box.start('up', '--json', '--until-stdin-closes', '--export-drain', '20s')
   await relay.line()
-  await killedApp()
+  await box.killedApp()
   expect(await relay.end()).toBe(0)
   expect(langfuse.spans()).toHaveLength(5)
   expect(await relay.stderr).toMatch(/ stopping signal=stdin\n.* stopped\n$/)
@@ -49,7 +38,7 @@ test('an end of stdin is nothing to a relay that was not told so', async () => {
   const relay = box.start('up', '--json')
   await relay.line()
   relay.child.stdin?.end()
-  await killedApp()
+  await box.killedApp()
   await langfuse.waitForSpans(5)
   expect(await relay.end('SIGTERM')).toBe(0)
 })
@@ -58,7 +47,7 @@ test('SIGTERM ends it although stdin is open; what cannot be delivered holds it 
   langfuse.faults = () => ({ type: 'status', status: 503 })
   const relay = box.start('up', '--json', '--until-stdin-closes', '--export-drain', '300ms')
   await relay.line()
-  await killedApp()
+  await box.killedApp()
   relay.child.kill('SIGTERM')
   await once(relay.child, 'exit')
   expect(relay.child.exitCode).toBe(0)

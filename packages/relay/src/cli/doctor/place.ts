@@ -1,7 +1,7 @@
 // Where a directory lies, or will lie once it is made. Nothing is made here.
-import { accessSync, constants, lstatSync, readdirSync, statfsSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import { unsafeDirectory } from '../../private-directory.ts'
+import { accessSync, constants, lstatSync, statfsSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { directoryBytes, unsafeDirectory } from '../../private-directory.ts'
 
 export interface Place {
   /** Its permissions; null: it is not there yet. */
@@ -45,7 +45,7 @@ export function lookAt(directory: string): Place | string {
       mode: found === undefined ? null : found.mode & 0o777,
       fileSystem: process.platform === 'linux' ? (FILE_SYSTEMS.get(type) ?? '') : '',
       freeBytes: bsize * bavail,
-      usedBytes: found === undefined ? 0 : bytesIn(path),
+      usedBytes: found === undefined ? 0 : directoryBytes(path),
     }
   } catch (error) {
     return `${directory} cannot be used: ${(error as Error).message}`
@@ -59,13 +59,4 @@ function nearestAbove(path: string): string {
   if (found === undefined && above !== path) return nearestAbove(above)
   if (found?.isDirectory() !== true) throw new Error(`${above} is not a directory`)
   return above
-}
-
-function bytesIn(directory: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    bytes += lstatSync(join(directory, entry.name), { throwIfNoEntry: false })?.size ?? 0
-  }
-  return bytes
 }

@@ -1,5 +1,5 @@
-import { deadKeyOf } from '../store/dead-letters.ts'
-import { type Call, UsageError } from './call.ts'
+import { deadKeyOf } from '../../store/dead-letters.ts'
+import { type Call, UsageError } from '../call.ts'
 
 /** Which dead letters a command line names, as the API takes it. @throws UsageError */
 export function deadSelection({ words, flags }: Call): object {

@@ -1,8 +1,8 @@
-import type { Run } from './call.ts'
-import { deadSelection } from './dead-selection.ts'
-import { plural } from './format.ts'
-import { operate } from './operate.ts'
-import { jsonLine } from './text.ts'
+import type { Run } from '../call.ts'
+import { plural } from '../format.ts'
+import { operate } from '../operate.ts'
+import { jsonLine } from '../text.ts'
+import { deadSelection } from './selection.ts'
 
 export const run: Run = async (call) => {
   const { json, loaded, terminal } = call

@@ -1,13 +1,13 @@
-import { wholeDeadLetter } from '../http/dead-letters.ts'
-import type { WholeDeadLetter } from '../http/shapes.ts'
-import { deadKeyOf } from '../store/dead-letters.ts'
-import type { Run } from './call.ts'
-import { checkId } from './dead-selection.ts'
-import { bytes } from './format.ts'
-import { renderObservations } from './show-trace.ts'
-import { openStore } from './store.ts'
-import type { Terminal } from './terminal.ts'
-import { jsonLine, printable } from './text.ts'
+import { wholeDeadLetter } from '../../http/dead-letters.ts'
+import type { WholeDeadLetter } from '../../http/shapes.ts'
+import { deadKeyOf } from '../../store/dead-letters.ts'
+import type { Run } from '../call.ts'
+import { bytes } from '../format.ts'
+import { renderObservations } from '../show-trace.ts'
+import { openStore } from '../store.ts'
+import type { Terminal } from '../terminal.ts'
+import { jsonLine, printable } from '../text.ts'
+import { checkId } from './selection.ts'
 
 const MB = 1024 ** 2
 /** Beginnings are enough for lines of a terminal. */

@@ -1,13 +1,13 @@
-import { listDeadLetters } from '../http/dead-letters.ts'
-import { LIMITS } from '../http/query.ts'
-import type { DeadLetter } from '../http/shapes.ts'
-import { checkExporter } from '../operations/operated.ts'
-import type { Run } from './call.ts'
-import { clockTime, count, plural } from './format.ts'
-import { wholeNumber } from './numbers.ts'
-import { openStore } from './store.ts'
-import { type Cell, renderTable } from './table.ts'
-import { jsonLine, printable } from './text.ts'
+import { listDeadLetters } from '../../http/dead-letters.ts'
+import { LIMITS } from '../../http/query.ts'
+import type { DeadLetter } from '../../http/shapes.ts'
+import { checkExporter } from '../../operations/operated.ts'
+import type { Run } from '../call.ts'
+import { clockTime, count, plural } from '../format.ts'
+import { wholeNumber } from '../numbers.ts'
+import { openStore } from '../store.ts'
+import { type Cell, renderTable } from '../table.ts'
+import { jsonLine, printable } from '../text.ts'
 
 export const run: Run = async (call) => {
   const { flags, json, loaded, terminal } = call

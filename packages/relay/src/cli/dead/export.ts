@@ -1,9 +1,9 @@
-import { wholeDeadLetter } from '../http/dead-letters.ts'
-import { checkExporter } from '../operations/operated.ts'
-import { DEAD_KINDS } from '../store/dead-letters.ts'
-import type { Run } from './call.ts'
-import { openStore } from './store.ts'
-import { jsonLine } from './text.ts'
+import { wholeDeadLetter } from '../../http/dead-letters.ts'
+import { checkExporter } from '../../operations/operated.ts'
+import { DEAD_KINDS } from '../../store/dead-letters.ts'
+import type { Run } from '../call.ts'
+import { openStore } from '../store.ts'
+import { jsonLine } from '../text.ts'
 
 const MB = 1024 ** 2
 const BOUNDS = { valueBytes: 64 * MB, totalBytes: 256 * MB }

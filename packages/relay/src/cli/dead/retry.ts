@@ -1,9 +1,9 @@
-import type { Retried } from '../operations/dead.ts'
-import type { Run } from './call.ts'
-import { deadSelection } from './dead-selection.ts'
-import { count, plural } from './format.ts'
-import { operate } from './operate.ts'
-import { jsonLine } from './text.ts'
+import type { Retried } from '../../operations/dead.ts'
+import type { Run } from '../call.ts'
+import { count, plural } from '../format.ts'
+import { operate } from '../operate.ts'
+import { jsonLine } from '../text.ts'
+import { deadSelection } from './selection.ts'
 
 export const run: Run = async (call) => {
   const { json, loaded, terminal } = call
