@@ -1,5 +1,5 @@
-import { lstatSync, mkdirSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 
 /**
  * Makes the directory and those above it that are not there, for our user alone; others stay as they are. Level by level:
@@ -47,4 +47,14 @@ export function unsafeDirectory(directory: string): string | undefined {
     return `belongs to user ${found.uid}, not to ${uid}`
   }
   return undefined
+}
+
+/** Of the files that lie in it, not below. */
+export function directoryBytes(directory: string): number {
+  let bytes = 0
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    bytes += statSync(join(directory, entry.name), { throwIfNoEntry: false })?.size ?? 0
+  }
+  return bytes
 }

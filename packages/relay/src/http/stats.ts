@@ -1,7 +1,7 @@
-import { readdirSync, statfsSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { statfsSync } from 'node:fs'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/progress.ts'
+import { directoryBytes } from '../private-directory.ts'
 import type { ApartRow, StoreReader, VitalsRow } from '../store/read.ts'
 import type { RedisStats } from './redis-stats.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
@@ -393,15 +393,6 @@ export function deliveryStats({
     lastError: lastError === null ? null : { ...lastError, at: iso(lastError.at) },
     lanes: lanes.map((lane) => ({ ...lane, since: iso(lane.since) })),
   }
-}
-
-function directoryBytes(directory: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    bytes += statSync(join(directory, entry.name), { throwIfNoEntry: false })?.size ?? 0
-  }
-  return bytes
 }
 
 function vitalsStats(
