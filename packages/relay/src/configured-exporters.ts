@@ -1,5 +1,7 @@
 import type { Config } from './config/options.ts'
 import type { RedisTarget } from './config/redis-url.ts'
+import { systemClock } from './export/clock.ts'
+import type { DeliveryOptions } from './export/delivery.ts'
 import {
   type Exporter,
   type HttpExporter,
@@ -7,6 +9,8 @@ import {
   otlpExporter,
 } from './export/exporters.ts'
 import { redisExporter } from './export/redis.ts'
+import type { Metrics } from './http/metrics.ts'
+import type { Log } from './log.ts'
 import type { ConnectionOptions } from './redis/connection.ts'
 
 /** The exporters that spans are delivered by, at their end: Langfuse where there are keys, OTLP where there is a URL. */
@@ -46,6 +50,33 @@ export function exportersOf(config: Config): Exporter[] {
     )
   }
   return exporters
+}
+
+/** A request waits so long to become full: fewer requests are most of what delivery costs less. */
+export const LINGER_MS = 1000
+
+/** How spans are delivered, wherever they wait. */
+export function configuredDelivery(
+  config: Config,
+  exporter: Exporter,
+  metrics: Metrics,
+  log: Log,
+): Omit<DeliveryOptions, 'outbox' | 'backlogBytes'> {
+  const { name } = exporter
+  return {
+    exporter,
+    clock: systemClock,
+    random: Math.random,
+    gzip: config['export.gzip'],
+    concurrency: config['export.concurrency'],
+    requestBytes: exporter.requestBytes ?? config['export.request-bytes'],
+    spanBytes: config['export.span-bytes'],
+    lingerMs: LINGER_MS,
+    timeoutMs: config['export.timeout'],
+    onAttempt: (attempt) => metrics.onAttempt(name, attempt),
+    onDelivered: (lagSeconds) => metrics.onDelivered(name, lagSeconds),
+    log,
+  }
 }
 
 /** How to connect to Redis; the configuration has been checked to say where it is. */

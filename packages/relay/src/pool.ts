@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from './config/options.ts'
-import { configuredExporters, redisConnection } from './configured-exporters.ts'
-import { systemClock } from './export/clock.ts'
+import { configuredDelivery, configuredExporters, redisConnection } from './configured-exporters.ts'
 import { startDelivery } from './export/delivery.ts'
 import type { Exporter } from './export/exporters.ts'
 import { createApp } from './http/app.ts'
@@ -29,8 +28,6 @@ import { type Relay, VERSION } from './relay.ts'
 //                                   └──leaving──▶ dead letters, XACK
 //   claims: renews what is held, takes over what was a dead relay's        trimming: what all groups have acknowledged goes
 
-/** A request waits so long to become full. */
-const LINGER_MS = 1000
 /** Requests in flight at the end may take so long; then others take them over. */
 const STOP_MS = 3000
 /** What follows at the end, a step. */
@@ -151,30 +148,15 @@ function startMember(
   log: Log,
 ): Running {
   const { name } = exporter
-  const concurrency = config['export.concurrency']
-  const requestBytes = exporter.requestBytes ?? config['export.request-bytes']
-  const outbox: RedisOutbox = new RedisOutbox(
-    name,
-    READ_AHEAD * concurrency * requestBytes,
-    (entry) => leaving.add(entry),
-  )
+  const options = configuredDelivery(config, exporter, metrics, log)
+  const readAhead = READ_AHEAD * options.concurrency * options.requestBytes
+  const outbox: RedisOutbox = new RedisOutbox(name, readAhead, (entry) => leaving.add(entry))
   const leaving = startLeaving(group, (stream, entry) => outbox.left(stream, entry), log)
   const delivery = startDelivery({
-    exporter,
+    ...options,
     outbox,
-    clock: systemClock,
-    random: Math.random,
-    gzip: config['export.gzip'],
-    concurrency,
-    requestBytes,
-    spanBytes: config['export.span-bytes'],
-    lingerMs: LINGER_MS,
-    timeoutMs: config['export.timeout'],
     backlogBytes: Number.POSITIVE_INFINITY,
     rejectsWithoutKeys: true,
-    onAttempt: (attempt) => metrics.onAttempt(name, attempt),
-    onDelivered: (lagSeconds) => metrics.onDelivered(name, lagSeconds),
-    log,
   })
   const wake = (): void => delivery.wake()
   const reader = startReader({ group, outbox, log, wake })

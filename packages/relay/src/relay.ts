@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { Config } from './config/options.ts'
-import { exportersOf } from './configured-exporters.ts'
+import { configuredDelivery, exportersOf, LINGER_MS } from './configured-exporters.ts'
 import { type DrainOptions, drain } from './drain.ts'
 import { systemClock } from './export/clock.ts'
 import { type SpanDelivery, startDelivery } from './export/delivery.ts'
@@ -39,8 +39,6 @@ export interface Relay {
   close(): Promise<void>
 }
 
-/** A request waits so long to become full: fewer requests are most of what delivery costs less. */
-const LINGER_MS = 1000
 /** Of what may wait for an exporter, scores may take a tenth besides. */
 const SCORES_SHARE = 10
 /** Requests in flight at the end may take so long; then they are sent again at the next start. */
@@ -209,24 +207,13 @@ async function start(
     }
     const media = mediaDeliveries.at(-1)
     const delivery = startDelivery({
-      exporter,
+      ...configuredDelivery(config, exporter, metrics, log),
       outbox: store,
-      clock: systemClock,
-      random: Math.random,
-      gzip: config['export.gzip'],
-      concurrency: config['export.concurrency'],
-      requestBytes: exporter.requestBytes ?? config['export.request-bytes'],
-      spanBytes: config['export.span-bytes'],
-      lingerMs: LINGER_MS,
-      timeoutMs: config['export.timeout'],
       backlogBytes: config['export.backlog-cap'],
       cutMedia:
         exporter.media === null
           ? undefined
           : mediaCutter(exporter, store, () => media?.wake(), log),
-      onAttempt: (attempt) => metrics.onAttempt(exporter.name, attempt),
-      onDelivered: (lagSeconds) => metrics.onDelivered(exporter.name, lagSeconds),
-      log,
     })
     deliveries.push(delivery)
     store.onCommit(() => delivery.wake())
