@@ -98,6 +98,10 @@ export interface ServiceFigures {
   readonly recorded: number
   /** What the last flush, after the load, took, ms. */
   readonly flushMs: number
+  /** It had not ended after 90 s. Earlier results don't say: there it was 30 s. */
+  readonly isFlushGivenUp?: boolean
+  /** Observations that the SDK still held at the end, in its queue and in the batch on its way; where that can be seen. */
+  readonly held?: number
   readonly split: Split
 }
 

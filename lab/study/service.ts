@@ -4,7 +4,7 @@ import type { ServiceFigures } from './results.ts'
 // line of JSON with where it listens, `{"port":…,"pid":…}`, and then answers each line of stdin with one line of JSON:
 //
 //   flush     hands over what is recorded, and says `{"recorded":…}`, the observations since `begin` (or the start); a
-//             flush that can't end within 30 s is given up
+//             flush that can't end within 90 s is given up
 //   begin     `{}`; from here on it is measured
 //   loaded    the load is over: an answer `{}`; lag, stalls and memory count up to here
 //   end       ServiceFigures, CPU counted up to here; then the process ends by itself with status 0

@@ -13,6 +13,7 @@ export function together(all: readonly ServiceFigures[]): ServiceFigures {
     sum((figures) => of(figures) * figures.split.requests) / Math.max(1, timed)
   const mean = (of: (split: ServiceFigures['split']) => number): number =>
     sum(({ split }) => of(split) * split.requests) / Math.max(1, timed)
+  const held = all.flatMap((figures) => figures.held ?? [])
   const gil = all.flatMap((figures) => figures.gil ?? [])
   return {
     mainUs: perRequest(({ mainUs }) => mainUs),
@@ -30,6 +31,8 @@ export function together(all: readonly ServiceFigures[]): ServiceFigures {
     threads: sum(({ threads }) => threads),
     recorded: sum(({ recorded }) => recorded),
     flushMs: Math.max(...all.map(({ flushMs }) => flushMs)),
+    isFlushGivenUp: all.some(({ isFlushGivenUp }) => isFlushGivenUp),
+    ...(held.length === all.length && { held: held.reduce((total, count) => total + count, 0) }),
     split: {
       requests: timed,
       recordingUs: mean(({ recordingUs }) => recordingUs),

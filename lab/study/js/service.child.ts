@@ -14,7 +14,7 @@ import { openTracer } from './tracers/open.ts'
 import { connectModel } from './upstream.ts'
 
 /** A flush that takes longer is given up. */
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 90_000
 
 const request = JSON.parse(process.argv.at(-1) as string) as ServiceRequest
 const settings = request.settings as Settings
@@ -34,6 +34,7 @@ await app.listen(listening)
 say({ port: (app.server.address() as AddressInfo).port, pid: process.pid })
 
 let flushMs = 0
+let isFlushGivenUp = false
 for await (const line of createInterface({ input: process.stdin })) {
   say(await answer(line))
   if (line === 'end') break
@@ -59,6 +60,7 @@ async function answer(command: string): Promise<ServiceAnswer | object> {
         ...(await meter.figures(counts.requests)),
         recorded: counts.recorded,
         flushMs,
+        isFlushGivenUp,
         split: account.figures(),
       } satisfies ServiceAnswer
     default:
@@ -71,7 +73,8 @@ async function flush(): Promise<void> {
   const late = Symbol()
   try {
     const first = await Promise.race([tracer.flush(), delay(PATIENCE_MS, late, { ref: false })])
-    if (first === late) console.error(`a flush was given up after ${PATIENCE_MS} ms`)
+    isFlushGivenUp = first === late
+    if (isFlushGivenUp) console.error(`a flush was given up after ${PATIENCE_MS} ms`)
   } catch (error) {
     // A batch that was lost: the count of what was delivered will tell.
     console.error(`a flush failed: ${(error as Error).message}`)

@@ -7,7 +7,8 @@ import type { CaseName } from '../cases.ts'
 const MAIN: readonly CaseName[] = ['chat', 'rag', 'longctx', 'vi', 'agent']
 const TUNED_CASES: Readonly<Record<number, readonly CaseName[]>> = {
   10: MAIN,
-  50: ['rag', 'longctx', 'agent'],
+  50: MAIN,
+  512: ['rag', 'longctx'],
 }
 
 const langfuse = { tracer: 'langfuse' } as const
@@ -102,8 +103,17 @@ export const PYTHON_ARMS: readonly Arm[] = [
       group: 'tuned',
       cases: TUNED_CASES[flushAt] ?? ['rag'],
       settings: { ...langfuse, flush_at: flushAt, flush_interval: 30 },
+      swept: flushAt === 50,
     }),
   ),
+  {
+    id: 'langfuse-5-interval-1',
+    title: 'Langfuse 5, flush_interval 1 s',
+    what: 'Langfuse(flush_interval=1): where 512 observations take 5 s and more to gather, a batch is a fifth.',
+    group: 'tuned',
+    cases: ['longctx'],
+    settings: { ...langfuse, flush_interval: 1 },
+  },
   {
     id: 'langfuse-5-tuned',
     title: 'Langfuse 5, 50 and gzip off',
@@ -292,7 +302,7 @@ export const PYTHON_ARMS: readonly Arm[] = [
     title: 'Langfuse 5, gzip off',
     what: "Langfuse(otel_compression='none'); version 5 compresses each batch as installed, 3 and 4 do not.",
     group: 'intervention',
-    cases: ['rag'],
+    cases: ['rag', 'vi'],
     settings: { ...langfuse, otel_compression: 'none' },
   },
   ...[50, 1000].map(
@@ -303,6 +313,17 @@ export const PYTHON_ARMS: readonly Arm[] = [
       group: 'intervention',
       cases: ['rag'],
       settings: langfuse,
+      sinkLatencyMs: ms,
+    }),
+  ),
+  ...[50, 200].map(
+    (ms): Arm => ({
+      id: `langfuse-5-flush-50-latency-${ms}`,
+      title: `Langfuse 5, 50, server ${ms} ms`,
+      what: `Langfuse(flush_at=50, flush_interval=30), and the server answers each batch after ${ms} ms.`,
+      group: 'intervention',
+      cases: ['rag', 'agent'],
+      settings: { ...langfuse, flush_at: 50, flush_interval: 30 },
       sinkLatencyMs: ms,
     }),
   ),

@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import Any
 
+from held import watch_queues
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -16,7 +17,9 @@ from tracers import Tracer
 def open_otel(sink: str) -> Tracer:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{sink}/v1/traces")))
-    return Tracer(OtelClient(provider.get_tracer("lab")), flush=provider.force_flush)
+    tracer = Tracer(OtelClient(provider.get_tracer("lab")), flush=provider.force_flush)
+    tracer.held = watch_queues(provider)  # type: ignore[method-assign]
+    return tracer
 
 
 class OtelClient:

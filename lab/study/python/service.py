@@ -31,8 +31,8 @@ from split import Split, TimedClient, account_in_hand
 from tracers import open_tracer
 
 _JOBS_AT_ONCE = 50
-#: A flush that takes longer is given up.
-_PATIENCE_S = 30
+#: A flush that takes longer is given up. A full queue of the largest batches takes gzip more than a minute.
+_PATIENCE_S = 90
 
 
 class Counts:
@@ -121,6 +121,7 @@ class Commands:
         self._counts = counts
         self._meter = Meter(service.tracer.child_cpu_ns)
         self._flush_ms = 0.0
+        self._is_given_up = False
         self._is_profiled = is_profiled
 
     async def run(self) -> None:
@@ -146,10 +147,13 @@ class Commands:
         elif line == "loaded":
             self._meter.loaded()
         elif line == "end":
+            held = self._service.tracer.held()
             return {
                 **self._meter.figures(self._counts.requests),
                 "recorded": self._counts.recorded,
                 "flushMs": round(self._flush_ms, 2),
+                "isFlushGivenUp": self._is_given_up,
+                **({} if held is None else {"held": held}),
                 "split": self._split.figures(),
             }
         return {}
@@ -169,7 +173,9 @@ class Commands:
         threading.Thread(target=run, name="flush", daemon=True).start()
         try:
             await asyncio.wait_for(done.wait(), _PATIENCE_S)
+            self._is_given_up = False
         except TimeoutError:
+            self._is_given_up = True
             print(f"a flush was given up after {_PATIENCE_S} s", file=sys.stderr)
         self._flush_ms = (time.perf_counter() - began) * 1000
 

@@ -48,6 +48,7 @@ const body: ServiceBody = {
 async function run(
   settings: Readonly<Record<string, unknown>>,
   path: string,
+  { flush = true } = {},
 ): Promise<{ figures: ServiceFigures; spans: CapturedSpan[] }> {
   server.clear()
   const request = { settings, port: 0, upstream: model.url, sink: server.url }
@@ -65,7 +66,7 @@ async function run(
       expect(await response.json()).toEqual({ answer: expect.stringMatching(/../) })
     }
     await ask(service, 'loaded')
-    await ask(service, 'flush')
+    if (flush) await ask(service, 'flush')
     const figures = await ask<ServiceFigures>(service, 'end')
     await service.ended()
     return { figures, spans: server.spans() }
@@ -133,6 +134,17 @@ test.runIf(command).each([
   expect(model(observed.spans)).toBe('Qwen/Qwen3-8B')
   expect(model(active.spans)).toBe('Qwen/Qwen3-8B')
 })
+
+test.runIf(command).each(['langfuse', 'otel'])(
+  '%s: what is not handed over is held',
+  async (tracer) => {
+    const flushed = await run({ tracer }, '/chat')
+    expect(flushed.figures).toMatchObject({ held: 0, isFlushGivenUp: false })
+    const queued = await run({ tracer }, '/chat', { flush: false })
+    expect(queued.figures).toMatchObject({ recorded: 24, held: 24 })
+    expect(queued.spans).toEqual([])
+  },
+)
 
 test.runIf(command)('LangChain: the generation is the callback handler’s', async () => {
   const { figures, spans } = await run({ tracer: 'langfuse', attached: 'langchain' }, '/chat')

@@ -54,6 +54,10 @@ class Tracer:
     async def hand_over(self, client: Any, call: Callable[..., Any] = called) -> None:
         """At the end of a request, what its client has gathered; `call` times what is done here for it."""
 
+    def held(self) -> int | None:
+        """Observations that are not handed over yet; None where that can't be seen."""
+        return None
+
     def child_cpu_ns(self) -> int:
         """CPU of children that still run."""
         return 0
@@ -99,8 +103,10 @@ class Nothing:
 
 def _langfuse(settings: Settings, sink: str) -> Tracer:
     os.environ.update(settings.variables)
+    from held import watch_queues
     from langfuse import Langfuse, observe
     from langfuse.media import LangfuseMedia
+    from opentelemetry.trace import get_tracer_provider
 
     given = {
         "flush_at": settings.flush_at,
@@ -127,6 +133,7 @@ def _langfuse(settings: Settings, sink: str) -> Tracer:
         # FastAPI has spans of its own around dependencies, endpoint, answer and all; 4 and 5 leave them out.
         of_framework=4 if version("langfuse").startswith("3.") else 0,
     )
+    tracer.held = watch_queues(get_tracer_provider())  # type: ignore[method-assign]
     if exporter is not None:
         tracer.child_cpu_ns = exporter.cpu_ns  # type: ignore[method-assign]
     return tracer

@@ -1,5 +1,6 @@
 import type { Findings, Row } from './analysis.ts'
 import type { Estimate } from './bootstrap.ts'
+import type { FittedLine } from './fit.ts'
 
 /** A number with its interval, or a text such as a version. */
 export type Found = Estimate | string
@@ -15,7 +16,9 @@ export type Found = Estimate | string
  *     fit/langfuse-5/longest/slope_ms_per_mb            bytes of a batch against its longest stall; also intercept_ms, r2
  *     fit/langfuse-5/together/slope_ms_per_mb           against all its stalls together
  *     fit/langfuse-5/batches                            also unseen
- *     attributed/rag/langfuse-5/stalls                  also stalled_ms, longest_ms
+ *     fit/langfuse-5/vietnamese/longest/slope_ms_per_mb of the batches of one kind of text; also english, intercept_ms, r2
+ *     fit/langfuse-5/vietnamese/ms_per_mb               their longest stall for each MB, in the median; also batches
+ *     attributed/rag/langfuse-5/stalls                  also stalled_ms, longest_ms, stalled_share (of the cell's time)
  *     attributed/rag/langfuse-5/thread/<name>/share     of the stalled time; also package/<name>/share
  *     attributed/rag/langfuse-5/overall/<name>/share    of all that was sampled, by package
  *     timeline/longest_ms                               also arm, case
@@ -37,6 +40,11 @@ export function addressesOf(findings: Findings): ReadonlyMap<string, Found> {
   const addRow = (prefix: string, row: Row): void => {
     for (const [name, figure] of Object.entries(row.figures)) add(`${prefix}/${name}`, figure)
   }
+  const addLine = (prefix: string, line: FittedLine): void => {
+    add(`${prefix}/slope_ms_per_mb`, line.slopeMsPerMb)
+    add(`${prefix}/intercept_ms`, line.interceptMs)
+    add(`${prefix}/r2`, line.r2)
+  }
   for (const row of findings.rows) addRow(`${row.case}/${row.id}`, row)
   for (const noise of findings.noise) {
     for (const [name, value] of Object.entries(noise.figures)) {
@@ -45,22 +53,23 @@ export function addressesOf(findings: Findings): ReadonlyMap<string, Found> {
   }
   for (const row of findings.sweeps) addRow(`${row.part}/${row.id}/${row.at}`, row)
   for (const fit of findings.fits) {
-    for (const [which, line] of [
-      ['longest', fit.longest],
-      ['together', fit.together],
-    ] as const) {
-      add(`fit/${fit.arm}/${which}/slope_ms_per_mb`, line.slopeMsPerMb)
-      add(`fit/${fit.arm}/${which}/intercept_ms`, line.interceptMs)
-      add(`fit/${fit.arm}/${which}/r2`, line.r2)
+    const prefix = `fit/${fit.arm}`
+    addLine(`${prefix}/longest`, fit.longest)
+    addLine(`${prefix}/together`, fit.together)
+    add(`${prefix}/batches`, fit.points.length)
+    add(`${prefix}/unseen`, fit.unseen)
+    for (const kind of fit.kinds) {
+      if (kind.longest !== undefined) addLine(`${prefix}/${kind.name}/longest`, kind.longest)
+      add(`${prefix}/${kind.name}/ms_per_mb`, kind.msPerMb)
+      add(`${prefix}/${kind.name}/batches`, kind.batches)
     }
-    add(`fit/${fit.arm}/batches`, fit.points.length)
-    add(`fit/${fit.arm}/unseen`, fit.unseen)
   }
   for (const each of findings.attributed) {
     const prefix = `attributed/${each.case}/${each.arm}`
     add(`${prefix}/stalls`, each.stalls)
     add(`${prefix}/stalled_ms`, each.stalledMs)
     add(`${prefix}/longest_ms`, each.longestMs)
+    add(`${prefix}/stalled_share`, each.stalledMs / (each.seconds * 1000))
     for (const { name, share } of each.threads) add(`${prefix}/thread/${name}/share`, share)
     for (const { name, share } of each.packages) add(`${prefix}/package/${name}/share`, share)
     for (const { name, share } of each.overall) add(`${prefix}/overall/${name}/share`, share)

@@ -127,6 +127,54 @@ test('delivered is held against recorded', () => {
   expect(row('rag', 'sdk-5').figures.lost?.value).toBe(0)
 })
 
+describe('what was not delivered', () => {
+  const [some] = cellsOf('sdk-5', 'rag') as [Cell]
+  const lostOf = (service: Partial<Cell['service']>): Row['figures'] => {
+    const changed: Cell = {
+      ...some,
+      round: 1,
+      delivered: some.service.recorded - 100,
+      service: { ...some.service, ...service },
+    }
+    return row('rag', 'sdk-5', findingsOf({ ...results, cells: [changed] })).figures
+  }
+
+  test('was dropped, or was still held when the flush was given up', () => {
+    expect(lostOf({ isFlushGivenUp: true, held: 60 })).toMatchObject({
+      ...{ lost: { value: 100 }, dropped: { value: 40 } },
+      ...{ held: { value: 60 }, given_up: { value: 1 } },
+    })
+    expect(lostOf({})).toMatchObject({ dropped: { value: 100 }, given_up: { value: 0 } })
+  })
+
+  test('is either in earlier results, where 30 s ended a flush and nobody looked', () => {
+    const figures = lostOf({ flushMs: 30_002 })
+    expect(figures).toMatchObject({ lost: { value: 100 }, given_up: { value: 1 } })
+    expect(figures.dropped).toBeUndefined()
+  })
+})
+
+test('what came after the load is told, with when the last did', () => {
+  const [some] = cellsOf('sdk-5', 'rag') as [Cell]
+  const loadedAt = some.measured[1]
+  const batches: Batch[] = [
+    [loadedAt - 10, 1, 1, 300],
+    [loadedAt + 2000, 1, 1, 200],
+  ]
+  const late = findingsOf({ ...results, cells: [{ ...some, batches }] })
+  expect(row('rag', 'sdk-5', late).figures).toMatchObject({
+    delivered_after_load: { value: 200 },
+    last_arrival_ms: { value: 2000 },
+  })
+})
+
+test('a cell that was held for most of its time is saturated', () => {
+  expect(findings.attributed.map(({ isSaturated }) => isSaturated)).toEqual([false, false, false])
+  const attributions = results.attributions.map((each) => ({ ...each, seconds: 1 }))
+  const [first] = findingsOf({ ...results, attributions }).attributed
+  expect(first?.isSaturated).toBe(true)
+})
+
 describe('a batch', () => {
   const cell = (stalls: Stall[], batches: Batch[]): Cell => {
     const [some] = results.cells as [Cell]
@@ -187,6 +235,19 @@ describe('a batch', () => {
     expect(findings.fits.map(({ arm }) => arm)).not.toContain('relay')
   })
 
+  test('is of one kind of text, and each has a line of its own', () => {
+    const fit = findings.fits.find(({ arm }) => arm === 'sdk-5')
+    expect(fit?.kinds.map(({ name }) => name)).toEqual(['english', 'vietnamese'])
+    const batches = fit?.kinds.reduce((sum, kind) => sum + kind.batches, 0)
+    expect(batches).toBe(fit?.points.length)
+    expect(fit?.kinds[0]?.longest?.slopeMsPerMb.value).toBeGreaterThan(9)
+    const english = findingsOf({
+      ...results,
+      cells: results.cells.filter((cell) => cell.case !== 'vi'),
+    })
+    expect(english.fits.find(({ arm }) => arm === 'sdk-5')?.kinds).toEqual([])
+  })
+
   test('on an exact line gives it back', () => {
     const { slope, intercept, r2 } = leastSquares([1, 2, 5].map((mb) => ({ mb, ms: 3 + 7 * mb })))
     expect([slope, intercept, r2].map((value) => Number(value.toFixed(9)))).toEqual([7, 3, 1])
@@ -218,6 +279,9 @@ test('addresses lead to the figures, and to the ends of their intervals', () => 
     'sizes/sdk-5/65536/lag_max_ms',
     'rates/relay/100/cpu_total_us',
     'fit/sdk-5/longest/slope_ms_per_mb/high',
+    'fit/sdk-5/english/longest/r2',
+    'fit/sdk-5/vietnamese/ms_per_mb',
+    'attributed/longctx/sdk-5/stalled_share',
     'attributed/longctx/sdk-5/thread/OtelBatchSpanProcessor/share',
     'attributed/longctx/sdk-5/package/protobuf/share',
     'timeline/longest_ms',

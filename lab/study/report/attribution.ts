@@ -16,6 +16,8 @@ export interface Attributed {
   readonly stalls: number
   readonly stalledMs: number
   readonly longestMs: number
+  /** The loop was held for most of the time: what ran in the stalls is then what ran at all, the work that piled up included. */
+  readonly isSaturated: boolean
   /** Parts of the stalled time, largest first. What no sample explains is missing from the sum. */
   readonly threads: readonly Part[]
   readonly packages: readonly Part[]
@@ -23,6 +25,9 @@ export interface Attributed {
   /** Parts of what was sampled over the whole cell, by package. */
   readonly overall: readonly Part[]
 }
+
+/** Of the time. */
+const SATURATED = 0.5
 
 export function attributedOf(attribution: Attribution): Attributed {
   const { stalls, overall, ...about } = attribution
@@ -42,6 +47,7 @@ export function attributedOf(attribution: Attribution): Attributed {
     stalls: stalls.length,
     stalledMs,
     longestMs: Math.max(0, ...stalls.map((stall) => stall.ms)),
+    isSaturated: stalledMs > SATURATED * about.seconds * 1000,
     threads: partsOf(shares, stalledMs, (share) => share.thread),
     packages: partsOf(shares, stalledMs, (share) => share.package),
     functions: [...functions.values()]

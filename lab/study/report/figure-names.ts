@@ -7,6 +7,8 @@ export type FigureName =
   | 'requests'
   /** Requests not answered with 200. */
   | 'failed'
+  /** Requests answered in a second of the load, the last answer included. */
+  | 'answered_per_second'
   /** Latency from the planned start, mean. */
   | 'mean_ms'
   /** Mean latency above. */
@@ -81,8 +83,18 @@ export type FigureName =
   | 'recorded'
   /** Observations that the server got. */
   | 'delivered'
-  /** Recorded and not delivered. */
+  /** Observations that the server got after the load: they were in the queue or on their way. */
+  | 'delivered_after_load'
+  /** When the server got the last, after the load; below zero: it was before its end. */
+  | 'last_arrival_ms'
+  /** Recorded and not delivered when the wait was over. */
   | 'lost'
+  /** Of them, those that the SDK had thrown away. Missing where a flush was given up and nobody looked into the queue. */
+  | 'dropped'
+  /** Of them, those that it still held. */
+  | 'held'
+  /** Rounds in which the last flush was given up. */
+  | 'given_up'
   /** Delivered of recorded. */
   | 'delivered_share'
   /** Different traces that the server got for a request; 1 when no context is lost. */

@@ -1,3 +1,5 @@
+import { median } from '../../apparatus/statistics.ts'
+import { CASES, type CaseName } from '../cases.ts'
 import type { Cell, Stall } from '../results.ts'
 import { type Draws, type Estimate, estimate } from './bootstrap.ts'
 
@@ -19,6 +21,18 @@ export interface Fit {
   readonly unseen: number
   readonly longest: FittedLine
   readonly together: FittedLine
+  /** Batches by the kind of text that they hold: a letter of two bytes may cost more than two letters. Of a single kind: none. */
+  readonly kinds: readonly KindOfText[]
+}
+
+/** An arm's batches of one kind of text. */
+export interface KindOfText {
+  readonly name: 'english' | 'vietnamese'
+  readonly batches: number
+  /** The longest stall for each MB, in the median: all that batches of one size can tell. */
+  readonly msPerMb: Estimate
+  /** Undefined of batches too few or too much alike. */
+  readonly longest: FittedLine | undefined
 }
 
 /** Stall = intercept + slope × size. */
@@ -78,9 +92,7 @@ function isCollection([endedAt, ms]: Stall, pauses: readonly Stall[]): boolean {
 /** Undefined of fewer than ten batches with a stall, or of batches that are all of a size. */
 export function fitOf(arm: string, cells: readonly Cell[], draws: Draws): Fit | undefined {
   const { points, unseen } = pairBatches(cells)
-  if (points.length < LEAST_POINTS) return undefined
-  const sizes = points.map((point) => point.mb)
-  if (Math.max(...sizes) < 1.5 * Math.min(...sizes)) return undefined
+  if (!makeLine(points)) return undefined
   const lineOf = (of: (point: BatchStall) => number): FittedLine =>
     fittedLine(
       points.map((point) => ({ mb: point.mb, ms: of(point) })),
@@ -90,7 +102,42 @@ export function fitOf(arm: string, cells: readonly Cell[], draws: Draws): Fit | 
     ...{ arm, points, unseen },
     longest: lineOf(({ longestMs }) => longestMs),
     together: lineOf(({ togetherMs }) => togetherMs),
+    kinds: kindsOf(points, draws),
   }
+}
+
+function makeLine(points: readonly BatchStall[]): boolean {
+  const sizes = points.map((point) => point.mb)
+  return points.length >= LEAST_POINTS && Math.max(...sizes) >= 1.5 * Math.min(...sizes)
+}
+
+function kindsOf(points: readonly BatchStall[], draws: Draws): KindOfText[] {
+  const kinds = (['english', 'vietnamese'] as const).map((name) => ({
+    name,
+    own: points.filter((point) => languageOf(point.case) === name),
+  }))
+  if (kinds.some(({ own }) => own.length === 0)) return []
+  return kinds.map(({ name, own }) => ({
+    name,
+    batches: own.length,
+    msPerMb: estimate(own.length, draws, (indices) =>
+      median(
+        indices.map(
+          (index) => (own[index] as BatchStall).longestMs / (own[index] as BatchStall).mb,
+        ),
+      ),
+    ),
+    longest: makeLine(own)
+      ? fittedLine(
+          own.map(({ mb, longestMs }) => ({ mb, ms: longestMs })),
+          draws,
+        )
+      : undefined,
+  }))
+}
+
+function languageOf(inCase: string): KindOfText['name'] {
+  return CASES[inCase as CaseName]?.language === 'vi' ? 'vietnamese' : 'english'
 }
 
 interface Point {

@@ -15,10 +15,10 @@ const SIGNS: Readonly<Record<Unit, string>> = {
 }
 
 const COUNTS =
-  /^(requests|failed|threads|recorded|delivered|lost|batches|unseen|rounds|stalls|cores|seed)$/
+  /^(requests|failed|threads|recorded|delivered|delivered_after_load|lost|dropped|held|batches|unseen|rounds|stalls|cores|seed)$/
 
 export function unitOf(name: string): Unit {
-  if (name.endsWith('_ms_per_mb')) return 'ms_per_mb'
+  if (name.endsWith('ms_per_mb')) return 'ms_per_mb'
   if (COUNTS.test(name)) return 'count'
   const end = name.slice(name.lastIndexOf('_') + 1)
   return end === 'ms' || end === 'us' || end === 'mb' || end === 'share' ? end : 'number'

@@ -9,6 +9,7 @@ import {
   cpuTable,
   fitTable,
   functionsTable,
+  kindsTable,
   lagTable,
   latencyTable,
   skippedTable,
@@ -22,12 +23,14 @@ import {
   attributedText,
   caseText,
   FIT_TEXT,
+  KINDS_TEXT,
   methodOf,
   QUICK_TEXT,
   STALLS_TEXT,
   STUDIES,
   SWEEPS,
   splitText,
+  titleOfReport,
 } from './words.ts'
 
 interface Section {
@@ -40,7 +43,7 @@ interface Section {
 /** One file with all in it. @param method link to docs/method.md from where the report will stand */
 export function asHtml(findings: Findings, method: string): string {
   const { about } = findings
-  const title = `Where tracing overhead comes from: ${STUDIES[about.study]}`
+  const title = titleOfReport(findings)
   const sections = sectionsOf(findings, method).filter((section) => section.body !== '')
   return `<!doctype html>
 <html lang="en">
@@ -77,6 +80,7 @@ function sectionsOf(findings: Findings, method: string): Section[] {
   const stalls = stallCharts(findings)
   const attribution = attributionCharts(findings)
   const fits = fitCharts(findings)
+  const kinds = kindsTable(findings)
   return [
     {
       id: 'about',
@@ -130,7 +134,7 @@ function sectionsOf(findings: Findings, method: string): Section[] {
       body:
         fits.length === 0
           ? ''
-          : `${paragraph(FIT_TEXT)}${fits.map(figure).join('')}${folded('In figures', table(fitTable(findings)))}`,
+          : `${paragraph(FIT_TEXT)}${fits.map(figure).join('')}${folded('In figures', table(fitTable(findings)))}${kinds.rows.length === 0 ? '' : folded('By kind of text', `${paragraph(KINDS_TEXT)}${table(kinds)}`)}`,
     },
     sweepSection(findings, 'sizes'),
     sweepSection(findings, 'rates'),

@@ -5,6 +5,7 @@ import {
   cpuTable,
   fitTable,
   functionsTable,
+  kindsTable,
   lagTable,
   latencyTable,
   skippedTable,
@@ -18,19 +19,20 @@ import {
   attributedText,
   caseText,
   FIT_TEXT,
+  KINDS_TEXT,
   methodOf,
   QUICK_TEXT,
   STALLS_TEXT,
-  STUDIES,
   SWEEPS,
   splitText,
+  titleOfReport,
 } from './words.ts'
 
 /** @param method link to docs/method.md from where the report will stand */
 export function asMarkdown(findings: Findings, method: string): string {
   const { about } = findings
   const parts = [
-    `# Where tracing overhead comes from: ${STUDIES[about.study]}`,
+    `# ${titleOfReport(findings)}`,
     ...(about.quick ? [`**${QUICK_TEXT}**`] : []),
     table({ header: ['', ''], rows: aboutOf(findings), texts: 2 }),
     '## Method',
@@ -40,7 +42,14 @@ export function asMarkdown(findings: Findings, method: string): string {
     ...findings.cases.flatMap((each) => caseSection(findings, each.name)),
     ...(findings.fits.length === 0
       ? []
-      : ['## Bytes of a batch against the stall', escaped(FIT_TEXT), table(fitTable(findings))]),
+      : [
+          '## Bytes of a batch against the stall',
+          escaped(FIT_TEXT),
+          table(fitTable(findings)),
+          ...(kindsTable(findings).rows.length === 0
+            ? []
+            : [escaped(KINDS_TEXT), table(kindsTable(findings))]),
+        ]),
     ...sweepSection(findings, 'sizes'),
     ...sweepSection(findings, 'rates'),
     ...attributionSection(findings),

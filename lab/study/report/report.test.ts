@@ -1,6 +1,6 @@
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { renderReport, writeReport } from './report.ts'
 import { syntheticResults } from './synthetic.ts'
@@ -65,9 +65,33 @@ test('Markdown tables have as many cells in each line', () => {
   expect(markdown).not.toMatch(/NaN|undefined|Infinity/)
 })
 
+test('every table of arms says what was delivered', () => {
+  const heads = markdown
+    .split('\n')
+    .filter((line) => /^\|.* arm \|/.test(line) && !/ per MB|in commands|\| why/.test(line))
+  expect(heads.length).toBeGreaterThan(10)
+  for (const head of heads) expect(head).toContain('| delivered % |')
+})
+
+test('a run of some arms says so in its title', () => {
+  const command = 'npm run lab -- python --arm sdk-5 --case rag,vi'
+  const cases = results.cases.filter(({ name }) => name === 'rag' || name === 'vi')
+  const arms = results.arms.slice(0, 2)
+  const part = renderReport({ ...results, command, cases, arms })
+  expect(part.markdown).toMatch(/^# .*: Python, 2 arms in rag, vi\n/)
+  expect(markdown).toMatch(/^# .*: Python\n/)
+})
+
+test('the picture of a stall stands alone', () => {
+  const { stall = '' } = renderReport(results)
+  expect(stall).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/)
+  expect(stall).not.toMatch(/<script|<image|@import|url\(|href|NaN|undefined/)
+  expect(stall).toContain('prefers-color-scheme:dark')
+})
+
 test('Markdown says what is lost, what is noise, and what did not run', () => {
   expect(markdown).toMatch(/\| SDK 4 \|.* \*\*\d+ \(0\.\d+ %\)\*\* \|/)
-  expect(markdown).toMatch(/\*untraced, again\* \| 3 600 \| ≈ /)
+  expect(markdown).toMatch(/\*untraced, again\* \| 3 600 \| [\d.]+ \| ≈ /)
   expect(markdown).toContain('| `redis-lpush` | redis-server: not found |')
 })
 
@@ -75,7 +99,9 @@ test('a report is written beside its raw results, with the way to the method fro
   const file = join(folder, 'python.json')
   writeFileSync(file, JSON.stringify(results))
   const written = writeReport(file)
-  expect(written).toEqual([join(folder, 'python.md'), join(folder, 'python.html')])
+  expect(written).toEqual(
+    ['python.md', 'python.html', 'stall-python.svg'].map((name) => join(folder, name)),
+  )
   expect(readFileSync(join(folder, 'python.md'), 'utf8')).toMatch(
     /\]\((\.\.\/)+.*docs\/method\.md\)/,
   )
@@ -91,5 +117,7 @@ test.each(globSync('docs/results/*.json', { cwd: join(import.meta.dirname, '../.
     // If not: npm run lab -- report --file docs/results/…
     expect(existsSync(`${base}.md`) && readFileSync(`${base}.md`, 'utf8')).toBe(report.markdown)
     expect(existsSync(`${base}.html`) && readFileSync(`${base}.html`, 'utf8')).toBe(report.html)
+    const picture = join(dirname(base), `stall-${basename(base)}.svg`)
+    expect(existsSync(picture) && readFileSync(picture, 'utf8')).toBe(report.stall)
   },
 )

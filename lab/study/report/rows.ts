@@ -31,6 +31,7 @@ const OF_A_ROUND: Readonly<Partial<Record<FigureName, (cell: Cell) => number | u
   rss_mb: (cell) => cell.service.rssMb,
   threads: (cell) => cell.service.threads,
   flush_ms: (cell) => cell.service.flushMs,
+  answered_per_second: (cell) => ((cell.requests - cell.failed) / measuredMs(cell)) * 1000,
 }
 
 /** Figures of rounds that are compared. */
@@ -117,12 +118,26 @@ function deliveryFigures(cells: readonly Cell[]): Figures {
     recorded: { value: recorded },
     delivered: { value: delivered },
     lost: { value: recorded - delivered },
+    given_up: { value: cells.filter(isGivenUp).length },
     batches: { value: batches.length },
     wire_mb: { value: sum(batches.map(([, wire]) => wire)) / MB },
   }
   if (recorded > 0) figures.delivered_share = { value: delivered / recorded }
+  const held = cells.map(heldIn)
+  if (held.every((count) => count !== undefined)) {
+    figures.held = { value: sum(held) }
+    figures.dropped = { value: Math.max(0, recorded - delivered - sum(held)) }
+  }
+  const late = cells.flatMap(({ batches: own, measured: [, loadedAt] }) =>
+    own.filter(([at]) => at > loadedAt),
+  )
+  figures.delivered_after_load = { value: sum(late.map((batch) => batch[3])) }
   if (batches.length > 0) {
     const bytes = batches.map(([, , decompressed]) => decompressed)
+    const lastMs = cells.flatMap(({ batches: own, measured: [, loadedAt] }) =>
+      own.length === 0 ? [] : [Math.max(...own.map(([at]) => at)) - loadedAt],
+    )
+    figures.last_arrival_ms = { value: Math.max(...lastMs) }
     figures.batch_mean_mb = { value: sum(bytes) / bytes.length / MB }
     figures.batch_max_mb = { value: bytes.reduce((a, b) => Math.max(a, b), 0) / MB }
     figures.batch_observations = { value: sum(batches.map((batch) => batch[3])) / batches.length }
@@ -200,6 +215,16 @@ export function curveOf({ latencies }: Rounds): readonly CurvePoint[] {
   return steps
     .filter((percent) => latencies.requests * (1 - percent / 100) >= 10)
     .map((percent) => [percent, latencies.percentileMs(percent)] as const)
+}
+
+/** What the service still held; undefined: its flush was given up, and nobody looked. */
+function heldIn(cell: Cell): number | undefined {
+  return cell.service.held ?? (isGivenUp(cell) ? undefined : 0)
+}
+
+/** Earlier results don't say so: a flush was given up after 30 s. */
+function isGivenUp({ service }: Cell): boolean {
+  return service.isFlushGivenUp ?? service.flushMs >= 30_000
 }
 
 /** Longer than the load when requests queue up. */

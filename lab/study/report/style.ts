@@ -32,6 +32,28 @@ const colours = [
   ),
 ].join('\n')
 
+/** Of text, axes and what a stall is drawn with: a picture that stands alone has no more. */
+const DRAWN = `
+svg text{fill:var(--text)}
+svg text.tick{fill:var(--quiet);font-variant-numeric:tabular-nums}
+svg text.axis{fill:var(--quiet)}
+svg text.strong{font-weight:600}
+.grid{stroke:var(--rule);stroke-width:1}
+.band{fill:var(--band)}
+.leader{stroke-width:1;stroke:var(--quiet);opacity:.6}
+.held{fill:var(--installed);fill-opacity:.35;stroke:var(--installed);stroke-width:1.5}
+.arrival{stroke:var(--intervention);stroke-width:1;stroke-dasharray:3 3;opacity:.7}
+.batch{fill:var(--intervention)}`
+
+/** Of a picture on its own, which brings its ground: a page around it may be light or dark. */
+export const PICTURE_STYLE: string = `
+:root{${LIGHT}}
+@media (prefers-color-scheme:dark){:root{${DARK}}}
+svg{font:12px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+.ground{fill:var(--ground)}
+svg text.heading{font-size:14px}${DRAWN}
+`
+
 /** Of the HTML report. */
 export const STYLE: string = `
 :root{${LIGHT}}
@@ -60,24 +82,15 @@ figcaption{color:var(--quiet);font-size:13px;margin-bottom:8px;max-width:860px}
 .panel p{margin:8px 0 0;font-size:13px}
 svg{display:block;flex:none;font:12px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .drawing>svg{flex:0 1 auto;height:auto;min-width:min(720px,100%);max-width:100%}
-svg text{fill:var(--text)}
-svg text.tick{fill:var(--quiet);font-variant-numeric:tabular-nums}
-svg text.axis{fill:var(--quiet)}
-svg text.strong{font-weight:600}
-.grid{stroke:var(--rule);stroke-width:1}
-.band{fill:var(--band)}
+${DRAWN}
 .stem{stroke-width:2}
 .open{fill:var(--ground);stroke-width:2}
 .curve{fill:none;stroke-width:2}
 .dash1{stroke-dasharray:7 3}.dash2{stroke-dasharray:2 3}.dash3{stroke-dasharray:9 3 2 3}
-.leader{stroke-width:1;stroke:var(--quiet);opacity:.6}
 .reference{stroke:var(--text);stroke-width:1.5;stroke-dasharray:4 3}
 .seen{opacity:.5}
 .ring{fill:none;stroke-width:1;opacity:.5}
 .fitted{fill:none;stroke:var(--text);stroke-width:1.5}
-.held{fill:var(--installed);fill-opacity:.35;stroke:var(--installed);stroke-width:1.5}
-.arrival{stroke:var(--intervention);stroke-width:1;stroke-dasharray:3 3;opacity:.7}
-.batch{fill:var(--intervention)}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 18px;margin:0 0 8px;padding:0;font-size:13px}
 .legend i{display:inline-block;width:11px;height:11px;margin-right:6px;vertical-align:-1px}
 .legend i.dot{border-radius:50%}

@@ -12,6 +12,9 @@ export interface Table {
   readonly texts: number
 }
 
+/** In every table: a fast arm that loses observations is not fast. */
+const DELIVERED = 'delivered %'
+
 export type TableCell = string | { readonly text: string; readonly as: 'strong' | 'em' | 'code' }
 
 export function latencyTable(findings: Findings, inCase: string): Table {
@@ -20,13 +23,15 @@ export function latencyTable(findings: Findings, inCase: string): Table {
   const hasP999 = rows.some((row) => row.figures.p999_ms !== undefined)
   return {
     header: [
-      ...['arm', 'requests', 'p50 ms', 'p95 ms', 'p99 ms', ...(hasP999 ? ['p99.9 ms'] : [])],
-      ...['max ms', 'longest lag ms', 'recorded', 'delivered', 'lost'],
+      ...['arm', 'requests', 'answered a second'],
+      ...['p50 ms', 'p95 ms', 'p99 ms', ...(hasP999 ? ['p99.9 ms'] : [])],
+      ...['max ms', 'longest lag ms', 'recorded', 'delivered', DELIVERED, 'lost'],
       ...[...(hasTraces ? ['traces a request'] : []), 'last flush ms'],
     ],
     rows: rows.map((row) => [
       armCell(row),
       number(row, 'requests') + failures(row),
+      number(row, 'answered_per_second'),
       noted(findings, row, 'p50_ms'),
       noted(findings, row, 'p95_ms'),
       noted(findings, row, 'p99_ms', `${number(row, 'p99_ms')}${interval(row, 'p99_ms')}`),
@@ -35,9 +40,10 @@ export function latencyTable(findings: Findings, inCase: string): Table {
       noted(findings, row, 'lag_round_max_ms', number(row, 'lag_max_ms')),
       number(row, 'recorded'),
       number(row, 'delivered'),
+      number(row, 'delivered_share'),
       lost(row),
       ...(hasTraces ? [number(row, 'traces_per_request')] : []),
-      number(row, 'flush_ms'),
+      number(row, 'flush_ms') + ((row.figures.given_up?.value ?? 0) > 0 ? ' (given up)' : ''),
     ]),
     texts: 1,
   }
@@ -55,7 +61,7 @@ export function cpuTable(findings: Findings, inCase: string): Table {
   return {
     header: [
       ...['arm', 'main thread µs', 'whole process µs', ...(hasBeside ? ['beside µs'] : [])],
-      ...['sum µs', 'RSS MB', 'threads'],
+      ...['sum µs', 'RSS MB', 'threads', DELIVERED],
     ],
     rows: rows.map((row) => [
       armCell(row),
@@ -65,6 +71,7 @@ export function cpuTable(findings: Findings, inCase: string): Table {
       above(row, 'cpu_total_us'),
       noted(findings, row, 'rss_mb'),
       number(row, 'threads'),
+      number(row, 'delivered_share'),
     ]),
     texts: 1,
   }
@@ -79,6 +86,7 @@ export function lagTable(findings: Findings, inCase: string): Table {
       ...['times a minute above 10 ms', 'part of the time'],
       ...['full GCs a minute', 'longest ms'],
       ...(hasGil ? ['GIL wait p50 ms', 'p99 ms', 'longest ms'] : []),
+      DELIVERED,
     ],
     rows: rows.map((row) => [
       armCell(row),
@@ -97,6 +105,7 @@ export function lagTable(findings: Findings, inCase: string): Table {
       ...(hasGil
         ? [number(row, 'gil_p50_ms'), number(row, 'gil_p99_ms'), number(row, 'gil_max_ms')]
         : []),
+      number(row, 'delivered_share'),
     ]),
     texts: 1,
   }
@@ -107,7 +116,7 @@ export function splitTable(findings: Findings, inCase: string): Table {
   return {
     header: [
       ...['arm', 'excess µs', 'recording on the caller', 'waiting in calls'],
-      ...['blocked in a flush', 'network', 'the rest'],
+      ...['blocked in a flush', 'network', 'the rest', DELIVERED],
     ],
     rows: findings.rows
       .filter((row) => row.case === inCase && row.figures.rest_us !== undefined && !row.again)
@@ -124,6 +133,7 @@ export function splitTable(findings: Findings, inCase: string): Table {
         number(row, 'blocked_us'),
         number(row, 'network_us'),
         number(row, 'rest_us'),
+        number(row, 'delivered_share'),
       ]),
     texts: 1,
   }
@@ -149,12 +159,39 @@ export function fitTable(findings: Findings): Table {
   }
 }
 
+/** The longest stall of a batch by the kind of its text; no rows where there is one kind. */
+export function kindsTable(findings: Findings): Table {
+  return {
+    header: [
+      ...['arm', 'text', 'longest stall for each MB, median ms'],
+      ...['by a line, ms per MB', 'at 0 MB ms', 'r²', 'batches'],
+    ],
+    rows: findings.fits.flatMap((fit) =>
+      fit.kinds.map(({ name, msPerMb, longest, batches }) => [
+        armTitleOf(findings, fit.arm),
+        name === 'english' ? 'English' : 'Vietnamese',
+        `${digits(msPerMb.value)} ${intervalOf(msPerMb, 'ms_per_mb')}`.trim(),
+        ...(longest === undefined
+          ? ['–', '–', '–']
+          : [
+              `${digits(longest.slopeMsPerMb.value)} ${intervalOf(longest.slopeMsPerMb, 'ms_per_mb')}`.trim(),
+              digits(longest.interceptMs),
+              digits(longest.r2, 'number', 2),
+            ]),
+        digits(batches, 'count'),
+      ]),
+    ),
+    texts: 2,
+  }
+}
+
 export function sweepTable(findings: Findings, part: SweepRow['part']): Table {
   return {
     header: [
       part === 'sizes' ? 'characters' : 'requests a second',
       ...['arm', 'requests', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms', 'longest lag ms'],
-      ...['CPU main µs', 'process µs', 'beside µs', 'largest batch MB', 'recorded', 'lost'],
+      ...['CPU main µs', 'process µs', 'beside µs', 'largest batch MB', 'recorded'],
+      ...[DELIVERED, 'lost'],
     ],
     rows: findings.sweeps
       .filter((row) => row.part === part)
@@ -172,6 +209,7 @@ export function sweepTable(findings: Findings, part: SweepRow['part']): Table {
         number(row, 'cpu_beside_us'),
         number(row, 'batch_max_mb'),
         number(row, 'recorded'),
+        number(row, 'delivered_share'),
         lost(row),
       ]),
     texts: 2,
@@ -237,6 +275,14 @@ function lost(row: Row): TableCell {
   const count = row.figures.lost?.value ?? 0
   const recorded = row.figures.recorded?.value ?? 0
   if (count === 0 || recorded === 0) return digits(count, 'count')
-  const text = `${digits(count, 'count')} (${shown(count / recorded, 'share')})`
+  const text = `${digits(count, 'count')} (${shown(count / recorded, 'share')})${heldText(row)}`
   return isSampling(row) ? `${text}, sampled` : { text, as: 'strong' }
+}
+
+/** What of it was not dropped, but not there in time. */
+function heldText({ figures }: Row): string {
+  if ((figures.given_up?.value ?? 0) === 0) return ''
+  if (figures.dropped === undefined) return ', dropped or still queued'
+  const dropped = digits(figures.dropped.value, 'count')
+  return `: ${dropped} dropped, ${digits(figures.held?.value ?? 0, 'count')} still queued`
 }

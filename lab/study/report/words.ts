@@ -8,6 +8,14 @@ import { shown, unitOf } from './format.ts'
 
 export const STUDIES: Readonly<Record<Study, string>> = { js: 'JavaScript', python: 'Python' }
 
+/** Of a report; a run of some arms alone says so. */
+export function titleOfReport({ about, arms, cases }: Findings): string {
+  const title = `Where tracing overhead comes from: ${STUDIES[about.study]}`
+  if (!/ --(arm|case|bodies)\b/.test(about.command)) return title
+  const many = arms.length === 1 ? 'one arm' : `${arms.length} arms`
+  return `${title}, ${many} in ${cases.map(({ name }) => name).join(', ')}`
+}
+
 export const GROUPS: Readonly<Record<ArmGroup, string>> = {
   baseline: 'not traced',
   installed: 'SDK as installed',
@@ -29,8 +37,11 @@ export const QUICK_TEXT =
 export const FIT_TEXT =
   'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms have no place on the lines and are counted; those that arrived after the load are left out. So are stalls of the garbage collector, and services that did not deliver all: stalls of a lost batch would count for the next. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.'
 
+export const KINDS_TEXT =
+  'The same by the kind of text that a batch holds, where there are two: what a MB costs differs between them, and one line through both says less than two. Batches of one size have a median and no line.'
+
 export const STALLS_TEXT =
-  'Cells of their own, under a profiler, which costs: their latencies are not shown. Parts are of the time of all stalls above 20 ms together; what is missing from 100 % no sample explains.'
+  'Cells of their own, under a profiler, which costs: their latencies are not shown. Parts are of the time of all stalls above 20 ms together; what is missing from 100 % no sample explains. Where the loop was held for more than half of the time the cell counts as saturated: its stalls are then work that piled up, whoever began it, and not attributable.'
 
 export function titleOf({ arm, again }: Row): string {
   return again ? `${arm.title}, again` : arm.title
@@ -62,7 +73,7 @@ export function methodOf({ about }: Findings): string[] {
     `Each arm runs in ${rounds}. Latencies of all rounds are pooled in an HdrHistogram; p95 is shown from 200 requests, p99 from 2 000, p99.9 from 20 000, else –. Other figures are medians over rounds, unless they say “longest”.`,
     'Above: the difference to the compared arm in the same round. [ ]: 95 % bootstrap interval over rounds, seeded; with two or three rounds it is their range.',
     'The untraced service runs twice in a round. The largest difference of this pair in any round is the noise floor; ≈ marks what differs from the compared arm by no more.',
-    `Lag is the lateness of a 1 ms ticker on the event loop${gil}. CPU counts until all is delivered, divided by requests; “beside” is a relay or a worker on the same machine. Delivered is what the server that plays Langfuse decoded: a fast arm that loses observations is not fast.`,
+    `Lag is the lateness of a 1 ms ticker on the event loop${gil}. CPU counts until all is delivered, divided by requests; “beside” is a relay or a worker on the same machine. Delivered is what the server that plays Langfuse counted in what it got, until the flush after the load was done or given up: a fast arm that loses observations is not fast.`,
   ]
 }
 
@@ -125,7 +136,10 @@ export function attributedText(
   if (each.stalls === 0) {
     return { heading, text: `No stall above 20 ms in ${each.seconds} s (${each.tool}). ${overall}` }
   }
-  const stalls = `${each.stalls} stalls above 20 ms in ${each.seconds} s, ${shown(each.stalledMs, 'ms')} together, the longest ${shown(each.longestMs, 'ms')} (${each.tool}).`
+  const saturated = each.isSaturated
+    ? ` Saturated, not attributable: the loop was held for ${shown(each.stalledMs / (each.seconds * 1000), 'share')} of the time.`
+    : ''
+  const stalls = `${each.stalls} stalls above 20 ms in ${each.seconds} s, ${shown(each.stalledMs, 'ms')} together, the longest ${shown(each.longestMs, 'ms')} (${each.tool}).${saturated}`
   return {
     heading,
     text: `${stalls} By thread: ${partsText(each.threads, 5)}. By package: ${partsText(each.packages, 6)}. ${overall}`,

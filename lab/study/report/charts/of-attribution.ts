@@ -63,14 +63,18 @@ export function attributionCharts(findings: Findings): Chart[] {
 
 function partsChart(findings: Findings, attributed: readonly Attributed[], view: View): Chart {
   const colours = coloursOf(attributed.flatMap(view.parts))
-  const one = attributed.reduce((a, b) => (a.stalledMs >= b.stalledMs ? a : b))
+  // A saturated cell says what piled up.
+  const told = attributed.filter((each) => !each.isSaturated)
+  const one = (told.length > 0 ? told : attributed).reduce((a, b) =>
+    a.stalledMs >= b.stalledMs ? a : b,
+  )
   const largest = view.parts(one)[0]
   const others = attributed.some((each) => view.parts(each).some(({ name }) => !colours.has(name)))
   return {
     id: view.id,
     name: view.name,
     title: `${largest?.name ?? 'Nothing'} has ${shown(largest?.share ?? 0, 'share')} ${view.of} with ${armTitleOf(findings, one.arm)} in the case ${one.case}`,
-    how: `By ${view.by}, in cells of their own under a profiler. What is missing from 100 % no sample explains.`,
+    how: `By ${view.by}, in cells of their own under a profiler. What is missing from 100 % no sample explains.${attributed.some((each) => each.isSaturated) ? ' Saturated: the loop was held for more than half of the time, and its stalls are what piled up.' : ''}`,
     legend: [...colours, ...(others ? [['others', 'eight'] as const] : [])].map(([text, mark]) => ({
       text,
       mark,
@@ -79,7 +83,7 @@ function partsChart(findings: Findings, attributed: readonly Attributed[], view:
     svg: barChart(
       attributed.map(
         (each): Bar => ({
-          label: `${armTitleOf(findings, each.arm)}, ${each.case}`,
+          label: `${armTitleOf(findings, each.arm)}, ${each.case}${each.isSaturated ? ', saturated' : ''}`,
           parts: barParts(view.parts(each), colours),
           total: view.total(each),
         }),

@@ -153,13 +153,17 @@ function splitChart(findings: Findings, inCase: string, all: readonly Row[]): Ch
 }
 
 function curveChart(findings: Findings, inCase: string, rows: readonly Row[]): Chart[] {
-  const main = rows.filter((row) => isMain(findings, row))
+  const usual = rows.filter((row) => isMain(findings, row))
+  // A case of its own, such as audio, has arms of its own.
+  const main = usual.some((row) => row.arm.group !== 'baseline') ? usual : rows
   const percents = main.flatMap((row) => row.curve.map(([percent]) => percent))
   const last = Math.max(...percents)
   if (main.length < 2 || !Number.isFinite(last)) return []
   const untraced = main.find((row) => row.arm.group === 'baseline')
   const tail = tailOf(main)
   const worst = worstOf(main, tail)
+  // Where requests are too few for more than a median there is the longest.
+  const end = tail === 'p50_ms' ? 'max_ms' : tail
   const times = (name: FigureName): string => {
     const a = worst?.figures[name]?.value
     const b = untraced?.figures[name]?.value
@@ -174,8 +178,8 @@ function curveChart(findings: Findings, inCase: string, rows: readonly Row[]): C
       title:
         worst === undefined
           ? 'Latency by percentile'
-          : `${titleOf(worst)} takes ${times('p50_ms')} as long as the untraced service at the median and ${times(tail)} at ${tail.slice(0, -3)}${isWithinNoise(findings, worst, tail) ? ', which is within the noise' : ''}`,
-      how: 'The main arms. To the right each half as many requests are left: the axis is that of the requests beyond. A curve ends where fewer than ten requests lie beyond it.',
+          : `${titleOf(worst)} takes ${times('p50_ms')} as long as the untraced service at the median and ${times(end)} at ${end === 'max_ms' ? 'the longest' : end.slice(0, -3)}${isWithinNoise(findings, worst, tail) ? ', which is within the noise' : ''}`,
+      how: `${main === usual ? 'The main arms. ' : ''}To the right each half as many requests are left: the axis is that of the requests beyond. A curve ends where fewer than ten requests lie beyond it.`,
       legend: [],
       svg: linePanel(
         {

@@ -18,7 +18,7 @@ const TOP = 24
 
 /**
  * A line for each row with two marks and an end, on a logarithmic axis, and the three numbers at the right. A band shows
- * where the full mark of what is compared lies, give or take the noise.
+ * where the full mark of what is compared lies, give or take the noise. A mark whose name is empty has no column.
  */
 export function rangeChart(
   rows: readonly Range[],
@@ -39,13 +39,14 @@ export function rangeChart(
   }
   parts.push(...xAxis(scale, LABELS, right, TOP, bottom, axis))
   for (const [at, name] of names.entries()) {
+    if (name === '') continue
     parts.push(textAt(right + (at + 1) * COLUMN + 8, TOP - 8, name, 'end', 'axis'))
   }
   for (const [index, row] of rows.entries()) {
     const y = TOP + (index + 0.5) * ROW
     parts.push(textAt(LABELS - 10, y + 4, fitting(row.label, LABELS - 14), 'end'))
     const [open, full, end] = row.marks
-    const tip = `${row.label}: ${names.map((name, at) => `${name} ${shownMark(row.marks[at], unit)}`).join(', ')}`
+    const tip = `${row.label}: ${names.flatMap((name, at) => (name === '' ? [] : [`${name} ${shownMark(row.marks[at], unit)}`])).join(', ')}`
     const known = row.marks.filter((value) => value !== undefined)
     if (known.length > 0) {
       parts.push(
@@ -64,6 +65,7 @@ export function rangeChart(
     if (open !== undefined) parts.push(dot(scale.at(open), y, 4, `open ${row.group}`, tip))
     if (full !== undefined) parts.push(dot(scale.at(full), y, 4.5, `fill ${row.group}`, tip))
     for (const [at, value] of row.marks.entries()) {
+      if (names[at] === '') continue
       parts.push(
         textAt(right + (at + 1) * COLUMN + 8, y + 4, shownMark(value, unit), 'end', 'tick'),
       )
