@@ -17,7 +17,7 @@ export type Found = Estimate | string
  *     fit/langfuse-5/together/slope_ms_per_mb           against all its stalls together
  *     fit/langfuse-5/batches                            also unseen
  *     fit/langfuse-5/vietnamese/longest/slope_ms_per_mb of the batches of one kind of text; also english, intercept_ms, r2
- *     fit/langfuse-5/vietnamese/ms_per_mb               their longest stall for each MB, in the median; also batches
+ *     fit/langfuse-5/vietnamese/ms_per_mb               the same in the median, where there is no line; also batches
  *     attributed/rag/langfuse-5/stalls                  also stalled_ms, longest_ms, stalled_share (of the cell's time)
  *     attributed/rag/langfuse-5/thread/<name>/share     of the stalled time; also package/<name>/share
  *     attributed/rag/langfuse-5/overall/<name>/share    of all that was sampled, by package
@@ -60,7 +60,7 @@ export function addressesOf(findings: Findings): ReadonlyMap<string, Found> {
     add(`${prefix}/unseen`, fit.unseen)
     for (const kind of fit.kinds) {
       if (kind.longest !== undefined) addLine(`${prefix}/${kind.name}/longest`, kind.longest)
-      add(`${prefix}/${kind.name}/ms_per_mb`, kind.msPerMb)
+      if (kind.msPerMb !== undefined) add(`${prefix}/${kind.name}/ms_per_mb`, kind.msPerMb)
       add(`${prefix}/${kind.name}/batches`, kind.batches)
     }
   }

@@ -280,7 +280,7 @@ test('addresses lead to the figures, and to the ends of their intervals', () => 
     'rates/relay/100/cpu_total_us',
     'fit/sdk-5/longest/slope_ms_per_mb/high',
     'fit/sdk-5/english/longest/r2',
-    'fit/sdk-5/vietnamese/ms_per_mb',
+    'fit/sdk-5/vietnamese/batches',
     'attributed/longctx/sdk-5/stalled_share',
     'attributed/longctx/sdk-5/thread/OtelBatchSpanProcessor/share',
     'attributed/longctx/sdk-5/package/protobuf/share',

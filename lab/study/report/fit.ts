@@ -29,10 +29,9 @@ export interface Fit {
 export interface KindOfText {
   readonly name: 'english' | 'vietnamese'
   readonly batches: number
-  /** The longest stall for each MB, in the median: all that batches of one size can tell. */
-  readonly msPerMb: Estimate
-  /** Undefined of batches too few or too much alike. */
+  /** Undefined of batches too few or too much alike: they have the longest stall for each MB, in the median. */
   readonly longest: FittedLine | undefined
+  readonly msPerMb: Estimate | undefined
 }
 
 /** Stall = intercept + slope × size. */
@@ -117,23 +116,21 @@ function kindsOf(points: readonly BatchStall[], draws: Draws): KindOfText[] {
     own: points.filter((point) => languageOf(point.case) === name),
   }))
   if (kinds.some(({ own }) => own.length === 0)) return []
-  return kinds.map(({ name, own }) => ({
-    name,
-    batches: own.length,
-    msPerMb: estimate(own.length, draws, (indices) =>
-      median(
-        indices.map(
-          (index) => (own[index] as BatchStall).longestMs / (own[index] as BatchStall).mb,
-        ),
-      ),
-    ),
-    longest: makeLine(own)
-      ? fittedLine(
-          own.map(({ mb, longestMs }) => ({ mb, ms: longestMs })),
-          draws,
-        )
-      : undefined,
-  }))
+  return kinds.map(({ name, own }) => {
+    const isLine = makeLine(own)
+    const line = isLine ? own.map(({ mb, longestMs }) => ({ mb, ms: longestMs })) : []
+    return {
+      name,
+      batches: own.length,
+      longest: isLine ? fittedLine(line, draws) : undefined,
+      msPerMb: isLine ? undefined : estimate(own.length, draws, ratioOf(own)),
+    }
+  })
+}
+
+function ratioOf(points: readonly BatchStall[]): (indices: readonly number[]) => number {
+  const ratios = points.map(({ mb, longestMs }) => longestMs / mb)
+  return (indices) => median(indices.map((index) => ratios[index] as number))
 }
 
 function languageOf(inCase: string): KindOfText['name'] {

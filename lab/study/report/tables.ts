@@ -1,5 +1,6 @@
 import { type Findings, isWithinNoise, type Row, type SweepRow } from './analysis.ts'
 import type { Attributed } from './attribution.ts'
+import type { Estimate } from './bootstrap.ts'
 import { aboveOf, type FigureName } from './figure-names.ts'
 import { digits, intervalOf, shown, unitOf } from './format.ts'
 import { armTitleOf, GROUPS, isSampling, titleOf } from './words.ts'
@@ -148,7 +149,7 @@ export function fitTable(findings: Findings): Table {
     rows: findings.fits.map((fit) => [
       armTitleOf(findings, fit.arm),
       ...[fit.longest, fit.together].flatMap(({ slopeMsPerMb, interceptMs, r2 }) => [
-        `${digits(slopeMsPerMb.value)} ${intervalOf(slopeMsPerMb, 'ms_per_mb')}`.trim(),
+        slope(slopeMsPerMb),
         digits(interceptMs),
         digits(r2, 'number', 2),
       ]),
@@ -170,11 +171,11 @@ export function kindsTable(findings: Findings): Table {
       fit.kinds.map(({ name, msPerMb, longest, batches }) => [
         armTitleOf(findings, fit.arm),
         name === 'english' ? 'English' : 'Vietnamese',
-        `${digits(msPerMb.value)} ${intervalOf(msPerMb, 'ms_per_mb')}`.trim(),
+        msPerMb === undefined ? '–' : slope(msPerMb),
         ...(longest === undefined
           ? ['–', '–', '–']
           : [
-              `${digits(longest.slopeMsPerMb.value)} ${intervalOf(longest.slopeMsPerMb, 'ms_per_mb')}`.trim(),
+              slope(longest.slopeMsPerMb),
               digits(longest.interceptMs),
               digits(longest.r2, 'number', 2),
             ]),
@@ -244,6 +245,10 @@ export function skippedTable({ skipped }: Findings): Table {
     rows: skipped.map((each) => [{ text: each.arm, as: 'code' }, each.reason]),
     texts: 2,
   }
+}
+
+function slope(estimate: Estimate): string {
+  return `${digits(estimate.value)} ${intervalOf(estimate, 'ms_per_mb')}`.trim()
 }
 
 function armCell(row: Row): TableCell {

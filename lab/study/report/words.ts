@@ -38,7 +38,7 @@ export const FIT_TEXT =
   'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Batches without a stall above 10 ms have no place on the lines and are counted; those that arrived after the load are left out. So are stalls of the garbage collector, and services that did not deliver all: stalls of a lost batch would count for the next. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.'
 
 export const KINDS_TEXT =
-  'The same by the kind of text that a batch holds, where there are two: what a MB costs differs between them, and one line through both says less than two. Batches of one size have a median and no line.'
+  'The same by the kind of text that a batch holds, where there are two: what a MB costs differs between them, and one line through both says less than two. Batches of one size have no line: for them the median of the longest stall for each MB.'
 
 export const STALLS_TEXT =
   'Cells of their own, under a profiler, which costs: their latencies are not shown. Parts are of the time of all stalls above 20 ms together; what is missing from 100 % no sample explains. Where the loop was held for more than half of the time the cell counts as saturated: its stalls are then work that piled up, whoever began it, and not attributable.'
