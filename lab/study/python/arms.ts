@@ -121,6 +121,7 @@ export const PYTHON_ARMS: readonly Arm[] = [
     group: 'tuned',
     cases: MAIN,
     settings: { ...langfuse, flush_at: 50, otel_compression: 'none' },
+    attributed: ['vi'],
   },
   {
     id: 'langfuse-5-sample',
