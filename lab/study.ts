@@ -22,7 +22,7 @@ const USAGE = `Usage: npm run lab -- js|python [flags]
        npm run lab -- figures
 
 Measures a chat service without tracing and with Langfuse's SDK, OpenTelemetry's and Offpath, as installed and
-tuned, and finds what ran while it stood still. Writes lab/results/<study>.json, .md and .html. An hour.
+tuned, and finds what ran while it stood still. Writes lab/results/<study>.json, .md, .html and a picture of a stall. An hour and more.
 
   --quick          the main arms in two cases: three minutes
   --arm <a,b>      and what they are compared with
