@@ -11,6 +11,8 @@ const root = join(import.meta.dirname, '../../..')
 const DOCUMENTS = [
   'docs/answers.md',
   'docs/answers.vi.md',
+  'docs/answers-settings.md',
+  'docs/answers-settings.vi.md',
   'docs/playbook.md',
   'docs/playbook.vi.md',
   'docs/method.md',

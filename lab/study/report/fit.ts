@@ -26,7 +26,7 @@ export interface Fit {
 }
 
 /** An arm's batches of one kind of text. */
-export interface KindOfText {
+interface KindOfText {
   readonly name: 'english' | 'vietnamese'
   readonly batches: number
   /** Undefined of batches too few or too much alike: they have the longest stall for each MB, in the median. */
