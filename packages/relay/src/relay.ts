@@ -53,7 +53,7 @@ export const VERSION: string = createRequire(import.meta.url)('offpath/package.j
  * @throws an Error with a code `OFFPATH_…` and a message of one line: another relay has the spool or the store, the
  * store is of a later version, the port is taken
  */
-export async function startRelay(
+export async function openRelay(
   config: Config,
   log: Log,
   port: number = config['http.port'],

@@ -1,0 +1,245 @@
+// An application that starts its relay itself, as real processes: how it ends, and what becomes of what it recorded.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
+import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
+import { deliveringTo, type Sandbox, sandbox } from '../cli/cli.fixture.ts'
+import { type App, isAlive, relaysOf, startApp } from './app.fixture.ts'
+
+let langfuse: LangfuseServer
+let box: Sandbox
+const apps: App[] = []
+
+beforeEach(async () => {
+  langfuse = await startLangfuseServer()
+  box = sandbox(deliveringTo(langfuse))
+})
+
+afterEach(async () => {
+  for (const { child } of apps.splice(0)) child.kill('SIGKILL')
+  for (const pid of relaysOf(box)) process.kill(pid, 'SIGKILL')
+  await langfuse.close()
+  box.remove()
+})
+
+function start(
+  ...args: Parameters<typeof startApp> extends [unknown, ...infer R] ? R : never
+): App {
+  const app = startApp(box, ...args)
+  apps.push(app)
+  return app
+}
+
+const names = (): string[] =>
+  langfuse
+    .spans()
+    .map(({ name }) => name)
+    .sort()
+const gone = (pid: number): Promise<void> =>
+  expect.poll(() => isAlive(pid), { timeout: 8000 }).toBe(false)
+
+test('one call delivers what is recorded, and keeps neither the application nor itself running', async () => {
+  const app = start()
+  expect(await app.call('ready')).toBe(true)
+  const { pid, url, ...status } = await app.status()
+  expect(status).toEqual({
+    state: 'running',
+    in: 'child',
+    threadId: null,
+    restarts: 0,
+    leftOut: 0,
+    message: null,
+  })
+  expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+  await app.call('record', 'a')
+  expect(await app.call('flush', 8000)).toBe(true)
+  expect(names()).toEqual(['a'])
+  await app.call('record', 'b')
+  expect(await app.leaves()).toBe(0)
+  await langfuse.waitForSpans(2)
+  await gone(pid as number)
+  expect(await app.stderr).toBe('')
+})
+
+test('an application that is killed leaves a relay that delivers what it had, and goes', async () => {
+  const app = start()
+  await app.call('ready')
+  const { pid } = await app.status()
+  await app.call('record', 'done')
+  await app.call('open', 'begun')
+  expect(await app.ended('SIGKILL')).toBe('SIGKILL')
+  await langfuse.waitForSpans(2)
+  expect(names()).toEqual(['begun', 'done'])
+  await gone(pid as number)
+})
+
+test('a Ctrl-C is for the application: its relay has a session of its own', async () => {
+  const app = start()
+  await app.call('ready')
+  const { pid } = await app.status()
+  const session = (of: number): string | undefined =>
+    readFileSync(`/proc/${of}/stat`, 'latin1').split(') ')[1]?.split(' ')[3]
+  expect(session(pid as number)).toBe(String(pid))
+})
+
+test('process.exit keeps its code, and what was recorded just before is delivered', async () => {
+  const app = start()
+  await app.call('ready')
+  app.call('recordAndExit', 'last').catch(() => {})
+  expect(await app.ended()).toBe(7)
+  await langfuse.waitForSpans(1)
+})
+
+test('waitAtExit: the application is gone only when all is delivered', async () => {
+  const app = start({ waitAtExit: true })
+  await app.call('ready')
+  app.call('recordAndExit', 'last').catch(() => {})
+  expect(await app.ended()).toBe(7)
+  expect(names()).toEqual(['last'])
+  expect(relaysOf(box)).toEqual([])
+})
+
+test('a relay that dies is started again', async () => {
+  const app = start()
+  await app.call('ready')
+  const { pid } = await app.status()
+  process.kill(pid as number, 'SIGKILL')
+  await expect.poll(async () => (await app.status()).state).toBe('restarting')
+  await app.call('record', 'meanwhile')
+  await langfuse.waitForSpans(1)
+  const status = await app.status()
+  expect(status).toMatchObject({ state: 'running', restarts: 1 })
+  expect(status.pid).not.toBe(pid)
+  await app.leaves()
+  expect(await app.stderr).toBe(
+    '[offpath] warn the relay was ended by SIGKILL; it is started again in 1 s\n',
+  )
+})
+
+test('of several processes one has the relay, and another takes over when that ends', async () => {
+  const [first, second] = [start(), start()]
+  expect(await Promise.all([first.call('ready'), second.call('ready')])).toEqual([true, true])
+  const states = await Promise.all([first.status(), second.status()])
+  expect(states.map(({ state }) => state).sort()).toEqual(['elsewhere', 'running'])
+  expect(relaysOf(box)).toHaveLength(1)
+  const [owner, other] = states[0].state === 'running' ? [first, second] : [second, first]
+  await other.call('record', 'a')
+  expect(await other.call('flush', 8000)).toBe(true)
+  await owner.ended('SIGKILL')
+  await expect.poll(async () => (await other.status()).state, { timeout: 9000 }).toBe('running')
+  await other.call('record', 'b')
+  expect(await other.call('flush', 8000)).toBe(true)
+  expect(names()).toEqual(['a', 'b'])
+})
+
+test('workers of a cluster share one relay', async () => {
+  const app = start({ workers: 2 })
+  const ask = (worker: number, ...call: unknown[]): Promise<unknown> => app.ask(worker, ...call)
+  expect([await ask(0, 'ready'), await ask(1, 'ready')]).toEqual([
+    [0, true],
+    [1, true],
+  ])
+  expect(relaysOf(box)).toHaveLength(1)
+  await ask(0, 'record', 'zero')
+  await ask(1, 'record', 'one')
+  expect([await ask(0, 'flush', 8000), await ask(1, 'flush', 8000)]).toEqual([
+    [0, true],
+    [1, true],
+  ])
+  expect(await app.leaves()).toBe(0)
+  expect(names()).toEqual(['one', 'zero'])
+  await expect.poll(() => relaysOf(box)).toEqual([])
+})
+
+test('a configuration that is wrong is told once, and the application goes on', async () => {
+  const app = start({}, { OFFPATH_EXPORT_TIMEOUT: 'soon', OFFPATH_HTTP_TOKEN: 'hidden' })
+  expect(await app.call('ready')).toBe(false)
+  const words =
+    'OFFPATH_EXPORT_TIMEOUT: "soon" is not valid; expected a duration such as 250ms (ms, s, m, h, d)'
+  expect(await app.status()).toMatchObject({ state: 'refused', message: words, pid: null })
+  await app.call('record', 'a')
+  expect(await app.call('flush', 8000)).toBe(false)
+  expect(await app.call('stop')).toBe(false)
+  await app.leaves()
+  expect(await app.stderr).toBe(`[offpath] error the relay is given up: ${words}\n`)
+})
+
+test('options come before the environment; secrets are on no command line, and what is not ours stays away', async () => {
+  const preload = join(box.dir, 'preload.mjs')
+  writeFileSync(
+    preload,
+    "import { writeFileSync } from 'node:fs'; writeFileSync(process.pid + '.ran', '')",
+  )
+  const app = start(
+    { langfuse: { secretKey: 'sk-lf-given' }, http: { token: 'hidden' } },
+    { NODE_OPTIONS: `--import=${preload}`, DATABASE_PASSWORD: 'x', OFFPATH_HTTP_TOKEN: 'other' },
+  )
+  expect(await app.call('ready')).toBe(true)
+  const { pid, url } = await app.status()
+  const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+  expect(environment).toContain('OFFPATH_LANGFUSE_SECRET_KEY=sk-lf-given')
+  expect(environment.filter((line) => /^(DATABASE|NODE_OPTIONS)/.test(line))).toEqual([])
+  expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).not.toMatch(/sk-lf|hidden/)
+  expect(readdirSync(box.dir).filter((name) => name.endsWith('.ran'))).toEqual([
+    `${app.child.pid}.ran`,
+  ])
+  const authorization = 'Bearer hidden'
+  expect((await fetch(`${url}/api/stats`, { headers: { authorization } })).status).toBe(200)
+})
+
+test('stop delivers what is left for so long at most; log lines go to onLog', async () => {
+  langfuse.faults = () => ({ type: 'status', status: 503 })
+  const app = start({ onLog: true, drainMs: 20_000 })
+  await app.call('ready')
+  await app.call('record', 'a')
+  const before = performance.now()
+  expect(await app.call('stop', 300)).toBe(false)
+  expect(performance.now() - before).toBeLessThan(6000)
+  expect(await app.status()).toMatchObject({ state: 'stopped', pid: null, url: null })
+  const lines = (await app.call('lines')) as string[]
+  expect(lines.some((line) => line.startsWith('info ready url=http'))).toBe(true)
+  expect(lines).toContain('warn not all is delivered: the rest goes out at the next start')
+  await app.leaves()
+  expect(await app.stderr).toBe('')
+
+  langfuse.faults = () => undefined
+  const next = start()
+  await next.call('ready')
+  expect(await next.call('stop', 8000)).toBe(true)
+  expect(names()).toEqual(['a'])
+})
+
+describe('in a thread', () => {
+  test('it delivers, survives nothing, and keeps nothing running', async () => {
+    const app = start({ in: 'thread' })
+    expect(await app.call('ready')).toBe(true)
+    expect(await app.status()).toMatchObject({ state: 'running', in: 'thread', pid: null })
+    expect((await app.status()).threadId).toBeGreaterThan(0)
+    await app.call('record', 'a')
+    expect(await app.call('flush', 8000)).toBe(true)
+    await app.call('record', 'b')
+    expect(await app.call('stop', 8000)).toBe(true)
+    expect(names()).toEqual(['a', 'b'])
+    expect(await app.leaves()).toBe(0)
+    expect(await app.stderr).toBe('')
+  })
+
+  test('process.exit waits for it; after a kill the next start delivers', async () => {
+    const app = start({ in: 'thread' })
+    await app.call('ready')
+    app.call('recordAndExit', 'last').catch(() => {})
+    expect(await app.ended()).toBe(7)
+    expect(names()).toEqual(['last'])
+
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const killed = start({ in: 'thread' })
+    await killed.call('ready')
+    await killed.call('record', 'kept')
+    await killed.ended('SIGKILL')
+    langfuse.faults = () => undefined
+    await start({ in: 'thread' }).call('ready')
+    await langfuse.waitForSpans(2)
+    expect(names()).toEqual(['kept', 'last'])
+  })
+})
