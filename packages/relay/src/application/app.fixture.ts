@@ -4,7 +4,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import type { Sandbox } from '../cli/cli.fixture.ts'
+import { afterEach, beforeEach, expect } from 'vitest'
+import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
+import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
+import { deliveringTo, type Sandbox, sandbox } from '../cli/cli.fixture.ts'
 import type { RelayStatus } from './start-relay.ts'
 
 /** A process of app.child.ts. */
@@ -23,12 +26,60 @@ export interface App {
 
 const APP = join(import.meta.dirname, 'app.child.ts')
 
-/** @param before a command that runs it, such as `unshare` */
-export function startApp(
+/** What each test of a file has anew: a server, directories, applications that go with it. */
+class Place {
+  langfuse!: LangfuseServer
+  box!: Sandbox
+  readonly #apps: App[] = []
+
+  /** @param before a command that runs it, such as `unshare` */
+  start(
+    options: Record<string, unknown> = {},
+    env: Record<string, string> = {},
+    before: readonly string[] = [],
+  ): App {
+    const app = startApp(this.box, options, env, before)
+    this.#apps.push(app)
+    return app
+  }
+
+  /** Of what was delivered. */
+  names(): string[] {
+    return this.langfuse
+      .spans()
+      .map(({ name }) => name)
+      .sort()
+  }
+
+  async open(): Promise<void> {
+    this.langfuse = await startLangfuseServer()
+    this.box = sandbox(deliveringTo(this.langfuse))
+  }
+
+  async close(): Promise<void> {
+    for (const { child } of this.#apps.splice(0)) child.kill('SIGKILL')
+    for (const pid of relaysOf(this.box)) process.kill(pid, 'SIGKILL')
+    await this.langfuse.close()
+    this.box.remove()
+  }
+}
+
+export function usePlace(): Place {
+  const place = new Place()
+  beforeEach(() => place.open())
+  afterEach(() => place.close())
+  return place
+}
+
+export async function gone(pid: number | null): Promise<void> {
+  await expect.poll(() => isAlive(pid as number), { timeout: 10_000 }).toBe(false)
+}
+
+function startApp(
   box: Sandbox,
-  options: Record<string, unknown> = {},
-  env: Record<string, string> = {},
-  before: readonly string[] = [],
+  options: Record<string, unknown>,
+  env: Record<string, string>,
+  before: readonly string[],
 ): App {
   const command = [
     ...before,
@@ -59,7 +110,7 @@ export function startApp(
   return {
     child,
     stderr: text(child.stderr),
-    call: (name, argument) => say(name, argument),
+    call: (name, argument) => say(name, ...(argument === undefined ? [] : [argument])),
     ask: say,
     status: async () => (await say('status')) as RelayStatus,
     leaves: () => {
@@ -87,7 +138,7 @@ export function relaysOf(box: Sandbox): number[] {
     })
 }
 
-export function isAlive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true

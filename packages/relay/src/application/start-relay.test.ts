@@ -1,46 +1,13 @@
 // An application that starts its relay itself, as real processes: how it ends, and what becomes of what it recorded.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
-import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
-import { deliveringTo, type Sandbox, sandbox } from '../cli/cli.fixture.ts'
-import { type App, isAlive, relaysOf, startApp } from './app.fixture.ts'
+import { expect, test } from 'vitest'
+import { gone, relaysOf, usePlace } from './app.fixture.ts'
 
-let langfuse: LangfuseServer
-let box: Sandbox
-const apps: App[] = []
-
-beforeEach(async () => {
-  langfuse = await startLangfuseServer()
-  box = sandbox(deliveringTo(langfuse))
-})
-
-afterEach(async () => {
-  for (const { child } of apps.splice(0)) child.kill('SIGKILL')
-  for (const pid of relaysOf(box)) process.kill(pid, 'SIGKILL')
-  await langfuse.close()
-  box.remove()
-})
-
-function start(
-  ...args: Parameters<typeof startApp> extends [unknown, ...infer R] ? R : never
-): App {
-  const app = startApp(box, ...args)
-  apps.push(app)
-  return app
-}
-
-const names = (): string[] =>
-  langfuse
-    .spans()
-    .map(({ name }) => name)
-    .sort()
-const gone = (pid: number): Promise<void> =>
-  expect.poll(() => isAlive(pid), { timeout: 8000 }).toBe(false)
+const place = usePlace()
 
 test('one call delivers what is recorded, and keeps neither the application nor itself running', async () => {
-  const app = start()
+  const app = place.start()
   expect(await app.call('ready')).toBe(true)
   const { pid, url, ...status } = await app.status()
   expect(status).toEqual({
@@ -54,28 +21,30 @@ test('one call delivers what is recorded, and keeps neither the application nor 
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   await app.call('record', 'a')
   expect(await app.call('flush', 8000)).toBe(true)
-  expect(names()).toEqual(['a'])
+  expect(place.names()).toEqual(['a'])
   await app.call('record', 'b')
   expect(await app.leaves()).toBe(0)
-  await langfuse.waitForSpans(2)
-  await gone(pid as number)
+  await place.langfuse.waitForSpans(2)
+  await gone(pid)
   expect(await app.stderr).toBe('')
 })
 
 test('an application that is killed leaves a relay that delivers what it had, and goes', async () => {
-  const app = start()
+  const app = place.start()
   await app.call('ready')
   const { pid } = await app.status()
   await app.call('record', 'done')
   await app.call('open', 'begun')
+  // A turn of its event loop later it is written.
+  await app.status()
   expect(await app.ended('SIGKILL')).toBe('SIGKILL')
-  await langfuse.waitForSpans(2)
-  expect(names()).toEqual(['begun', 'done'])
-  await gone(pid as number)
+  await place.langfuse.waitForSpans(2)
+  expect(place.names()).toEqual(['begun', 'done'])
+  await gone(pid)
 })
 
 test('a Ctrl-C is for the application: its relay has a session of its own', async () => {
-  const app = start()
+  const app = place.start()
   await app.call('ready')
   const { pid } = await app.status()
   const session = (of: number): string | undefined =>
@@ -84,30 +53,30 @@ test('a Ctrl-C is for the application: its relay has a session of its own', asyn
 })
 
 test('process.exit keeps its code, and what was recorded just before is delivered', async () => {
-  const app = start()
+  const app = place.start()
   await app.call('ready')
   app.call('recordAndExit', 'last').catch(() => {})
   expect(await app.ended()).toBe(7)
-  await langfuse.waitForSpans(1)
+  await place.langfuse.waitForSpans(1)
 })
 
 test('waitAtExit: the application is gone only when all is delivered', async () => {
-  const app = start({ waitAtExit: true })
+  const app = place.start({ waitAtExit: true })
   await app.call('ready')
   app.call('recordAndExit', 'last').catch(() => {})
   expect(await app.ended()).toBe(7)
-  expect(names()).toEqual(['last'])
-  expect(relaysOf(box)).toEqual([])
+  expect(place.names()).toEqual(['last'])
+  expect(relaysOf(place.box)).toEqual([])
 })
 
 test('a relay that dies is started again', async () => {
-  const app = start()
+  const app = place.start()
   await app.call('ready')
   const { pid } = await app.status()
   process.kill(pid as number, 'SIGKILL')
   await expect.poll(async () => (await app.status()).state).toBe('restarting')
   await app.call('record', 'meanwhile')
-  await langfuse.waitForSpans(1)
+  await place.langfuse.waitForSpans(1)
   const status = await app.status()
   expect(status).toMatchObject({ state: 'running', restarts: 1 })
   expect(status.pid).not.toBe(pid)
@@ -118,11 +87,11 @@ test('a relay that dies is started again', async () => {
 })
 
 test('of several processes one has the relay, and another takes over when that ends', async () => {
-  const [first, second] = [start(), start()]
+  const [first, second] = [place.start(), place.start()]
   expect(await Promise.all([first.call('ready'), second.call('ready')])).toEqual([true, true])
   const states = await Promise.all([first.status(), second.status()])
   expect(states.map(({ state }) => state).sort()).toEqual(['elsewhere', 'running'])
-  expect(relaysOf(box)).toHaveLength(1)
+  expect(relaysOf(place.box)).toHaveLength(1)
   const [owner, other] = states[0].state === 'running' ? [first, second] : [second, first]
   await other.call('record', 'a')
   expect(await other.call('flush', 8000)).toBe(true)
@@ -130,17 +99,17 @@ test('of several processes one has the relay, and another takes over when that e
   await expect.poll(async () => (await other.status()).state, { timeout: 9000 }).toBe('running')
   await other.call('record', 'b')
   expect(await other.call('flush', 8000)).toBe(true)
-  expect(names()).toEqual(['a', 'b'])
+  expect(place.names()).toEqual(['a', 'b'])
 })
 
 test('workers of a cluster share one relay', async () => {
-  const app = start({ workers: 2 })
+  const app = place.start({ workers: 2 })
   const ask = (worker: number, ...call: unknown[]): Promise<unknown> => app.ask(worker, ...call)
   expect([await ask(0, 'ready'), await ask(1, 'ready')]).toEqual([
     [0, true],
     [1, true],
   ])
-  expect(relaysOf(box)).toHaveLength(1)
+  expect(relaysOf(place.box)).toHaveLength(1)
   await ask(0, 'record', 'zero')
   await ask(1, 'record', 'one')
   expect([await ask(0, 'flush', 8000), await ask(1, 'flush', 8000)]).toEqual([
@@ -148,12 +117,12 @@ test('workers of a cluster share one relay', async () => {
     [1, true],
   ])
   expect(await app.leaves()).toBe(0)
-  expect(names()).toEqual(['one', 'zero'])
-  await expect.poll(() => relaysOf(box)).toEqual([])
+  expect(place.names()).toEqual(['one', 'zero'])
+  await expect.poll(() => relaysOf(place.box)).toEqual([])
 })
 
 test('a configuration that is wrong is told once, and the application goes on', async () => {
-  const app = start({}, { OFFPATH_EXPORT_TIMEOUT: 'soon', OFFPATH_HTTP_TOKEN: 'hidden' })
+  const app = place.start({}, { OFFPATH_EXPORT_TIMEOUT: 'soon', OFFPATH_HTTP_TOKEN: 'hidden' })
   expect(await app.call('ready')).toBe(false)
   const words =
     'OFFPATH_EXPORT_TIMEOUT: "soon" is not valid; expected a duration such as 250ms (ms, s, m, h, d)'
@@ -166,12 +135,12 @@ test('a configuration that is wrong is told once, and the application goes on', 
 })
 
 test('options come before the environment; secrets are on no command line, and what is not ours stays away', async () => {
-  const preload = join(box.dir, 'preload.mjs')
+  const preload = join(place.box.dir, 'preload.mjs')
   writeFileSync(
     preload,
     "import { writeFileSync } from 'node:fs'; writeFileSync(process.pid + '.ran', '')",
   )
-  const app = start(
+  const app = place.start(
     { langfuse: { secretKey: 'sk-lf-given' }, http: { token: 'hidden' } },
     { NODE_OPTIONS: `--import=${preload}`, DATABASE_PASSWORD: 'x', OFFPATH_HTTP_TOKEN: 'other' },
   )
@@ -181,7 +150,7 @@ test('options come before the environment; secrets are on no command line, and w
   expect(environment).toContain('OFFPATH_LANGFUSE_SECRET_KEY=sk-lf-given')
   expect(environment.filter((line) => /^(DATABASE|NODE_OPTIONS)/.test(line))).toEqual([])
   expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).not.toMatch(/sk-lf|hidden/)
-  expect(readdirSync(box.dir).filter((name) => name.endsWith('.ran'))).toEqual([
+  expect(readdirSync(place.box.dir).filter((name) => name.endsWith('.ran'))).toEqual([
     `${app.child.pid}.ran`,
   ])
   const authorization = 'Bearer hidden'
@@ -189,8 +158,8 @@ test('options come before the environment; secrets are on no command line, and w
 })
 
 test('stop delivers what is left for so long at most; log lines go to onLog', async () => {
-  langfuse.faults = () => ({ type: 'status', status: 503 })
-  const app = start({ onLog: true, drainMs: 20_000 })
+  place.langfuse.faults = () => ({ type: 'status', status: 503 })
+  const app = place.start({ onLog: true, drainMs: 20_000 })
   await app.call('ready')
   await app.call('record', 'a')
   const before = performance.now()
@@ -203,43 +172,9 @@ test('stop delivers what is left for so long at most; log lines go to onLog', as
   await app.leaves()
   expect(await app.stderr).toBe('')
 
-  langfuse.faults = () => undefined
-  const next = start()
+  place.langfuse.faults = () => undefined
+  const next = place.start()
   await next.call('ready')
   expect(await next.call('stop', 8000)).toBe(true)
-  expect(names()).toEqual(['a'])
-})
-
-describe('in a thread', () => {
-  test('it delivers, survives nothing, and keeps nothing running', async () => {
-    const app = start({ in: 'thread' })
-    expect(await app.call('ready')).toBe(true)
-    expect(await app.status()).toMatchObject({ state: 'running', in: 'thread', pid: null })
-    expect((await app.status()).threadId).toBeGreaterThan(0)
-    await app.call('record', 'a')
-    expect(await app.call('flush', 8000)).toBe(true)
-    await app.call('record', 'b')
-    expect(await app.call('stop', 8000)).toBe(true)
-    expect(names()).toEqual(['a', 'b'])
-    expect(await app.leaves()).toBe(0)
-    expect(await app.stderr).toBe('')
-  })
-
-  test('process.exit waits for it; after a kill the next start delivers', async () => {
-    const app = start({ in: 'thread' })
-    await app.call('ready')
-    app.call('recordAndExit', 'last').catch(() => {})
-    expect(await app.ended()).toBe(7)
-    expect(names()).toEqual(['last'])
-
-    langfuse.faults = () => ({ type: 'status', status: 503 })
-    const killed = start({ in: 'thread' })
-    await killed.call('ready')
-    await killed.call('record', 'kept')
-    await killed.ended('SIGKILL')
-    langfuse.faults = () => undefined
-    await start({ in: 'thread' }).call('ready')
-    await langfuse.waitForSpans(2)
-    expect(names()).toEqual(['kept', 'last'])
-  })
+  expect(place.names()).toEqual(['a'])
 })

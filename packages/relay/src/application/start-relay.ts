@@ -200,7 +200,7 @@ function refusalOf({ node, in: place }: ReadOptions): string | undefined {
   return 'the relay is not found beside this module: leave the package offpath out of the bundle (external)'
 }
 
-export function isOldNode(version: string): boolean {
+function isOldNode(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])
 }
