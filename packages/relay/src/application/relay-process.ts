@@ -1,6 +1,7 @@
 // Runs in the child process or worker thread that `startRelay` has started. Nothing but this file is loaded before
 // Node's version is known to do.
 import { parentPort, workerData } from 'node:worker_threads'
+import { isOldNode, tooOld } from './node-version.ts'
 import type { End, FromRelay, Start } from './protocol.ts'
 
 /** The way to the application. */
@@ -68,8 +69,12 @@ process.title = parentPort === null ? 'offpath relay' : process.title
 
 let code = 1
 try {
-  const { run } = await import('./run.ts')
-  code = await run(application)
+  const { node } = process.versions
+  if (isOldNode(node)) application.send({ type: 'refused', words: tooOld(node) })
+  else {
+    const { run } = await import('./run.ts')
+    code = await run(application)
+  }
 } catch (error) {
   const { message, stack } = error as Error
   application.send({ type: 'failed', words: stack ?? message })

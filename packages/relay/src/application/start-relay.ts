@@ -7,6 +7,7 @@ import { optionOf } from '../config/options.ts'
 import type { LogLevel } from '../log.ts'
 import { type Carried, hasEntry, startChild, startThread } from './carriers.ts'
 import { isEnabled, relayEnvironment } from './environment.ts'
+import { isOldNode, tooOld } from './node-version.ts'
 import { isMilliseconds, type ReadOptions, readOptions, type StartRelayOptions } from './options.ts'
 import { sdkState } from './sdk.ts'
 import { type RelayState, Supervisor } from './supervisor.ts'
@@ -51,8 +52,6 @@ export interface StartedRelay {
   stop(options?: { readonly drainMs?: number | undefined }): Promise<boolean>
 }
 
-/** The oldest Node that has what the relay needs; as in package.json and bin/offpath.js. */
-const OLDEST_NODE = [22, 18] as const
 const WAIT_MS = 10_000
 
 let started: { readonly relay: StartedRelay; readonly given: string } | undefined
@@ -194,15 +193,10 @@ function launch(options: ReadOptions, env: NodeJS.ProcessEnv): StartedRelay {
 function refusalOf({ node, in: place }: ReadOptions): string | undefined {
   if (node === undefined && isOldNode(process.versions.node)) {
     const fix = place === 'child' ? "; node: '/path/to/node' names another one" : ''
-    return `the relay needs Node ${OLDEST_NODE.join('.')} or newer, and this is ${process.version}${fix}`
+    return tooOld(process.versions.node) + fix
   }
   if (hasEntry()) return undefined
   return 'the relay is not found beside this module: leave the package offpath out of the bundle (external)'
-}
-
-function isOldNode(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])
 }
 
 /** The directory that this process records into, and what tells the relay of it. */
