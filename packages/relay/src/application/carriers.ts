@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { End, FromRelay, Start } from './protocol.ts'
+import type { FromRelay, Start, ToRelay } from './protocol.ts'
 
 export interface Carrier {
   /** Null: it is a thread, or could not be started. */
   readonly pid: number | null
   readonly threadId: number | null
-  end(end: End): void
+  send(message: ToRelay): void
   /** At once; what is not delivered stays on disk. */
   kill(): void
   /** Waits without the event loop, for the application's exit. */
@@ -66,8 +66,8 @@ export function startChild({ node, env, start, onMessage, onEnd }: Carried): Car
   return {
     pid: child.pid ?? null,
     threadId: null,
-    end: (end) => {
-      if (child.connected) child.send(end, () => {})
+    send: (message) => {
+      if (child.connected) child.send(message, () => {})
     },
     kill: () => child.kill('SIGKILL'),
     waitForEnd: (timeoutMs) => {
@@ -99,7 +99,7 @@ export function startThread({ env, start, onMessage, onEnd }: Carried): Carrier 
   return {
     pid: null,
     threadId: worker.threadId,
-    end: (end) => worker.postMessage(end),
+    send: (message) => worker.postMessage(message),
     kill: () => void worker.terminate(),
     waitForEnd: (timeoutMs) => void Atomics.wait(ended, 0, 0, timeoutMs),
   }

@@ -15,7 +15,9 @@ export type FromRelay =
   /** The last words of a relay that was told to end. */
   | { readonly type: 'ended'; readonly delivered: boolean }
 
-/** To the relay: end, and deliver what is left for at most so long. */
+export type ToRelay = End | { readonly type: 'hurry' }
+
+/** End, and deliver what is left for at most so long. */
 export interface End {
   readonly type: 'end'
   readonly drainMs: number

@@ -2,7 +2,7 @@
 // Node's version is known to do.
 import { parentPort, workerData } from 'node:worker_threads'
 import { isOldNode, tooOld } from './node-version.ts'
-import type { End, FromRelay, Start } from './protocol.ts'
+import type { FromRelay, Start, ToRelay } from './protocol.ts'
 
 /** The way to the application. */
 export interface Application {
@@ -10,8 +10,8 @@ export interface Application {
   send(message: FromRelay): void
   /** Nobody is there any more. */
   isGone(): boolean
-  /** Told to end; null: the application ended without a word. */
-  readonly end: Promise<End | null>
+  /** Null: the application ended without a word. */
+  listen(listener: (message: ToRelay | null) => void): void
   /** Resolves when what was sent has left. */
   sent(): Promise<void>
 }
@@ -42,10 +42,12 @@ function ofChild(): Application {
       post(message)
     },
     isGone: () => !process.connected,
-    end: new Promise((resolve) => {
-      process.once('message', (message) => resolve(message as End))
-      process.once('disconnect', () => resolve(null))
-    }),
+    listen: (listener) => {
+      process.on('message', (message) => listener(message as ToRelay))
+      process.once('disconnect', () => listener(null))
+      // It ended before we listened.
+      if (!process.connected) listener(null)
+    },
     sent: async () => {
       while (waiting > 0 && process.connected) await new Promise(setImmediate)
     },
@@ -57,7 +59,7 @@ function ofThread(): Application {
     start: workerData as Start,
     send: (message) => parentPort?.postMessage(message),
     isGone: () => false,
-    end: new Promise((resolve) => parentPort?.once('message', resolve)),
+    listen: (listener) => void parentPort?.on('message', listener),
     sent: () => Promise.resolve(),
   }
 }

@@ -4,7 +4,7 @@ import { type LoadedConfig, loadProcessConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { createLog, type Log } from '../log.ts'
 import { quietSqliteWarning } from '../quiet-sqlite.ts'
-import type { Relay } from '../relay.ts'
+import type { SpoolRelay } from '../relay.ts'
 import type { End } from './protocol.ts'
 import type { Application } from './relay-process.ts'
 
@@ -32,8 +32,16 @@ export async function run(application: Application): Promise<number> {
   }
   const log = logOf(application, loaded)
   for (const warning of loaded.warnings) log.warn(warning)
-  const told = Promise.race([application.end, signalled(application.start.drainMs)])
-  let relay: Relay
+  let relay: SpoolRelay | undefined
+  const told = Promise.race([
+    new Promise<End | null>((resolve) => {
+      application.listen((message) => {
+        if (message?.type === 'hurry') relay?.hurry()
+        else resolve(message)
+      })
+    }),
+    signalled(application.start.drainMs),
+  ])
   try {
     relay = await start(loaded, log)
   } catch (error) {
@@ -64,7 +72,7 @@ export async function run(application: Application): Promise<number> {
   return 0
 }
 
-async function start({ config, origins }: LoadedConfig, log: Log): Promise<Relay> {
+async function start({ config, origins }: LoadedConfig, log: Log): Promise<SpoolRelay> {
   const { openRelay } = await import('../relay.ts')
   try {
     return await openRelay(config, log)

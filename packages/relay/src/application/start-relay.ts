@@ -179,7 +179,9 @@ function launch(options: ReadOptions, env: NodeJS.ProcessEnv): StartedRelay {
       checkSpool()
       if (recorder === undefined) return true
       if (isOver() || delivered === undefined) return false
-      return (await delivered(timeoutMs)) && spooled
+      const isDelivered = delivered(timeoutMs)
+      supervisor.hurry()
+      return (await isDelivered) && spooled
     },
     stop: async (stop) => {
       sdkState().recorder?.handOver()

@@ -189,6 +189,11 @@ export class Supervisor {
     })
   }
 
+  /** Somebody waits for what was recorded. */
+  hurry(): void {
+    this.carrier?.send({ type: 'hurry' })
+  }
+
   /** Resolves once it has ended; to whether nothing is left that it had. */
   async stop(drainMs: number): Promise<boolean> {
     clearTimeout(this.#timer)
@@ -202,7 +207,7 @@ export class Supervisor {
     const ended = new Promise<void>((resolve) => {
       this.#ended = resolve
     })
-    carrier.end({ type: 'end', drainMs })
+    carrier.send({ type: 'end', drainMs })
     const kill = setTimeout(() => carrier.kill(), drainMs + STOP_MS)
     await ended
     clearTimeout(kill)
@@ -213,7 +218,7 @@ export class Supervisor {
   /** At the application's exit, without its event loop. */
   stopNow(): void {
     const { drainMs } = this.#given
-    this.carrier?.end({ type: 'end', drainMs })
+    this.carrier?.send({ type: 'end', drainMs })
     this.carrier?.waitForEnd(drainMs + STOP_MS)
   }
 }
