@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { afterEach, beforeEach, expect } from 'vitest'
+import { afterEach, beforeEach, expect, vi } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import { deliveringTo, type Sandbox, sandbox } from '../cli/cli.fixture.ts'
@@ -65,6 +65,8 @@ class Place {
 }
 
 export function usePlace(): Place {
+  // Each starts several processes, on machines that may be busy.
+  vi.setConfig({ testTimeout: 60_000 })
   const place = new Place()
   beforeEach(() => place.open())
   afterEach(() => place.close())

@@ -69,58 +69,6 @@ test('waitAtExit: the application is gone only when all is delivered', async () 
   expect(relaysOf(place.box)).toEqual([])
 })
 
-test('a relay that dies is started again', async () => {
-  const app = place.start()
-  await app.call('ready')
-  const { pid } = await app.status()
-  process.kill(pid as number, 'SIGKILL')
-  await expect.poll(async () => (await app.status()).state).toBe('restarting')
-  await app.call('record', 'meanwhile')
-  await place.langfuse.waitForSpans(1)
-  const status = await app.status()
-  expect(status).toMatchObject({ state: 'running', restarts: 1 })
-  expect(status.pid).not.toBe(pid)
-  await app.leaves()
-  expect(await app.stderr).toBe(
-    '[offpath] warn the relay was ended by SIGKILL; it is started again in 1 s\n',
-  )
-})
-
-test('of several processes one has the relay, and another takes over when that ends', async () => {
-  const [first, second] = [place.start(), place.start()]
-  expect(await Promise.all([first.call('ready'), second.call('ready')])).toEqual([true, true])
-  const states = await Promise.all([first.status(), second.status()])
-  expect(states.map(({ state }) => state).sort()).toEqual(['elsewhere', 'running'])
-  expect(relaysOf(place.box)).toHaveLength(1)
-  const [owner, other] = states[0].state === 'running' ? [first, second] : [second, first]
-  await other.call('record', 'a')
-  expect(await other.call('flush', 8000)).toBe(true)
-  await owner.ended('SIGKILL')
-  await expect.poll(async () => (await other.status()).state, { timeout: 9000 }).toBe('running')
-  await other.call('record', 'b')
-  expect(await other.call('flush', 8000)).toBe(true)
-  expect(place.names()).toEqual(['a', 'b'])
-})
-
-test('workers of a cluster share one relay', async () => {
-  const app = place.start({ workers: 2 })
-  const ask = (worker: number, ...call: unknown[]): Promise<unknown> => app.ask(worker, ...call)
-  expect([await ask(0, 'ready'), await ask(1, 'ready')]).toEqual([
-    [0, true],
-    [1, true],
-  ])
-  expect(relaysOf(place.box)).toHaveLength(1)
-  await ask(0, 'record', 'zero')
-  await ask(1, 'record', 'one')
-  expect([await ask(0, 'flush', 8000), await ask(1, 'flush', 8000)]).toEqual([
-    [0, true],
-    [1, true],
-  ])
-  expect(await app.leaves()).toBe(0)
-  expect(place.names()).toEqual(['one', 'zero'])
-  await expect.poll(() => relaysOf(place.box)).toEqual([])
-})
-
 test('a configuration that is wrong is told once, and the application goes on', async () => {
   const app = place.start({}, { OFFPATH_EXPORT_TIMEOUT: 'soon', OFFPATH_HTTP_TOKEN: 'hidden' })
   expect(await app.call('ready')).toBe(false)

@@ -65,6 +65,7 @@ export class Supervisor {
   #delivered = false
   #outcome: 'taken' | 'refused' | 'told' | null = null
   #ended: (() => void) | undefined
+  #stopping: Promise<boolean> | undefined
 
   constructor(given: Supervised) {
     this.#given = given
@@ -195,7 +196,12 @@ export class Supervisor {
   }
 
   /** Resolves once it has ended; to whether nothing is left that it had. */
-  async stop(drainMs: number): Promise<boolean> {
+  stop(drainMs: number): Promise<boolean> {
+    this.#stopping ??= this.#stop(drainMs)
+    return this.#stopping
+  }
+
+  async #stop(drainMs: number): Promise<boolean> {
     clearTimeout(this.#timer)
     const { carrier } = this
     const isOver = this.state === 'refused' || this.state === 'off'
