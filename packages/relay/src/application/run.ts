@@ -84,7 +84,7 @@ async function start({ config, origins }: LoadedConfig, log: Log): Promise<Spool
   }
 }
 
-/** Lines to the application; once it is gone, and where it takes none, to stderr. */
+/** Lines to the application; where it takes none, and once it is gone those of interest, to stderr. */
 function logOf({ send, isGone, start: { logs } }: Application, loaded: LoadedConfig): Log {
   const { config, origins } = loaded
   const level = logs || origins.has('log.level') ? config['log.level'] : 'warn'
@@ -92,7 +92,8 @@ function logOf({ send, isGone, start: { logs } }: Application, loaded: LoadedCon
     const line = text.trimEnd()
     const [, severity = 'warn', rest = line] = /^\S+ (debug|info|warn|error) +(.*)/.exec(line) ?? []
     if (logs && !isGone()) send({ type: 'log', level: severity as 'warn', line: rest })
-    else process.stderr.write(`[offpath] ${text}`)
+    else if (!logs || (severity !== 'info' && severity !== 'debug'))
+      process.stderr.write(`[offpath] ${text}`)
   }, level)
 }
 
