@@ -27,7 +27,7 @@ if (workers !== undefined && cluster.isPrimary) {
   const calls: Record<string, (argument: never) => unknown> = {
     tookMs: () => tookMs,
     status: () => relay.status(),
-    ready: () => relay.ready(),
+    ready: () => relay.ready({ timeoutMs: 40_000 }),
     lines: () => lines,
     record: (name: string) => void startObservation(name).end(),
     open: (name: string) => void startObservation(name),

@@ -74,7 +74,7 @@ export function usePlace(): Place {
 }
 
 export async function gone(pid: number | null): Promise<void> {
-  await expect.poll(() => isAlive(pid as number), { timeout: 10_000 }).toBe(false)
+  await expect.poll(() => isAlive(pid as number), { timeout: 30_000 }).toBe(false)
 }
 
 function startApp(

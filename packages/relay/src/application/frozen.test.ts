@@ -55,7 +55,7 @@ describe('a freeze', () => {
       const { pid } = await app.status()
       for (const name of ['first', 'second']) {
         await app.call('record', name)
-        expect(await app.call('flush', 8000)).toBe(true)
+        expect(await app.call('flush', 30_000)).toBe(true)
         await signal(app, 'SIGSTOP', pid)
         for (const socket of sockets) socket.destroy()
         await signal(app, 'SIGCONT', pid)
@@ -114,7 +114,7 @@ describe.skipIf(!hasUnshare)('as process 1', () => {
     place.langfuse.faults = () => undefined
     const next = place.start({}, {}, UNSHARE)
     await next.call('ready')
-    await place.langfuse.waitForSpans(1)
+    await place.langfuse.waitForSpans(1, 30_000)
     expect(place.names()).toEqual(['kept'])
   })
 })

@@ -20,11 +20,11 @@ test('one call delivers what is recorded, and keeps neither the application nor 
   })
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   await app.call('record', 'a')
-  expect(await app.call('flush', 8000)).toBe(true)
+  expect(await app.call('flush', 30_000)).toBe(true)
   expect(place.names()).toEqual(['a'])
   await app.call('record', 'b')
   expect(await app.leaves()).toBe(0)
-  await place.langfuse.waitForSpans(2)
+  await place.langfuse.waitForSpans(2, 30_000)
   await gone(pid)
   expect(await app.stderr).toBe('')
 })
@@ -38,7 +38,7 @@ test('an application that is killed leaves a relay that delivers what it had, an
   // A turn of its event loop later it is written.
   await app.status()
   expect(await app.ended('SIGKILL')).toBe('SIGKILL')
-  await place.langfuse.waitForSpans(2)
+  await place.langfuse.waitForSpans(2, 30_000)
   expect(place.names()).toEqual(['begun', 'done'])
   await gone(pid)
 })
@@ -57,7 +57,7 @@ test('process.exit keeps its code, and what was recorded just before is delivere
   await app.call('ready')
   app.call('recordAndExit', 'last').catch(() => {})
   expect(await app.ended()).toBe(7)
-  await place.langfuse.waitForSpans(1)
+  await place.langfuse.waitForSpans(1, 30_000)
 })
 
 test('waitAtExit: the application is gone only when all is delivered', async () => {
@@ -76,7 +76,7 @@ test('a configuration that is wrong is told once, and the application goes on', 
     'OFFPATH_EXPORT_TIMEOUT: "soon" is not valid; expected a duration such as 250ms (ms, s, m, h, d)'
   expect(await app.status()).toMatchObject({ state: 'refused', message: words, pid: null })
   await app.call('record', 'a')
-  expect(await app.call('flush', 8000)).toBe(false)
+  expect(await app.call('flush', 30_000)).toBe(false)
   expect(await app.call('stop')).toBe(false)
   await app.leaves()
   expect(await app.stderr).toBe(`[offpath] error the relay is given up: ${words}\n`)
@@ -123,6 +123,6 @@ test('stop delivers what is left for so long at most; log lines go to onLog', as
   place.langfuse.faults = () => undefined
   const next = place.start()
   await next.call('ready')
-  expect(await next.call('stop', 8000)).toBe(true)
+  expect(await next.call('stop', 30_000)).toBe(true)
   expect(place.names()).toEqual(['a'])
 })

@@ -16,7 +16,7 @@ test('what ends a whole service at once (systemd) loses nothing, whoever ends fi
   await gone(pid)
   const next = place.start()
   await next.call('ready')
-  expect(await next.call('stop', 8000)).toBe(true)
+  expect(await next.call('stop', 30_000)).toBe(true)
   expect(place.names()).toEqual(['after', 'before'])
 })
 
@@ -27,7 +27,7 @@ test('a relay that dies is started again', async () => {
   process.kill(pid as number, 'SIGKILL')
   await expect.poll(async () => (await app.status()).state).toBe('restarting')
   await app.call('record', 'meanwhile')
-  await place.langfuse.waitForSpans(1)
+  await place.langfuse.waitForSpans(1, 30_000)
   const status = await app.status()
   expect(status).toMatchObject({ state: 'running', restarts: 1 })
   expect(status.pid).not.toBe(pid)
@@ -45,11 +45,11 @@ test('of several processes one has the relay, and another takes over when that e
   expect(relaysOf(place.box)).toHaveLength(1)
   const [owner, other] = states[0].state === 'running' ? [first, second] : [second, first]
   await other.call('record', 'a')
-  expect(await other.call('flush', 8000)).toBe(true)
+  expect(await other.call('flush', 30_000)).toBe(true)
   await owner.ended('SIGKILL')
-  await expect.poll(async () => (await other.status()).state, { timeout: 9000 }).toBe('running')
+  await expect.poll(async () => (await other.status()).state, { timeout: 30_000 }).toBe('running')
   await other.call('record', 'b')
-  expect(await other.call('flush', 8000)).toBe(true)
+  expect(await other.call('flush', 30_000)).toBe(true)
   expect(place.names()).toEqual(['a', 'b'])
 })
 
@@ -63,7 +63,7 @@ test('workers of a cluster share one relay', async () => {
   expect(relaysOf(place.box)).toHaveLength(1)
   await ask(0, 'record', 'zero')
   await ask(1, 'record', 'one')
-  expect([await ask(0, 'flush', 8000), await ask(1, 'flush', 8000)]).toEqual([
+  expect([await ask(0, 'flush', 30_000), await ask(1, 'flush', 30_000)]).toEqual([
     [0, true],
     [1, true],
   ])
