@@ -1,9 +1,11 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ConfigError } from '../config/config-error.ts'
 import { isEnabled, relayEnvironment } from './environment.ts'
 import { isOldNode, OLDEST_NODE } from './node-version.ts'
 import { readOptions, type StartRelayOptions } from './options.ts'
+import { startRelay } from './start-relay.ts'
 
 const variables = (options: StartRelayOptions): Readonly<Record<string, string>> =>
   readOptions(options, {}).variables
@@ -153,5 +155,22 @@ test('the oldest Node is that of the package', () => {
     true,
     false,
     false,
+  ])
+})
+
+test('a second call returns what the first did; where recording is off nothing is started', async () => {
+  const relay = startRelay({ enabled: false })
+  expect(startRelay({ enabled: false })).toBe(relay)
+  const warned = once(process, 'warning')
+  expect(startRelay({ enabled: false, drainMs: 1 })).toBe(relay)
+  expect((await warned)[0]).toMatchObject({
+    code: 'OFFPATH_CONFIG',
+    message: 'a second startRelay with other options is ignored',
+  })
+  expect(relay.status()).toMatchObject({ state: 'off', pid: null, url: null })
+  expect([await relay.ready(), await relay.flush(), await relay.stop()]).toEqual([
+    false,
+    true,
+    true,
   ])
 })

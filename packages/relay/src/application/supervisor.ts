@@ -204,10 +204,10 @@ export class Supervisor {
   async #stop(drainMs: number): Promise<boolean> {
     clearTimeout(this.#timer)
     const { carrier } = this
-    const isOver = this.state === 'refused' || this.state === 'off'
     if (carrier === null) {
-      if (!isOver) this.#become('stopped')
-      return !isOver
+      if (this.state === 'refused') return false
+      if (this.state !== 'off') this.#become('stopped')
+      return true
     }
     this.#become('stopping')
     const ended = new Promise<void>((resolve) => {
