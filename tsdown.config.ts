@@ -53,7 +53,13 @@ const configs: UserConfig[] = [
   {
     ...shared,
     cwd: 'packages/relay',
-    entry: { cli: 'src/cli/main.ts', index: 'src/index.ts', ...Object.fromEntries(workers) },
+    entry: {
+      cli: 'src/cli/main.ts',
+      index: 'src/index.ts',
+      // What startRelay runs, as a process or in a thread.
+      'relay-process': 'src/application/relay-process.ts',
+      ...Object.fromEntries(workers),
+    },
   },
   bundle({ offpath: 'src/cli/main.ts' }),
   ...workers.map((worker) => bundle(Object.fromEntries([worker]))),

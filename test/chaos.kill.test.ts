@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { killApplications, killPythonApplications } from '../lab/chaos/applications.ts'
 import { crashRelayAt } from '../lab/chaos/crash-points.ts'
 import { killRelays } from '../lab/chaos/relays.ts'
+import { killStarted } from '../lab/chaos/started.ts'
 
 import { findPythons } from '../scripts/pythons.ts'
 
@@ -29,6 +30,12 @@ test('the relay is killed 100 times under load', async () => {
   expect(result.recorded).toBeGreaterThan(1000)
   // Delivery is at least once: without a resend the kills would have missed every request.
   expect(result.resent).toBeGreaterThan(0)
+})
+
+test('10 applications that start their relay are killed under load, and relays with them', async () => {
+  const result = await killStarted({ times: 10, seed: 1, onKill: quiet })
+  expect(result).toMatchObject({ kills: 10, lost: 0, duplicatesInStore: 0 })
+  expect(result.recorded).toBeGreaterThan(1000)
 })
 
 test.each(['read', 'commit', 'unlink', 'send', 'acknowledge'] as const)(

@@ -60,10 +60,30 @@ test("the README's lines record a generation that the relay shows", async () => 
   expect(stdout).toContain('answer')
 })
 
-test('CommonJS applications can require the SDK', async () => {
+test('startRelay of the installed package delivers to the store, and loads nothing of the relay', async () => {
+  const lines = `
+    import { startObservation } from '@offpath/sdk'
+    import { startRelay } from 'offpath'
+    const relay = startRelay({ in: process.argv[2] })
+    startObservation('started in a ' + process.argv[2]).end()
+    const delivered = await relay.flush()
+    console.log(delivered, process.moduleLoadList.some((name) => name.includes('sqlite')))
+    console.log(await relay.stop())`
+  writeFileSync(join(project, 'started.mjs'), lines)
+  for (const place of ['child', 'thread']) {
+    const { stdout } = await run(process.execPath, ['started.mjs', place], { cwd: project, env })
+    expect(stdout).toBe('true false\ntrue\n')
+    expect((await run(bin, ['ls'], { cwd: project, env })).stdout).toContain(
+      `started in a ${place}`,
+    )
+  }
+})
+
+test('CommonJS applications can require both', async () => {
   writeFileSync(
     join(project, 'first.cjs'),
-    "const { startObservation } = require('@offpath/sdk'); startObservation('a').end(); console.log('ok')",
+    `const { startObservation } = require('@offpath/sdk'); startObservation('a').end();
+    require('offpath').startRelay({ enabled: false }); console.log('ok')`,
   )
   expect((await run(process.execPath, ['first.cjs'], { cwd: project, env })).stdout).toBe('ok\n')
 })

@@ -10,6 +10,8 @@ export interface ChatApiOptions {
   upstreamTimeoutMs?: number
   /** How long `close` lets running requests finish, in milliseconds. */
   graceMs?: number
+  /** Start the relay from here, where none can run beside it. */
+  startsRelay?: boolean
 }
 
 export type ChatApiConfig = Readonly<Required<ChatApiOptions>>
@@ -26,6 +28,7 @@ export function readConfig(
     upstreamKey: options.upstreamKey ?? env.VLLM_API_KEY ?? '',
     upstreamTimeoutMs: options.upstreamTimeoutMs ?? number(env, 'UPSTREAM_TIMEOUT_MS', 60_000),
     graceMs: options.graceMs ?? number(env, 'GRACE_MS', 5_000),
+    startsRelay: options.startsRelay ?? env.START_RELAY === 'true',
   })
 }
 

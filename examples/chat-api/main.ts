@@ -1,14 +1,17 @@
 import { flush } from '@offpath/sdk'
+import { startRelay } from 'offpath'
+import { readConfig } from './config.ts'
 import { startChatApi } from './server.ts'
 
 try {
+  const relay = readConfig().startsRelay ? startRelay() : undefined
   const api = await startChatApi()
   console.log(JSON.stringify({ ready: true, url: api.url }))
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, async () => {
       await api.close()
-      await flush({ timeoutMs: 2_000 })
+      await (relay?.stop() ?? flush())
     })
   }
 } catch (error) {

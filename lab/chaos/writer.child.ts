@@ -1,10 +1,14 @@
 // An application to be killed: records observations named `<run>-<n>`, and says on stdout how many are in the
-// spool for certain ("acknowledged n") after each flush. Every tenth stays open.
+// spool for certain ("acknowledged n") after each flush. Every tenth stays open. With STARTS_RELAY it starts its relay.
 import { writeSync } from 'node:fs'
 import { flush, startObservation } from '@offpath/sdk'
 import { seededRandom, writeTokens } from '../../examples/vllm-simulator/text.ts'
 
 const [run = 'run', pauseMs = '1', total = 'Infinity'] = process.argv.slice(2)
+if (process.env.STARTS_RELAY !== undefined) {
+  const { startRelay } = await import('offpath')
+  startRelay({ onLog: () => {} })
+}
 const random = seededRandom(Number.parseInt(run.replace(/\D/g, '') || '1', 10))
 const context = writeTokens(random, 'Xin chào', 16_000).join('')
 let recorded = 0

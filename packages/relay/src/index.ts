@@ -1,5 +1,5 @@
-export { ConfigError, type ConfigSources, type LoadedConfig, loadConfig } from './config/config.ts'
-export type { Config } from './config/options.ts'
-export type { Stats } from './http/stats.ts'
-export { createLog, type Log } from './log.ts'
-export { type Relay, startRelay } from './relay.ts'
+// What applications import. It loads neither the relay nor node:sqlite: those run elsewhere, or not at all.
+export type { StartRelayOptions } from './application/options.ts'
+export { type RelayStatus, type StartedRelay, startRelay } from './application/start-relay.ts'
+export type { RelayState } from './application/supervisor.ts'
+export { ConfigError } from './config/config-error.ts'

@@ -7,7 +7,7 @@ import { type Sandbox, sandbox } from './cli/cli.fixture.ts'
 import { loadConfig } from './config/config.ts'
 import type { OptionName } from './config/options.ts'
 import { createLog } from './log.ts'
-import { type Relay, startRelay } from './relay.ts'
+import { openRelay, type Relay } from './relay.ts'
 
 let box: Sandbox
 let relay: Relay | undefined
@@ -25,7 +25,7 @@ afterEach(async () => {
 async function start(flags: Partial<Record<OptionName, string>> = {}): Promise<Relay> {
   const entries = Object.entries(flags) as [OptionName, string][]
   const { config } = loadConfig({ flags: new Map(entries), env: box.env, cwd: box.dir })
-  relay = await startRelay(
+  relay = await openRelay(
     config,
     createLog(() => {}, 'error'),
   )

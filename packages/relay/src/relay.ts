@@ -39,10 +39,19 @@ export interface Relay {
   close(): Promise<void>
 }
 
+/** One that reads a spool. */
+export interface SpoolRelay extends Relay {
+  /** Reads at once and for a moment often: an application waits until all is delivered. */
+  hurry(): void
+}
+
 /** Of what may wait for an exporter, scores may take a tenth besides. */
 const SCORES_SHARE = 10
 /** Requests in flight at the end may take so long; then they are sent again at the next start. */
 const STOP_MS = 3000
+/** For who waits in `flush`: half a second, in which a poll with nothing to read takes some 0.2 ms. */
+const HURRY_EVERY_MS = 10
+const HURRY_LOOKS = 50
 
 export const VERSION: string = createRequire(import.meta.url)('offpath/package.json').version
 
@@ -53,11 +62,11 @@ export const VERSION: string = createRequire(import.meta.url)('offpath/package.j
  * @throws an Error with a code `OFFPATH_…` and a message of one line: another relay has the spool or the store, the
  * store is of a later version, the port is taken
  */
-export async function startRelay(
+export async function openRelay(
   config: Config,
   log: Log,
   port: number = config['http.port'],
-): Promise<Relay> {
+): Promise<SpoolRelay> {
   const undo: (() => void | Promise<void>)[] = []
   const close = async (): Promise<void> => {
     // Each but once, even if one of them fails.
@@ -83,7 +92,7 @@ async function start(
   port: number,
   undo: (() => void | Promise<void>)[],
   close: () => Promise<void>,
-): Promise<Relay> {
+): Promise<SpoolRelay> {
   const storeDir = config['store.dir']
   const lock = lockStore(storeDir)
   undo.push(() => lock.release())
@@ -242,7 +251,22 @@ async function start(
   writeRelayFile(storeDir, { pid: process.pid, url: server.url, startedAt })
   undo.push(() => removeRelayFile(storeDir))
   const targets = exporters.map(({ name, target }) => ({ name, url: target }))
+  let hurrying: NodeJS.Timeout | undefined
+  undo.push(() => clearInterval(hurrying))
+  const hurry = (): void => {
+    clearInterval(hurrying)
+    let looks = HURRY_LOOKS
+    hurrying = setInterval(() => {
+      if (--looks === 0) clearInterval(hurrying)
+      try {
+        receiver.poll()
+      } catch {
+        // The receiver's own next round tells.
+      }
+    }, HURRY_EVERY_MS)
+  }
   return {
+    hurry,
     url: server.url,
     exporters: targets,
     stats,

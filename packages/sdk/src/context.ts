@@ -63,6 +63,7 @@ export interface ProcessState {
 }
 
 // The number changes when copies of the package can no longer work together.
+// `startRelay` of the package offpath reads recorder, delivered and options there.
 const PLACE = Symbol.for('offpath.1')
 
 function processState(): ProcessState {

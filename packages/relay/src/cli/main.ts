@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
-import { ConfigError, loadProcessConfig } from '../config/config.ts'
+import { loadProcessConfig } from '../config/config.ts'
+import { ConfigError } from '../config/config-error.ts'
 import { quietSqliteWarning } from '../quiet-sqlite.ts'
 import { type Arguments, parseArguments } from './arguments.ts'
 import { UsageError } from './call.ts'

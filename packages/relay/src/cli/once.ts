@@ -3,7 +3,7 @@ import { KINDS, parseDuration } from '../config/kinds.ts'
 import type { Config } from '../config/options.ts'
 import { type Stats, type StoreStats, storeStats } from '../http/stats.ts'
 import type { Log } from '../log.ts'
-import { startRelay } from '../relay.ts'
+import { openRelay } from '../relay.ts'
 import { type Call, UsageError } from './call.ts'
 import { bytes, count, plural } from './format.ts'
 import { laneNotes } from './show-status.ts'
@@ -78,7 +78,7 @@ export async function runOnce(
   stopped: Promise<string>,
 ): Promise<number> {
   // Two of them on one machine must not fail for a port that nobody asked for.
-  const relay = await startRelay(config, log, origins.has('http.port') ? undefined : 0)
+  const relay = await openRelay(config, log, origins.has('http.port') ? undefined : 0)
   try {
     // No server has answered in this turn of the event loop: the figures are those before the run.
     const before = exportersIn(config)

@@ -3,7 +3,7 @@ import type { Config } from '../config/options.ts'
 import { isLoopback, OPEN_TO_ALL } from '../http/server.ts'
 import { createLog } from '../log.ts'
 import { startPool } from '../pool.ts'
-import { type Relay, startRelay, VERSION } from '../relay.ts'
+import { openRelay, type Relay, VERSION } from '../relay.ts'
 import type { Call, Run } from './call.ts'
 import { bytes, duration } from './format.ts'
 import { commandLine, nextSignal } from './npm.ts'
@@ -26,7 +26,7 @@ export const run: Run = async (call) => {
   const stopped = toldToEnd(flags.has('until-stdin-closes'))
   const receives = config['redis.receive']
   if (timeoutMs !== undefined) return runOnce(call, log, timeoutMs, stopped)
-  const relay = await (receives ? startPool : startRelay)(config, log)
+  const relay = await (receives ? startPool : openRelay)(config, log)
   if (json) {
     const { url, exporters } = relay
     const ready = {

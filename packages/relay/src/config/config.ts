@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join, relative, resolve } from 'node:path'
+import { dirname, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { redisProblems } from './check-redis.ts'
+import { ConfigError } from './config-error.ts'
 import { KINDS } from './kinds.ts'
+import { memoryDirectory } from './memory-directory.ts'
 import {
   type Config,
   flagOf,
@@ -32,18 +33,6 @@ export interface LoadedConfig {
   readonly origins: ReadonlyMap<OptionName, string>
   /** Complete lines for people. */
   readonly warnings: readonly string[]
-}
-
-/** Everything that is wrong with a configuration, one line each. */
-export class ConfigError extends Error {
-  readonly code = 'OFFPATH_CONFIG'
-  readonly problems: readonly string[]
-
-  constructor(problems: readonly string[]) {
-    super(problems.join('\n'))
-    this.name = 'ConfigError'
-    this.problems = problems
-  }
 }
 
 const PREFIX = 'OFFPATH_'
@@ -139,10 +128,7 @@ export function shownConfig(config: Config): Record<string, unknown> {
 
 /** As text for offpath.yaml. That of spool.dir depends on the platform, as in the SDK. */
 function defaultOf(name: OptionName): string | undefined {
-  if (name !== 'spool.dir') return optionOf(name).default
-  const uid = process.getuid?.()
-  const memory = process.platform === 'linux' && existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
-  return join(memory, uid === undefined ? 'offpath' : `offpath-${uid}`)
+  return name === 'spool.dir' ? memoryDirectory() : optionOf(name).default
 }
 
 /** The file to read, as people see it, and whether it was asked for. */

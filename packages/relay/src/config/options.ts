@@ -190,6 +190,9 @@ const OPTIONS = {
 
 export type OptionName = keyof typeof OPTIONS
 
+/** For types made of the table, such as the options of `startRelay`. */
+export type KindOfOption<N extends OptionName> = (typeof OPTIONS)[N]['kind']
+
 /** All options with their values: sizes in bytes, durations in milliseconds, paths absolute. Frozen. */
 export type Config = {
   readonly [N in OptionName]:

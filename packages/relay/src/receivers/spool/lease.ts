@@ -44,6 +44,11 @@ export function takeLease(directory: string): Lease {
   const path = join(directory, LEASE)
   let held = lock(path, directory)
   let released = false
+  const tellTime = (): void => {
+    const now = new Date()
+    utimesSync(path, now, now)
+  }
+  tellTime()
   return {
     owner,
     touch() {
@@ -54,13 +59,23 @@ export function takeLease(directory: string): Lease {
         held.database.close()
         held = next
       }
-      const now = new Date()
-      utimesSync(path, now, now)
+      tellTime()
     },
     release() {
-      if (!released) held.database.close()
+      if (released) return
       released = true
+      tellItIsFree(path)
+      held.database.close()
     },
+  }
+}
+
+/** To those who wait for their turn without opening it (`startRelay`). */
+function tellItIsFree(path: string): void {
+  try {
+    utimesSync(path, 0, 0)
+  } catch {
+    // It is gone, or not ours any more: they find it silent after a while.
   }
 }
 
