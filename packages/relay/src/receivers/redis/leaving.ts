@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
 import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
 import type { Group } from './group.ts'
-import type { Departure } from './outbox.ts'
+import type { Departure } from './held-entries.ts'
 
 export interface Leaving {
   add(departure: Departure): void
