@@ -92,7 +92,7 @@ export async function startPool(
     const url = config['redis.url']?.shown ?? ''
     return poolStats({ relay, url, consumer, maxLength, members, trimming })
   }
-  const nothing = `a relay of a pool keeps no traces; its dead letters are in the stream ${deadStream}`
+  const nothing = `a relay of a pool keeps no traces; its dead letters are in the stream ${deadStream}: \`offpath dead ls\` lists them`
   const notFound = jsonAnswer(404, errorBody('not_found', nothing))
   const app = createApp({
     ask: async () => notFound,

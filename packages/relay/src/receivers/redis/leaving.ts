@@ -33,6 +33,8 @@ interface Mourned {
 
 /** Acknowledged at a time. */
 const BATCH = 100
+/** Ids of an XACKDEL: Redis 8.2.0 to 8.2.2 write beyond a buffer of eight (CVE-2025-62507). */
+const DELETED = 8
 /** Dead letters made and sent at a time, of one entry; one may be larger. */
 const LETTERS = 50
 const LETTERS_BYTES = 1024 * 1024
@@ -85,8 +87,13 @@ export function startLeaving(
   const acknowledge = async (stream: string, entries: readonly string[]): Promise<void> => {
     if (deletes) {
       try {
-        const ids = ['IDS', String(entries.length), ...entries]
-        await connection.call(stream, ['XACKDEL', stream, name, 'ACKED', ...ids])
+        const calls: Promise<unknown>[] = []
+        for (let at = 0; at < entries.length; at += DELETED) {
+          const ids = entries.slice(at, at + DELETED)
+          const args = ['ACKED', 'IDS', String(ids.length), ...ids]
+          calls.push(connection.call(stream, ['XACKDEL', stream, name, ...args]))
+        }
+        await Promise.all(calls)
         return
       } catch (error) {
         if (!/^ERR unknown command|^NOPERM/.test((error as Error).message)) throw error
