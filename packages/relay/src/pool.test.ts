@@ -570,6 +570,23 @@ describe('a project whose keys are refused', () => {
     clock.stop()
   }, 20_000)
 
+  test('fills no stream: what is behind it leaves all the same', async () => {
+    const one = await pool({ 'langfuse.projects': 'other=pk-other:sk-other' })
+    await forward(many(1, { project: 'other' }))
+    await until(async () => (await group(one)).shelvedEntries === 1)
+    await forward(many(300), 1)
+    await until(async () => (await one.stats()).redis!.streams[0]!.length > 300)
+    await until(async () => (await pendingIn()) === 1)
+    // What is known of the stream is two seconds old at most.
+    await until(async () => (await group(one)).pending === 1)
+    await forward(many(300), 1)
+    await langfuse.waitForSpans(600)
+    await until(async () => (await pendingIn()) === 1)
+    expect(Number(await redis.ask('XLEN', STREAM))).toBeLessThan(310)
+    langfuse.projects.set('pk-other', 'sk-other')
+    expect(await group(one)).toMatchObject({ lost: 0 })
+  })
+
   test('is handed back when the relay stops, and goes to the next one', async () => {
     const first = await pool({ ...flags, 'redis.claim-idle': '1h' })
     await forward(many(40, { project: 'other' }), 4)

@@ -52,6 +52,10 @@ const READ_AHEAD = 2
 /** Likewise of scores: a request has at most so many bytes. */
 const SCORES_AHEAD_BYTES = 2_000_000
 
+interface PoolGroup extends Group {
+  readonly isPiledUp: (stream: string) => boolean
+}
+
 /** What runs for a group on some streams. */
 interface Running<Outbox extends HeldEntries = HeldEntries> extends Part<Outbox> {
   readonly leaving: Leaving
@@ -126,7 +130,9 @@ export async function startPool(
   }
   const takesScores = exporters.some(({ scores }) => scores !== null)
   for (const exporter of exporters) {
-    const group = { connection, streams, deadStream, name: exporter.name, consumer }
+    const { name } = exporter
+    const isPiledUp = trimming.isPiledUp
+    const group = { connection, streams, deadStream, name, consumer, isPiledUp }
     const ofScores = { ...group, streams: [scoreStream] }
     const spans = started(startSpans(exporter, group, config, metrics, log, clock))
     const scores =
@@ -134,7 +140,7 @@ export async function startPool(
       started(startScores(exporter, exporter.scores, ofScores, config, metrics, log, clock))
     const isFirst = exporter === exporters[0]
     const unwanted = takesScores || !isFirst ? null : started(startUnwanted(ofScores, config, log))
-    members.push({ name: exporter.name, spans, scores, unwanted })
+    members.push({ name, spans, scores, unwanted })
   }
   const deliveries = members.flatMap(({ spans, scores }) => [
     spans.delivery,
@@ -185,7 +191,7 @@ export async function startPool(
 
 function startSpans(
   exporter: Exporter,
-  group: Group,
+  group: PoolGroup,
   config: Config,
   metrics: Metrics,
   log: Log,
@@ -212,7 +218,7 @@ function startSpans(
 function startScores(
   exporter: Exporter,
   target: ScoreTarget,
-  group: Group,
+  group: PoolGroup,
   config: Config,
   metrics: Metrics,
   log: Log,
@@ -242,7 +248,7 @@ function startScores(
 }
 
 /** Somebody has to acknowledge what no exporter takes, or the stream becomes full and those who forward wait. */
-function startUnwanted(group: Group, config: Config, log: Log): Running<UnwantedScores> {
+function startUnwanted(group: PoolGroup, config: Config, log: Log): Running<UnwantedScores> {
   return startReading(
     (leave) => new UnwantedScores(group.name, SCORES_AHEAD_BYTES, leave),
     () => ({ wake: () => {} }),
@@ -255,12 +261,17 @@ function startUnwanted(group: Group, config: Config, log: Log): Running<Unwanted
 function startReading<Outbox extends HeldEntries, Delivery extends { wake(): void }>(
   createOutbox: (leave: (departure: Departure) => void) => Outbox,
   deliver: (outbox: Outbox) => Delivery,
-  group: Group,
+  group: PoolGroup,
   config: Config,
   log: Log,
 ): Running<Outbox> & { readonly delivery: Delivery } {
   const outbox = createOutbox((entry) => leaving.add(entry))
-  const leaving = startLeaving(group, (stream, entry) => outbox.left(stream, entry), log)
+  const leaving = startLeaving(
+    group,
+    (stream, entry) => outbox.left(stream, entry),
+    group.isPiledUp,
+    log,
+  )
   const delivery = deliver(outbox)
   const wake = (): void => delivery.wake()
   const reader = startReader({ group, outbox, log, wake })

@@ -40,10 +40,14 @@ const LETTERS = 50
 const LETTERS_BYTES = 1024 * 1024
 const RETRY_MS = 500
 
-/** @param left is called of each entry that was acknowledged */
+/**
+ * @param left is called of each entry that was acknowledged
+ * @param isPiledUp whether what was acknowledged has to be deleted one by one, where Redis does not do so itself
+ */
 export function startLeaving(
   group: Group,
   left: (stream: string, entry: string) => void,
+  isPiledUp: (stream: string) => boolean,
   log: Log,
 ): Leaving {
   const { connection, name, deadStream } = group
@@ -101,6 +105,16 @@ export function startLeaving(
       }
     }
     await connection.call(stream, ['XACK', stream, name, ...entries])
+    if (isPiledUp(stream)) await remove(stream, entries)
+  }
+
+  const remove = async (stream: string, entries: readonly string[]): Promise<void> => {
+    try {
+      await connection.call(stream, ['XDEL', stream, ...entries])
+    } catch (error) {
+      // They are acknowledged: they stay until the stream can be trimmed.
+      log.debug(`cannot delete: ${(error as Error).message}`, { exporter: name, stream })
+    }
   }
 
   const acknowledgements = new Map(
