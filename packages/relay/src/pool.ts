@@ -146,8 +146,11 @@ export async function startPool(
     spans.delivery,
     ...(scores === null ? [] : [scores.delivery]),
   ])
-  const isEmpty = ({ spans, scores }: Member): boolean =>
-    spans.outbox.backlog().chunks === 0 && (scores?.outbox.backlog().chunks ?? 0) === 0
+  const heldBy = ({ spans, scores }: Member): number =>
+    spans.outbox.backlog().chunks + (scores?.outbox.backlog().chunks ?? 0)
+  const isEmpty = (member: Member): boolean => heldBy(member) === 0
+  const isIdle = (member: Member): boolean =>
+    heldBy(member) === member.spans.outbox.shelved + (member.scores?.outbox.shelved ?? 0)
 
   /** What is held is renewed as before. */
   const stopReading = async (): Promise<void> => {
@@ -161,7 +164,8 @@ export async function startPool(
     const until = performance.now() + timeoutMs
     await stopReading()
     while (performance.now() < until) {
-      if (members.every(isEmpty)) return true
+      // What waits for keys is not waited for.
+      if (members.every(isIdle)) return members.every(isEmpty)
       for (const delivery of deliveries) delivery.hurry()
       await delay(DRAIN_LOOK_MS)
     }

@@ -30,7 +30,7 @@ export async function withPoolDead<T>(
     return await act(dead)
   } catch (error) {
     if (!(error instanceof SendError)) throw error
-    const message = `${config['redis.url']?.shown}: ${error.message}; \`offpath doctor config\` says what may be wrong`
+    const message = `${config['redis.url']?.shown}: ${error.message}`
     throw Object.assign(new Error(message, { cause: error }), { code: 'OFFPATH_REDIS' })
   } finally {
     await connection.close()
