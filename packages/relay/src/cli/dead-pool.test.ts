@@ -145,7 +145,7 @@ test('they are listed, shown, exported, sent again to the one that rejected them
   expect(langfuse.spans('')).toHaveLength(arrived)
   expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
   expect(await redis.ask('XLEN', 'offpath:dead')).toBe(0)
-})
+}, 60_000)
 
 test('says what is wrong: an id, an exporter, a Redis that is not there', async () => {
   await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0', 'MKSTREAM')
