@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { type Running, type Sandbox, sandbox } from '../packages/relay/src/cli/cli.fixture.ts'
 import type { Stats } from '../packages/relay/src/http/stats.ts'
 import { crashAt } from '../packages/relay/src/testing/crash-at.ts'
+import { writeSegment } from '../packages/relay/src/testing/plain-writer.ts'
 import { type RedisServer, startRedisServer } from '../packages/relay/src/testing/redis-server.ts'
 import { startLangfuseServer } from './langfuse-server/server.ts'
 import type { LangfuseServer } from './langfuse-server/types.ts'
@@ -92,4 +93,34 @@ test('whoever is killed on the way, they arrive', async () => {
   await up(center)
   await langfuse.waitForSpans(5, 20_000)
   expect(new Set(langfuse.spans().map(({ spanId }) => spanId)).size).toBe(5)
+})
+
+test('scores arrive as they were recorded, whoever is killed on the way', async () => {
+  const scores = [1, 2, 3].map((index) => ({
+    record: 'score',
+    id: `score-${index}`,
+    trace_id: '0af7651916cd43dd8448eb211c80319c',
+    name: 'quality',
+    value: index / 10,
+    timestamp: '1790000000123456789',
+  }))
+  writeSegment(host.env.OFFPATH_SPOOL_DIR as string, { frames: [{ json: scores }, { end: true }] })
+  await killed(host, 'send', 1)
+  await killed(host, 'acknowledge', 1)
+  const url = await up(host)
+  await expect
+    .poll(async () => Number(await redis.ask('XLEN', 'offpath:scores')), { timeout: 10_000 })
+    .toBeGreaterThan(1)
+  await killed(center, 'send', 1)
+  await killed(center, 'acknowledge', 1)
+  await up(center)
+  const arrived = await langfuse.scores.waitFor(3, 20_000)
+  expect(arrived.map(({ id }) => id).sort()).toEqual(['score-1', 'score-2', 'score-3'])
+  expect(arrived[0]).toMatchObject({ value: 0.1, timestamp: '2026-09-21T14:13:20.123456Z' })
+  const { exporters, counters } = (await (await fetch(`${url}/api/stats`)).json()) as Stats
+  expect(exporters[0]).toMatchObject({
+    name: 'redis',
+    scores: { accepted: 3, delivered: 3, held: 0 },
+  })
+  expect(counters.scoresWithoutExporter ?? 0).toBe(0)
 })

@@ -10,7 +10,8 @@ import type { LangfuseServer } from '../../../test/langfuse-server/types.ts'
 import { type Running, type Sandbox, sandbox } from './cli/cli.fixture.ts'
 import { loadConfig } from './config/config.ts'
 import type { OptionName } from './config/options.ts'
-import { field, load, makeSpan, text } from './export/fixtures.ts'
+import type { Clock } from './export/clock.ts'
+import { field, load, makeSpan, startFakeClock, text } from './export/fixtures.ts'
 import type { Stats } from './http/stats.ts'
 import { createLog } from './log.ts'
 import { startPool } from './pool.ts'
@@ -52,7 +53,10 @@ afterEach(async () => {
   box = undefined
 })
 
-async function pool(flags: Partial<Record<OptionName, string>> = {}): Promise<Relay> {
+async function pool(
+  flags: Partial<Record<OptionName, string>> = {},
+  clock?: Clock,
+): Promise<Relay> {
   const all = {
     'redis.url': redis.url,
     'redis.receive': 'true',
@@ -68,6 +72,7 @@ async function pool(flags: Partial<Record<OptionName, string>> = {}): Promise<Re
   const started = await startPool(
     config,
     createLog((line) => lines.push(line), 'debug'),
+    clock,
   )
   pools.push(started)
   return started
@@ -389,6 +394,232 @@ describe('a pool', () => {
   })
 })
 
+describe('scores', () => {
+  const SCORES = 'offpath:scores'
+  let serial = 0
+  const scores = (count: number, over: object = {}): string[] =>
+    Array.from({ length: count }, () => {
+      const id = `score-${++serial}`
+      return JSON.stringify({ id, traceId: 'ab'.repeat(16), name: 'quality', value: 0.5, ...over })
+    })
+  const send = async (lines: readonly string[], project?: string): Promise<string> => {
+    const named = project === undefined ? [] : ['project', project]
+    const fields = ['v', '1', ...named, 'scores', lines.join('\n')]
+    return textOf(await redis.ask('XADD', SCORES, '*', ...fields))
+  }
+  /** The law of scores holds in each answer. */
+  const figuresOf = async (one: Relay) => {
+    const { exporters } = await one.stats()
+    const found = exporters.find(({ name }) => name === 'langfuse')!.scores!
+    const { accepted, delivered, deadLettered, dropped, held } = found
+    const lost = Object.values(dropped).reduce((sum, n) => sum + n, 0)
+    expect(accepted).toBe(delivered + deadLettered + lost + held)
+    return found
+  }
+  const ids = (found: readonly object[]): unknown[] =>
+    found.map((score) => (score as { id: string }).id).sort()
+  const idsIn = (lines: readonly string[]): unknown[] => ids(lines.map((line) => JSON.parse(line)))
+
+  test('are delivered with the keys of their project, and trimmed', async () => {
+    langfuse.projects.set('pk-other', 'sk-other')
+    const one = await pool({ 'langfuse.projects': 'other=pk-other:sk-other' })
+    const main = scores(150)
+    const others = scores(3)
+    await send(main.slice(0, 100))
+    await send(main.slice(100))
+    await send(others, 'other')
+    await langfuse.scores.waitFor(153)
+    expect(ids(langfuse.scores.all('pk-lf-test'))).toEqual(idsIn(main))
+    expect(ids(langfuse.scores.all('pk-other'))).toEqual(idsIn(others))
+    await until(async () => (await figuresOf(one)).held === 0)
+    expect(await figuresOf(one)).toMatchObject({ accepted: 153, delivered: 153 })
+    expect((await figures(one)).accepted).toBe(0)
+    expect(await group(one)).toMatchObject({ entries: 3, heldEntries: 0, trouble: null })
+    await until(async () => Number(await redis.ask('XLEN', SCORES)) === 0)
+  })
+
+  test('that are rejected, or none, go to the dead letters, and the others arrive', async () => {
+    langfuse.scores.reject = ({ id }) => (id === 'bad' ? 'value out of range' : undefined)
+    const one = await pool()
+    const [bad] = scores(1, { id: 'bad' })
+    const good = scores(9)
+    const entry = await send([...good.slice(0, 4), bad!, ...good.slice(4)])
+    await send(['{"id":"x"}', 'no score'])
+    await send(scores(2), 'unknown')
+    await langfuse.scores.waitFor(9)
+    await until(async () => (await pendingIn(SCORES)) === 0)
+    const letters = (await deadLetters()).map((letter) =>
+      Object.fromEntries([...letter].map(([key, value]) => [key, String(value)])),
+    )
+    expect(letters.filter(({ project }) => project === 'unknown')).toMatchObject([
+      { reason: 'no keys for the project "unknown"', name: 'quality' },
+      { reason: 'no keys for the project "unknown"' },
+    ])
+    expect(letters.filter(({ project }) => project === undefined)).toMatchObject([
+      { reason: expect.stringContaining('its line 2 is no score') },
+      {
+        exporter: 'langfuse',
+        stream: SCORES,
+        entry,
+        trace: 'ab'.repeat(16),
+        name: 'quality',
+        reason: expect.stringContaining('value out of range'),
+        v: '1',
+        scores: bad,
+      },
+    ])
+    expect(await figuresOf(one)).toMatchObject({ accepted: 12, delivered: 9, deadLettered: 3 })
+    expect(await group(one)).toMatchObject({ damaged: 1 })
+    expect((await one.stats()).deadScores).toHaveLength(4)
+  })
+
+  test('of a relay that was stopped, or of a Redis that was restarted, arrive', async () => {
+    langfuse.scores.faults = () => ({ type: 'status', status: 503 })
+    const first = await pool({ 'redis.claim-idle': '1h' })
+    const lines = scores(30)
+    await send(lines)
+    await until(async () => (await figuresOf(first)).held === 30)
+    await stop(first)
+    await redis.kill()
+    await redis.start()
+    langfuse.scores.faults = undefined
+    const second = await pool({ 'redis.claim-idle': '1h' })
+    await langfuse.scores.waitFor(30)
+    expect(ids(langfuse.scores.all())).toEqual(idsIn(lines))
+    expect(await group(second)).toMatchObject({ takenOver: 1 })
+  })
+
+  test('that no exporter takes are acknowledged, and counted', async () => {
+    const one = await pool({ 'otlp.url': langfuse.otlpUrl })
+    await send(scores(7))
+    await until(async () => (await one.stats()).counters.scoresWithoutExporter === 7)
+    await until(async () => Number(await redis.ask('XLEN', SCORES)) === 0)
+  })
+
+  test('are read by the exporter alone that an entry is for', async () => {
+    const one = await pool()
+    await redis.ask('XADD', SCORES, '*', 'v', '1', 'for', 'otlp', 'scores', scores(1)[0]!)
+    const [mine] = scores(1)
+    await redis.ask('XADD', SCORES, '*', 'v', '1', 'for', 'langfuse', 'scores', mine!)
+    await langfuse.scores.waitFor(1)
+    await until(async () => (await pendingIn(SCORES)) === 0)
+    expect(ids(langfuse.scores.all())).toEqual(idsIn([mine!]))
+    expect(await figuresOf(one)).toMatchObject({ accepted: 1, delivered: 1 })
+  })
+
+  test('of a project whose keys are refused wait in Redis, and the others go on', async () => {
+    const clock = startFakeClock(Date.now())
+    const one = await pool({ 'langfuse.projects': 'other=pk-other:sk-other' }, clock)
+    const waiting = scores(200, { comment: 'x'.repeat(20_000) })
+    for (let at = 0; at < 200; at += 10) await send(waiting.slice(at, at + 10), 'other')
+    await until(async () => (await group(one)).shelvedEntries > 15)
+    await send(scores(5))
+    await langfuse.scores.waitFor(5)
+    langfuse.projects.set('pk-other', 'sk-other')
+    await langfuse.scores.waitFor(205)
+    await until(async () => (await figuresOf(one)).held === 0)
+    expect(await figuresOf(one)).toMatchObject({ accepted: 205, delivered: 205 })
+    expect(await group(one)).toMatchObject({ shelvedEntries: 0, heldEntries: 0 })
+    clock.stop()
+  })
+})
+
+describe('a project whose keys are refused', () => {
+  const flags = {
+    'langfuse.projects': 'other=pk-other:sk-other,third=pk-third:sk-third',
+    'export.request-bytes': '50KB',
+    'export.concurrency': '1',
+  } as const
+  const long = { fields: [field(FIELD.input, text('x'.repeat(3000)))] }
+
+  test('waits in Redis; the others go on, and it arrives when the keys are right again', async () => {
+    const clock = startFakeClock(Date.now())
+    const one = await pool(flags, clock)
+    const refused = [
+      ...many(100, { ...long, project: 'other' }),
+      ...many(20, { ...long, project: 'third' }),
+    ]
+    const good: StoredSpan[] = []
+    // Several times what a relay may hold, and entries of which a part is refused.
+    for (let at = 0; at < refused.length; at += 4) {
+      const more = many(2, long)
+      good.push(...more)
+      await forward([...refused.slice(at, at + 4), ...more], 6)
+      await forward(refused.slice(at, at + 1), 1, 'offpath:{1}')
+    }
+    await until(() => langfuse.spans('pk-lf-test').length === good.length)
+    for (let i = 0; i < 20; i++) {
+      const more = many(5, long)
+      good.push(...more)
+      await forward(more)
+    }
+    await until(() => langfuse.spans('pk-lf-test').length === good.length)
+    expect((await group(one)).shelvedEntries).toBeGreaterThan(30)
+    const { held, delivered, waitingBytes } = await figures(one)
+    expect([held, delivered]).toEqual([150, good.length])
+    expect(waitingBytes).toBeLessThan(200_000)
+    langfuse.projects.set('pk-other', 'sk-other')
+    await until(() => langfuse.spans('pk-other').length === 100)
+    langfuse.projects.set('pk-third', 'sk-third')
+    await until(() => langfuse.spans('pk-third').length === 20)
+    await until(async () => (await pendingIn()) + (await pendingIn('offpath:{1}')) === 0)
+    expect(await figures(one)).toMatchObject({ held: 0, deadLettered: 0, dropped: {} })
+    expect(await group(one)).toMatchObject({ shelvedEntries: 0, heldEntries: 0, lost: 0 })
+    expect(await deadLetters()).toEqual([])
+    expect(langfuse.duplicates.changed).toBe(0)
+    clock.stop()
+  }, 20_000)
+
+  test('fills no stream: what is behind it leaves all the same', async () => {
+    const one = await pool({ 'langfuse.projects': 'other=pk-other:sk-other' })
+    await forward(many(1, { project: 'other' }))
+    await until(async () => (await group(one)).shelvedEntries === 1)
+    await forward(many(300), 1)
+    await until(async () => (await one.stats()).redis!.streams[0]!.length > 300)
+    await until(async () => (await pendingIn()) === 1)
+    // What is known of the stream is two seconds old at most.
+    await until(async () => (await group(one)).pending === 1)
+    await forward(many(300), 1)
+    await langfuse.waitForSpans(600)
+    await until(async () => (await pendingIn()) === 1)
+    expect(Number(await redis.ask('XLEN', STREAM))).toBeLessThan(310)
+    langfuse.projects.set('pk-other', 'sk-other')
+    expect(await group(one)).toMatchObject({ lost: 0 })
+  })
+
+  test('is handed back when the relay stops, and goes to the next one', async () => {
+    const first = await pool({ ...flags, 'redis.claim-idle': '1h' })
+    await forward(many(40, { project: 'other' }), 4)
+    await until(async () => (await group(first)).shelvedEntries === 10)
+    await stop(first)
+    const reply = await redis.ask('XPENDING', STREAM, 'langfuse', '-', '+', '20')
+    for (const item of itemsOf(reply)) expect(itemsOf(item)[3]).toBe(0)
+    langfuse.projects.set('pk-other', 'sk-other')
+    const second = await pool({ ...flags, 'redis.claim-idle': '1h' })
+    await until(() => langfuse.spans('pk-other').length === 40)
+    expect(await group(second)).toMatchObject({ takenOver: 10, shelvedEntries: 0 })
+  })
+
+  test('is renewed meanwhile, and what is trimmed of it is counted', async () => {
+    const clock = startFakeClock(Date.now())
+    const idle = { ...flags, 'redis.claim-idle': '600ms' }
+    const one = await pool(idle, clock)
+    const ids = await forward(many(4, { project: 'other' }), 1)
+    await until(async () => (await group(one)).shelvedEntries >= 3)
+    const rival = await pool(idle, clock)
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    expect(await group(rival)).toMatchObject({ takenOver: 0 })
+    await redis.ask('XDEL', STREAM, ids[1]!)
+    await until(
+      async () =>
+        (await figures(one)).dropped.trimmed === 1 || (await figures(rival)).dropped.trimmed === 1,
+    )
+    langfuse.projects.set('pk-other', 'sk-other')
+    await until(() => langfuse.spans('pk-other').length === 3)
+    clock.stop()
+  })
+})
+
 describe('while a relay lives, only it has what it holds:', () => {
   /** Of each pending entry, how often it was delivered. */
   const deliveries = async (stream = STREAM): Promise<number[]> => {
@@ -553,7 +784,7 @@ describe('a relay that is killed', () => {
       expect([path, answer.status, error.code]).toEqual([path, 404, 'not_found'])
       expect(error.message).toContain('the stream offpath:dead')
     }
-    for (const command of ['ls', 'dead ls', 'dead retry --all', 'replay --from 1h']) {
+    for (const command of ['ls', 'show 12', 'replay --from 1h']) {
       const { code, stderr } = await box!.offpath(...command.split(' '))
       expect([command, code]).toEqual([command, 1])
       expect(stderr).toMatch(/a relay of a pool .* keeps no traces.* the stream offpath:dead/)

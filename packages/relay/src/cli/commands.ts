@@ -19,6 +19,8 @@ export interface Command {
   readonly options: readonly (OptionName | 'all')[]
   /** The configuration's warnings are in what it prints. */
   readonly tellsWarnings?: true
+  /** Given --redis-url it asks Redis, also where no relay would. */
+  readonly asksRedis?: true
   /** Loaded when it runs: --help needs neither SQLite nor HTTP. */
   load(): Promise<{ run: Run }>
 }
@@ -27,6 +29,9 @@ const STORE: readonly OptionName[] = ['store.dir']
 const SPOOL: readonly OptionName[] = ['spool.dir', 'spool.disk-dir']
 /** For what the running relay is asked to do. */
 const OPERATED: readonly OptionName[] = [...STORE, 'http.token']
+
+/** Of a pool, dead letters are in Redis. */
+const DEAD: readonly OptionName[] = [...STORE, 'redis.url', 'redis.stream']
 
 const DEAD_FILTERS: Readonly<Record<string, Flag>> = {
   exporter: { value: 'name', about: 'of this exporter only' },
@@ -162,13 +167,18 @@ Exit code 1 when something is wrong, 2 when the configuration cannot be read.
     details: `Observations (spans), scores and media, newest first. An id such as span:12, score:7, media:9 names one.
 What is sent again and rejected again gets a new id, media excepted.
 
+Of a pool (redis.receive, or --redis-url with its URL) they are in Redis, and the commands work there,
+whether or not its relays run. Ids are longer: span:1764260000000-0, score:…, or entry:…, which is a whole entry
+that was none or ended relays.
+
 --json prints {"deadLetters":[…],"total":n}. A dead letter:
   {"id","what","exporter","time","reason","traceId","observationId","name"}`,
     flags: {
       limit: { value: 'n', about: 'how many (default 50, at most 500)' },
       ...DEAD_FILTERS,
     },
-    options: STORE,
+    options: DEAD,
+    asksRedis: true,
     load: () => import('./dead/ls.ts'),
   },
   {
@@ -179,7 +189,8 @@ What is sent again and rejected again gets a new id, media excepted.
 "observation" (as \`offpath show --json\` has them), "score" (as Langfuse's API has it) and "media"
 ({"field","contentType","bytes","sha256"}): the one that its kind says, the others null.`,
     flags: { full: { about: 'values as they are, not their beginning' } },
-    options: STORE,
+    options: DEAD,
+    asksRedis: true,
     load: () => import('./dead/show.ts'),
   },
   {
@@ -195,9 +206,14 @@ The running relay does it; while none runs, they wait for the next one. Exit cod
 --json prints {"retried":n,"superseded":n,"notConfigured":n,"gone":n,"noRoom":n,"unknown":["span:12",…]}
 superseded: taken off the list, for a newer version of the observation is stored; notConfigured: left, for their
 exporter is not configured or takes none such; gone: left, for the observation has expired or cannot be read, and with
-it what was rejected; noRoom: left, for export.backlog-cap has no room for them now.`,
+it what was rejected; noRoom: left, for export.backlog-cap has no room for them now.
+
+Of a pool each goes to its stream once more, for its exporter alone, and is taken off the list; relays of the pool
+that are older than this command give it to all exporters. notConfigured: Redis has no group of the exporter's name;
+gone: its content was cut or not kept, "refused":[{"id","reason"}] says which; noRoom: the stream is full.`,
     flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
-    options: [...OPERATED, 'export.backlog-cap'],
+    options: [...OPERATED, 'export.backlog-cap', 'redis.url', 'redis.stream', 'redis.max-length'],
+    asksRedis: true,
     load: () => import('./dead/retry.ts'),
   },
   {
@@ -208,7 +224,8 @@ it what was rejected; noRoom: left, for export.backlog-cap has no room for them 
 
 --json prints {"dropped":n,"unknown":["span:12",…]}`,
     flags: { all: { about: 'all, or all that --exporter and --reason choose' }, ...DEAD_FILTERS },
-    options: OPERATED,
+    options: [...OPERATED, 'redis.url', 'redis.stream'],
+    asksRedis: true,
     load: () => import('./dead/drop.ts'),
   },
   {
@@ -217,7 +234,8 @@ it what was rejected; noRoom: left, for export.backlog-cap has no room for them 
     summary: 'all dead letters, a line of JSON each',
     details: `Prints of each what \`offpath dead show --json\` prints: spans, then scores, then media, in the order of their ids.`,
     flags: DEAD_FILTERS,
-    options: STORE,
+    options: DEAD,
+    asksRedis: true,
     load: () => import('./dead/export.ts'),
   },
   {

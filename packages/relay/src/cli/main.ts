@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { REDIS_UNUSED } from '../config/check-redis.ts'
 import { loadProcessConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { quietSqliteWarning } from '../quiet-sqlite.ts'
@@ -40,7 +41,11 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
   try {
     const loaded = loadProcessConfig(options, flags.get('config'))
     if (!command.tellsWarnings) {
-      for (const warning of loaded.warnings) terminal.complain(`offpath: ${warning}`)
+      const asksRedis = command.asksRedis && options.has('redis.url')
+      for (const warning of loaded.warnings) {
+        if (asksRedis && warning.includes(REDIS_UNUSED)) continue
+        terminal.complain(`offpath: ${warning}`)
+      }
     }
     quietSqliteWarning()
     const { run } = await command.load()

@@ -32,7 +32,14 @@ test('what is there is handed over to Redis', async () => {
   expect(outcome).toMatchObject({
     done: true,
     exporters: [
-      { name: 'redis', delivered: 5, waiting: 0, scores: null, media: null, state: 'ok' },
+      {
+        name: 'redis',
+        delivered: 5,
+        waiting: 0,
+        scores: { delivered: 0, waiting: 0 },
+        media: null,
+        state: 'ok',
+      },
     ],
   })
   expect(await redis.ask('XLEN', 'offpath:{0}')).toBeGreaterThan(0)

@@ -76,9 +76,12 @@ function fullText(
 }
 
 function groupText(group: RedisGroupStats, terminal: Terminal): string {
-  const { name, trouble, pending, lag, heldEntries, takenOver, damaged, condemned, lost } = group
+  const { name, trouble, pending, lag, heldEntries, shelvedEntries } = group
+  const { takenOver, damaged, condemned, lost } = group
   const facts = [
-    `${count(heldEntries)} held here`,
+    shelvedEntries > 0
+      ? `${count(heldEntries)} held here (${count(shelvedEntries)} wait for keys)`
+      : `${count(heldEntries)} held here`,
     `${count(pending)} by all relays`,
     `${lag === null ? 'unknown' : count(lag)} waiting`,
   ]

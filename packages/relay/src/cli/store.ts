@@ -6,7 +6,7 @@ import { StoreReader } from '../store/read.ts'
 export function openStore(config: Config): StoreReader {
   if (config['redis.receive']) {
     const dead = deadStreamOf(config['redis.stream'])
-    const message = `a relay of a pool (redis.receive) keeps no traces: ask beside the application; its dead letters are in the stream ${dead}`
+    const message = `a relay of a pool (redis.receive) keeps no traces: ask beside the application; its dead letters are in the stream ${dead}: \`offpath dead ls\` lists them`
     throw Object.assign(new Error(message), { code: 'OFFPATH_NO_STORE' })
   }
   const dir = config['store.dir']

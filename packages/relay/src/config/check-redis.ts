@@ -2,6 +2,9 @@ import { statSync } from 'node:fs'
 import { flagOf, type OptionName, variableOf } from './options.ts'
 import type { RedisTarget } from './redis-url.ts'
 
+/** Of a warning about a relay: commands that ask Redis themselves use it. */
+export const REDIS_UNUSED = 'redis.url is not used'
+
 /** What does not go together, or is not there, of the options for Redis; complete lines for people. */
 export function redisProblems(
   values: ReadonlyMap<OptionName, unknown>,

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
-import { redisProblems } from './check-redis.ts'
+import { REDIS_UNUSED, redisProblems } from './check-redis.ts'
 import { ConfigError } from './config-error.ts'
 import { KINDS } from './kinds.ts'
 import { memoryDirectory } from './memory-directory.ts'
@@ -98,7 +98,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   if (problems.length > 0) throw new ConfigError(problems)
   if (origins.has('redis.url') && !values.get('redis.forward') && !values.get('redis.receive')) {
     const why = 'neither redis.forward nor redis.receive is true'
-    warnings.push(`${origins.get('redis.url')}: redis.url is not used: ${why}`)
+    warnings.push(`${origins.get('redis.url')}: ${REDIS_UNUSED}: ${why}`)
   }
   warnings.push(...misspelt(env))
   const read = existsSync(file.path) ? file.shown : null

@@ -134,7 +134,8 @@ const OPTIONS = {
   'redis.stream': {
     kind: 'stream',
     default: 'offpath',
-    about: 'First part of the names of the streams: offpath:{0}, offpath:{1} …, offpath:dead',
+    about:
+      'First part of the names of the streams: offpath:{0}, offpath:{1} …, offpath:scores, offpath:dead',
   },
   'redis.partitions': {
     kind: 'count',

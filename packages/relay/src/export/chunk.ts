@@ -18,6 +18,8 @@ export interface Chunk {
   resent: number
   notResent: number
   deadLetters: DeadLetter[]
+  /** Lanes that let spans of it lie. */
+  readonly lying: Set<string>
 }
 
 /** Spans of a chunk that follow each other in it and in a request: `from` up to, not including, `to`. */
@@ -44,6 +46,7 @@ export function openChunk(info: OutboxChunk): Chunk {
     resent: 0,
     notResent: 0,
     deadLetters: [],
+    lying: new Set(),
   }
 }
 

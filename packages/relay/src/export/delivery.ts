@@ -4,7 +4,8 @@
 //
 //   outbox ──read──▶ lane (one per set of keys) ──encode──▶ request ──send──▶ settle ──▶ acknowledge
 //                     └ a lane that does not get on lets its spans lie in the outbox and has them
-//                       read again later: it holds up no other lane and no memory
+//                       read again later: it holds up no other lane and no memory. Where the outbox
+//                       is memory, what waits for keys goes to its shelf.
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { StoredSpan } from '../store/span.ts'
@@ -26,7 +27,7 @@ import {
 import type { Clock } from './clock.ts'
 import type { Exporter } from './exporters.ts'
 import { type GzipMode, gzip } from './gzip.ts'
-import type { Attempt, Request, Result } from './http.ts'
+import type { Attempt, Request, Result, SendError } from './http.ts'
 import { type Lane, newHealth } from './lane.ts'
 import type { Outbox } from './outbox.ts'
 import { createPacker, type Pack } from './packer.ts'
@@ -94,6 +95,8 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     onAttempt: progress.onAttempt,
   })
   const mostInTrouble = exporter.several ? IN_TROUBLE : concurrency
+  /** With one set of keys there is nobody that it could hold up, and reading on would gain nothing. */
+  const shelf = exporter.several ? outbox.shelf : undefined
   const compress = exporter.compresses(options.gzip)
   const encoder = exporter.createEncoder({
     load: (parts, into, at) => outbox.loadParts(parts, into, at),
@@ -127,6 +130,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       random: options.random,
       stopping,
       onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
+      givesUp: (error) => shelf !== undefined && progress.isForKeys(error),
     })
     const lane: Lane = {
       headers: headers ?? {},
@@ -161,6 +165,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     const { info } = chunk
     chunks.set(info.id, chunk)
     for (const lane of lanes.values()) lane.accepting = lane.rewind === null && !isFull(lane)
+    chunk.lying.clear()
     const spans = outbox.readSpans(info)
     for (let index = 0; index < spans.length; index++) {
       if (!isWaiting(chunk, index)) continue
@@ -169,14 +174,15 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       if (lane.accepting) take(lane, chunk, index, span)
       else if (lane.state === 'no-keys' && options.rejectsWithoutKeys) {
         rejectUnsent(chunk, index, span, String(lane.message))
-      } else letLie(lane, info.id)
+      } else letLie(lane, chunk)
     }
     if (chunk.taken === 0) touched.add(chunk)
   }
 
   /** A chunk of what is sent again may lie before the one that the lane waits for. */
-  const letLie = (lane: Lane, chunk: number): void => {
-    lane.rewind = Math.min(lane.rewind ?? chunk, chunk)
+  const letLie = (lane: Lane, chunk: Chunk): void => {
+    chunk.lying.add(lane.key)
+    lane.rewind = Math.min(lane.rewind ?? chunk.info.id, chunk.info.id)
   }
 
   const take = (lane: Lane, chunk: Chunk, index: number, span: StoredSpan): void => {
@@ -195,7 +201,9 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
   }
 
   const isFull = (lane: Lane): boolean =>
-    lane.state === 'no-keys' || lane.packer.ready.length >= READY_REQUESTS
+    lane.state === 'no-keys' ||
+    progress.isClosed(lane) ||
+    lane.packer.ready.length >= READY_REQUESTS
 
   /** What waits now is sent after a while, even if its request does not become full. */
   const ripen = (lane: Lane): void => {
@@ -240,6 +248,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
   const rewind = (): void => {
     for (const lane of lanes.values()) {
       if (lane.rewind === null || lane.state === 'no-keys' || isHolding(lane)) continue
+      if (progress.isClosed(lane)) continue
       if (lane.state !== 'ok' && lane.inFlight > 0) continue
       cursor = Math.min(cursor, lane.rewind - 1)
       lane.rewind = null
@@ -270,7 +279,8 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
     const results = await send(lane, requestOf(lane, runs, buffer.subarray(0, length)))
     lane.inFlight--
     settleAll(lane, runs, results)
-    if (results.some((result) => result.type !== 'abandoned')) progress.getsOn(lane)
+    const some = results.some((result) => result.type !== 'abandoned')
+    if (some && progress.getsOn(lane)) shelf?.recall(lane.key, Number.POSITIVE_INFINITY)
     // An answer may come before the body has left entirely: only a good one frees the buffer. One that a
     // huge span made long is not kept.
     const good = results.every((result) => result.type === 'delivered')
@@ -287,11 +297,36 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
         return await lane.send(request, progress.abandoning)
       } catch (error) {
         if (stopping.aborted) return [{ type: 'abandoned', spans: request.spans }]
+        if (shelf !== undefined && progress.isForKeys(error)) {
+          closeLane(lane, error)
+          return [{ type: 'abandoned', spans: request.spans }]
+        }
         // Nothing that retrying knows: no memory for compression, a data file that cannot be read.
         progress.troubled(error)
         await clock.sleep(LOCAL_ERROR_MS, stopping).catch(() => {})
       }
     }
+  }
+
+  /** Its keys are refused: it takes nothing for a while, then one chunk, to see whether they still are. */
+  const closeLane = (lane: Lane, error: SendError): void => {
+    if (progress.isClosed(lane)) return
+    progress.close(lane, error, options.random(), () => {
+      shelf?.recall(lane.key, 1)
+      pumpSoon()
+    })
+    lane.packer.seal()
+    for (const { runs } of lane.packer.ready.splice(0)) {
+      for (const run of runs) giveBack(lane, run)
+    }
+    // What it let lie before is looked at again, and goes to the shelf.
+    if (lane.rewind !== null) cursor = Math.min(cursor, lane.rewind - 1)
+  }
+
+  /** Whether all that waits of a chunk waits for keys. */
+  const isForShelf = ({ taken, settled, info, lying }: Chunk): boolean => {
+    if (taken > 0 || settled === info.spans || lying.size === 0) return false
+    return [...lying].every((key) => progress.isClosed(lanes.get(key)!))
   }
 
   const requestOf = (lane: Lane, runs: readonly Run[], body: Buffer): Request => {
@@ -354,7 +389,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
   }
 
   const giveBack = (lane: Lane, run: Run): void => {
-    letLie(lane, run.chunk.info.id)
+    letLie(lane, run.chunk)
     release(run)
     touched.add(run.chunk)
   }
@@ -367,7 +402,11 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       outbox.acknowledge(name, news.map(tell))
       news.forEach(told)
     }
-    for (const chunk of touched) if (chunk.taken === 0) chunks.delete(chunk.info.id)
+    for (const chunk of touched) {
+      if (chunk.taken > 0) continue
+      chunks.delete(chunk.info.id)
+      if (shelf !== undefined && isForShelf(chunk)) shelf.put(chunk.info.id, [...chunk.lying])
+    }
     touched.clear()
   }
 
@@ -428,6 +467,7 @@ export function startDelivery(options: DeliveryOptions): SpanDelivery {
       }
       if (!read()) break
     }
+    if (shelf !== undefined && touched.size > 0) pumpSoon()
     if (hurried && ![...lanes.values()].some(isHolding)) hurried = false
   }
 

@@ -1,10 +1,12 @@
+import type { HeldScore } from '../store/scores.ts'
 import type { StoredSpan } from '../store/span.ts'
 import type { Clock } from './clock.ts'
 import type { Encoder, EncodingOptions } from './encoder.ts'
 import { type GzipMode, isCompressed } from './gzip.ts'
-import { type Attempt, openEndpoint, type Sender, shownUrl } from './http.ts'
+import { type Attempt, openEndpoint, type Request, type Sender, shownUrl } from './http.ts'
 import { type Dialect, javascript5 } from './langfuse.ts'
 import { createEncoder } from './otlp.ts'
+import { arraysIfTaken, scoreComplaint, scoreRequest } from './score-request.ts'
 
 /** A destination: where spans go, as whose, in what form and by what way. */
 export interface Exporter {
@@ -24,8 +26,8 @@ export interface Exporter {
   compresses(mode: GzipMode): boolean
   createEncoder(options: EncodingOptions): Encoder
   open(options: Opening): Sender
-  /** Where scores go, in the same lanes; null: it takes none. */
-  readonly scores: JsonTarget | null
+  /** Where scores go, a lane for each project; null: it takes none. */
+  readonly scores: ScoreTarget | null
   /** Where media go, in the same lanes; null: they stay in the spans. */
   readonly media: JsonTarget | null
 }
@@ -42,6 +44,18 @@ export interface HttpExporter extends Exporter {
   readonly url: URL
 }
 
+/** Where scores go, in what form and by what way. */
+export interface ScoreTarget {
+  /** For people, as that of spans. */
+  readonly target: string
+  /** Of a request: scores, and bytes, or a single score. */
+  readonly most: { readonly count: number; readonly maxBytes: number }
+  /** Headers of a project's requests; null when the configuration has no keys for it. */
+  headersOf(project: string): Readonly<Record<string, string>> | null
+  requestOf(headers: Readonly<Record<string, string>>, scores: readonly HeldScore[]): Request
+  open(opening: Opening): Sender
+}
+
 /** An API that takes JSON. */
 export interface JsonTarget {
   readonly url: URL
@@ -53,6 +67,9 @@ export interface ProjectKeys {
   readonly publicKey: string
   readonly secretKey: string
 }
+
+/** Langfuse's own SDK keeps to the same bytes: the endpoint takes 1 MiB by default. */
+const SCORES_MOST = { count: 100, maxBytes: 1_000_000 }
 
 const PROTOBUF = { 'content-type': 'application/x-protobuf' }
 /** Langfuse's span pipeline of its own; without it Langfuse Cloud delays spans by up to ten minutes. */
@@ -92,13 +109,14 @@ export function langfuseExporter(options: {
     url: new URL(`${base}/api/public/${path}`),
     headersOf: (lane) => jsonLanes.get(lane) ?? null,
   })
+  const overOtlp = overHttp(new URL(`${base}/api/public/otel/v1/traces`), dialect, secrets)
   return {
     name: 'langfuse',
-    ...overHttp(new URL(`${base}/api/public/otel/v1/traces`), dialect, secrets),
+    ...overOtlp,
     several: lanes.size > 1,
     laneOf: ({ project }) => project ?? '',
     headersOf: (lane) => lanes.get(lane) ?? null,
-    scores: jsonTarget('scores'),
+    scores: scoresOverHttp(jsonTarget('scores'), overOtlp.secrets),
     media: options.uploadMedia === false ? null : jsonTarget('media'),
   }
 }
@@ -138,6 +156,27 @@ function overHttp(
     open({ timeoutMs, clock, onAttempt }) {
       const { post, close } = openEndpoint({ url, timeoutMs, secrets, now: clock.now, onAttempt })
       return { send: post, close }
+    },
+  }
+}
+
+function scoresOverHttp(api: JsonTarget, secrets: readonly string[]): ScoreTarget {
+  const { url, headersOf } = api
+  return {
+    target: shownUrl(url),
+    most: SCORES_MOST,
+    headersOf,
+    requestOf: scoreRequest,
+    open({ timeoutMs, clock, onAttempt }) {
+      const { post, close } = openEndpoint({
+        url,
+        timeoutMs,
+        secrets,
+        now: clock.now,
+        complaint: scoreComplaint,
+        onAttempt,
+      })
+      return { send: arraysIfTaken(post, clock), close }
     },
   }
 }

@@ -19,6 +19,9 @@ export interface LaneHealth {
   message: string | null
   /** Requests on their way, or waiting for another attempt. */
   inFlight: number
+  /** Nothing is sent until then, by the clock's `elapsed()`, and what waits is on a shelf; 0: it is. How often in turn. */
+  closedUntil: number
+  closings: number
 }
 
 /** Spans that may share requests: those of one set of keys. */
@@ -38,9 +41,10 @@ export interface Lane extends LaneHealth {
 /** How a lane is before its first request. `what`: what has keys, for the message. */
 export function newHealth(key: string, hasKeys: boolean, now: number, what: string): LaneHealth {
   const who = key === '' ? `${what} that name no project` : `the project ${JSON.stringify(key)}`
+  const rest = { inFlight: 0, closedUntil: 0, closings: 0 }
   return hasKeys
-    ? { key, state: 'ok', since: now, message: null, inFlight: 0 }
-    : { key, state: 'no-keys', since: now, message: `no keys for ${who}`, inFlight: 0 }
+    ? { key, state: 'ok', since: now, message: null, ...rest }
+    : { key, state: 'no-keys', since: now, message: `no keys for ${who}`, ...rest }
 }
 
 /** Returns whether the state is another one than before. */

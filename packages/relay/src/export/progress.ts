@@ -2,8 +2,9 @@
 // they end.
 import type { Log } from '../log.ts'
 import type { Clock } from './clock.ts'
-import type { Attempt, SendError } from './http.ts'
+import { type Attempt, SendError } from './http.ts'
 import { enter, healthOf, type LaneHealth, type LaneState, stateAfter } from './lane.ts'
+import { waitMs } from './retry.ts'
 
 /** After an error of this machine's: a disk that cannot be read. */
 export const LOCAL_ERROR_MS = 30_000
@@ -104,9 +105,38 @@ export class Progress<L extends LaneHealth> {
     enter(lane, stateAfter(error), error.message, clock.now())
   }
 
-  getsOn(lane: L): void {
+  /** A server that refuses keys says so to all that goes with them: what waits for them may go to a shelf. */
+  isForKeys(error: unknown): error is SendError {
+    return error instanceof SendError && stateAfter(error) === 'unauthorized'
+  }
+
+  /** Nothing is sent with these keys for a while; then `reopened` is called. */
+  close(lane: L, error: SendError, random: number, reopened: () => void): void {
+    const { clock } = this.#options
+    const wait = waitMs(error, lane.closings++, random)
+    this.failed(lane, error, wait)
+    const until = clock.elapsed() + wait
+    lane.closedUntil = until
+    const reopen = (): void => {
+      if (lane.closedUntil !== until) return
+      lane.closedUntil = 0
+      reopened()
+    }
+    clock.sleep(wait, this.stopping).then(reopen, () => {})
+  }
+
+  isClosed({ closedUntil }: L): boolean {
+    return closedUntil > 0
+  }
+
+  /** Whether something of it was on a shelf. */
+  getsOn(lane: L): boolean {
+    const hadClosed = lane.closings > 0
+    lane.closings = 0
+    lane.closedUntil = 0
     const { clock, log } = this.#options
     if (enter(lane, 'ok', null, clock.now())) log.info('delivering again', this.#about(lane))
+    return hadClosed
   }
 
   /** Something else than a request has failed: a disk that cannot be read, no memory for compression. */

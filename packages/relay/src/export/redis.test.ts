@@ -2,15 +2,27 @@
 // Redis takes any entry), and what is Redis' alone. The servers are real.
 import { FIELD } from '@offpath/sdk/spool-format'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createLog } from '../log.ts'
 import { entriesOf } from '../receivers/redis/group.ts'
 import { measureEntry, readEntry } from '../redis/entry.ts'
+import { readScores } from '../redis/score-entry.ts'
 import { allocateChunk } from '../store/chunk.ts'
 import type { StoredSpan } from '../store/span.ts'
 import { type RedisServer, startRedisServer, targetOf } from '../testing/redis-server.ts'
+import { systemClock } from './clock.ts'
 import type { DeliveryOptions } from './delivery.ts'
-import { type FakeClock, field, makeSpan, manualClock, startFakeClock, text } from './fixtures.ts'
+import {
+  type FakeClock,
+  field,
+  makeSpan,
+  manualClock,
+  resource,
+  startFakeClock,
+  text,
+} from './fixtures.ts'
 import { type Harness, startHarness } from './harness.ts'
 import { type RedisExporterOptions, redisExporter } from './redis.ts'
+import { startScoreDelivery } from './score-delivery.ts'
 
 const PASSWORD = 'a-secret/with:special@signs'
 
@@ -228,5 +240,89 @@ describe('exporter redis', () => {
     restart()
     await held(0)
     expect(law()).toMatchObject({ delivered: 21 })
+  })
+})
+
+describe('scores to redis', () => {
+  const jsons = (count: number, over: object = {}): string[] =>
+    Array.from({ length: count }, (_, i) => JSON.stringify({ id: `s-${i}`, value: i, ...over }))
+
+  /** A delivery of scores from the harness's store. */
+  function startScores(options: Partial<RedisExporterOptions> = {}) {
+    const { store } = harness!
+    store.exporters(['redis'], ['redis'])
+    const exporter = redisExporter({
+      target: redis.target,
+      stream: 'test',
+      partitions: 1,
+      maxLength: 1000,
+      entryBytes: 20_000,
+      ...options,
+    })
+    const delivery = startScoreDelivery({
+      exporter,
+      target: exporter.scores!,
+      outbox: store.scores,
+      clock: systemClock,
+      random: () => 0.01,
+      concurrency: 2,
+      lingerMs: 0,
+      timeoutMs: 500,
+      backlogBytes: 1e9,
+      onAttempt: () => {},
+      log: createLog(() => {}, 'error'),
+    })
+    const commit = (scores: readonly string[], project = ''): void => {
+      const all = scores.map((json) => ({ project, json }))
+      const writer = { id: 'w', resource, state: '{}', vitals: [], scores: all }
+      store.commit({ writers: [writer], cursors: [], counters: {} })
+      delivery.wake()
+    }
+    const count = (key: string): number => store.counters()[`redis.scores.${key}`] ?? 0
+    return { delivery, commit, count, store }
+  }
+
+  async function added(): Promise<{ project: string | undefined; lines: string[] }[]> {
+    const found = entriesOf(await redis.ask('XRANGE', 'test:scores', '-', '+'))
+    return found.map(({ project, version = '', bytes }) => {
+      return { project, lines: readScores(version, bytes!).map(String) }
+    })
+  }
+
+  it('adds the bytes of each once, to a stream of their own, by projects', async () => {
+    await start()
+    const { delivery, commit, count, store } = startScores()
+    const main = jsons(250)
+    const other = jsons(3, { comment: 'dòng một\ndòng hai' })
+    commit(main)
+    commit(other, 'other')
+    await until(() => store.scores.held() === 0)
+    const entries = await added()
+    const linesOf = (name?: string): string[] =>
+      entries.filter(({ project }) => project === name).flatMap(({ lines }) => lines)
+    expect(linesOf()).toEqual(main)
+    expect(linesOf('other')).toEqual(other)
+    for (const { lines } of entries) expect(lines.length).toBeLessThanOrEqual(100)
+    expect([count('accepted'), count('delivered'), count('dead')]).toEqual([253, 253, 0])
+    expect(delivery.status()).toMatchObject({ url: `redis://127.0.0.1:${redis.port}`, state: 'ok' })
+    await delivery.stop(0)
+  })
+
+  it('keeps them while the stream is full, and while Redis is away', async () => {
+    await start()
+    for (let i = 0; i < 5; i++) await redis.ask('XADD', 'test:scores', '*', 'v', '1')
+    const { delivery, commit, count, store } = startScores({ maxLength: 5 })
+    commit(jsons(20))
+    await until(() => delivery.status().state === 'retrying')
+    expect(delivery.status().message).toContain('test:scores is full, with 5 entries')
+    await redis.kill()
+    await until(() => /closed|ECONN/.test(String(delivery.status().message)))
+    expect(store.scores.held()).toBe(20)
+    await redis.start()
+    await redis.ask('DEL', 'test:scores')
+    await until(() => store.scores.held() === 0)
+    expect((await added()).flatMap(({ lines }) => lines)).toEqual(jsons(20))
+    expect(count('delivered')).toBe(20)
+    await delivery.stop(0)
   })
 })

@@ -1,8 +1,10 @@
-// Forwarding to Redis Streams: each request is an entry, XADD'ed to the stream of its spans' partition. It is delivered
-// once Redis has it; a pool of relays delivers from there.
-import { type ConnectionOptions, connectRedis } from '../redis/connection.ts'
+// Forwarding to Redis Streams: each request is an entry, XADD'ed to the stream of its spans' partition, or to that of
+// scores. It is delivered once Redis has it; a pool of relays delivers from there.
+import { type Argument, type ConnectionOptions, connectRedis } from '../redis/connection.ts'
 import { ENTRY_VERSION, entryEncoder } from '../redis/entry.ts'
-import { FIELDS, streamsOf } from '../redis/streams.ts'
+import { SCORES_VERSION, scoreLines } from '../redis/score-entry.ts'
+import { FIELDS, scoreStreamOf, streamsOf } from '../redis/streams.ts'
+import type { HeldScore } from '../store/scores.ts'
 import type { Exporter, Opening } from './exporters.ts'
 import { type Request, type Send, SendError, type Sender } from './http.ts'
 
@@ -19,6 +21,7 @@ export interface RedisExporterOptions extends ConnectionOptions {
  * time may all add to it: it grows beyond its bound a little, which loses nothing, as MAXLEN would.
  */
 const LENGTH_KNOWN_MS = 1000
+const SCORES_OF_ENTRY = 100
 
 export function redisExporter(options: RedisExporterOptions): Exporter {
   const { target, partitions } = options
@@ -34,13 +37,49 @@ export function redisExporter(options: RedisExporterOptions): Exporter {
     headersOf: (lane) => ({ stream: lane }),
     compresses: () => false,
     createEncoder: entryEncoder,
-    open: (opening) => openStreams(options, opening),
-    scores: null,
+    open: (opening) => openStreams(options, opening, spanFields),
+    scores: {
+      target: target.shown,
+      most: { count: SCORES_OF_ENTRY, maxBytes: options.entryBytes },
+      headersOf: (project) => ({ stream: scoreStreamOf(options.stream), project }),
+      requestOf,
+      open: (opening) => openStreams(options, opening, scoreFields),
+    },
     media: null,
   }
 }
 
-function openStreams(options: RedisExporterOptions, opening: Opening): Sender {
+function spanFields({ body }: Request): Argument[] {
+  return [FIELDS.version, String(ENTRY_VERSION), FIELDS.spans, body]
+}
+
+function scoreFields({ body, headers: { project = '' } }: Request): Argument[] {
+  const named = project === '' ? [] : [FIELDS.project, project]
+  return [FIELDS.version, String(SCORES_VERSION), ...named, FIELDS.scores, body]
+}
+
+function requestOf(
+  headers: Readonly<Record<string, string>>,
+  scores: readonly HeldScore[],
+): Request {
+  const middle = scores.length >> 1
+  return {
+    body: scoreLines(scores.map(({ json }) => json)),
+    headers,
+    spans: scores.length,
+    split: () => [
+      requestOf(headers, scores.slice(0, middle)),
+      requestOf(headers, scores.slice(middle)),
+    ],
+  }
+}
+
+/** @param fieldsOf what an entry has of a request */
+function openStreams(
+  options: RedisExporterOptions,
+  opening: Opening,
+  fieldsOf: (request: Request) => Argument[],
+): Sender {
   const { maxLength } = options
   const { timeoutMs, clock } = opening
   const connection = connectRedis(options)
@@ -60,7 +99,7 @@ function openStreams(options: RedisExporterOptions, opening: Opening): Sender {
     return fresh
   }
 
-  const add = async (stream: string, body: Buffer): Promise<void> => {
+  const add = async (stream: string, fields: readonly Argument[]): Promise<void> => {
     const known = await lengthOf(stream)
     if (known.length >= maxLength) {
       const why =
@@ -68,14 +107,13 @@ function openStreams(options: RedisExporterOptions, opening: Opening): Sender {
       throw new SendError('busy', `${stream} is full, with ${known.length} entries: ${why}`, 503)
     }
     known.length++
-    const fields = [FIELDS.version, String(ENTRY_VERSION), FIELDS.spans, body]
     await connection.call(stream, ['XADD', stream, '*', ...fields])
   }
 
   const once = (request: Request): Promise<unknown> => {
     let adding = sent.get(request)
     if (adding === undefined) {
-      adding = add(request.headers.stream as string, request.body)
+      adding = add(request.headers.stream as string, fieldsOf(request))
       sent.set(request, adding)
       adding.catch(() => sent.delete(request))
     }

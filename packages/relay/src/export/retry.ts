@@ -9,6 +9,8 @@ export interface RetryOptions {
   stopping: AbortSignal
   /** Called before each wait. */
   onRetry(error: SendError, waitMs: number): void
+  /** Whether somebody else sees to it; default: nobody does. */
+  givesUp?(error: SendError): boolean
 }
 
 /** Milliseconds: first wait at most, doubled with each attempt up to the last. */
@@ -31,6 +33,7 @@ export function retry<Asked, Answered>(
         return await next(request, signal)
       } catch (error) {
         if (!(error instanceof SendError) || error.code === 'rejected') throw error
+        if (options.givesUp?.(error)) throw error
         const wait = waitMs(error, attempt, options.random())
         options.onRetry(error, wait)
         await options.clock.sleep(wait, options.stopping)
@@ -43,7 +46,7 @@ export function retry<Asked, Answered>(
  * How long to wait before attempt + 1. Full jitter (a uniform share of a doubling bound) spreads the
  * relays of a fleet; Retry-After comes before it, so that they do not return all at once either.
  */
-function waitMs(error: SendError, attempt: number, random: number): number {
+export function waitMs(error: SendError, attempt: number, random: number): number {
   if (error.code === 'refused') {
     const bound = Math.min(REFUSED.last, REFUSED.first * 2 ** attempt)
     return Math.round(bound * (1 + random * 0.2))

@@ -1,21 +1,21 @@
-// The way of scores to one exporter: rows of its outbox, a lane for each set of keys, into requests. A row goes when it is
-// acknowledged; a crash before that sends it again, with the same id and time, by which Langfuse replaces it.
+// The way of scores to one exporter: out of its outbox, a lane for each project, into requests. What is acknowledged leaves
+// the outbox; a crash before that sends it again, with the same id and time, by which Langfuse replaces it.
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
-import type { HeldScore, ScoreOutbox } from '../store/scores.ts'
+import type { HeldScore } from '../store/scores.ts'
 import { bisect } from './bisect.ts'
 import type { Clock } from './clock.ts'
-import type { Exporter, JsonTarget } from './exporters.ts'
-import { type Attempt, openEndpoint, type Result, type Send, shownUrl } from './http.ts'
+import type { Exporter, ScoreTarget } from './exporters.ts'
+import type { Attempt, Result, Send, SendError } from './http.ts'
 import { type LaneHealth, newHealth } from './lane.ts'
+import type { ScoresWaiting } from './outbox.ts'
 import { type Delivery, LOCAL_ERROR_MS, Progress } from './progress.ts'
 import { retry } from './retry.ts'
-import { arraysIfTaken, scoreComplaint, scoreRequest } from './score-request.ts'
 
 export interface ScoreDeliveryOptions {
   readonly exporter: Exporter
-  readonly target: JsonTarget
-  readonly outbox: Pick<ScoreOutbox, 'projects' | 'next' | 'acknowledge' | 'trim'>
+  readonly target: ScoreTarget
+  readonly outbox: ScoresWaiting
   readonly clock: Clock
   /** In [0, 1): for the jitter of retries. */
   readonly random: () => number
@@ -27,12 +27,12 @@ export interface ScoreDeliveryOptions {
   readonly timeoutMs: number
   /** Of what waits; beyond it the oldest is dropped. */
   readonly backlogBytes: number
+  /** Scores for which the configuration has no keys are rejected; default: they wait until it has some. */
+  readonly rejectsWithoutKeys?: boolean
   readonly onAttempt: (attempt: Attempt) => void
   readonly log: Log
 }
 
-/** Of a request. Langfuse's own SDK keeps to the same bytes: the endpoint takes 1 MiB by default. */
-const REQUEST = { count: 100, maxBytes: 1_000_000 }
 /** The backlog is summed up. */
 const TRIM_MS = 10_000
 
@@ -49,19 +49,17 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
   const progress = new Progress<ScoreLane>({
     ...options,
     name,
-    target: shownUrl(target.url),
+    target: target.target,
     of: 'scores',
   })
   const { lanes, underWay, stopping } = progress
-  const endpoint = openEndpoint({
-    url: target.url,
+  const sender = target.open({
     timeoutMs: options.timeoutMs,
-    secrets: exporter.secrets,
-    now: clock.now,
-    complaint: scoreComplaint,
+    clock,
     onAttempt: progress.onAttempt,
   })
-  const post = arraysIfTaken(endpoint.post, clock)
+  /** With one set of keys there is nobody that it could hold up. */
+  const shelf = exporter.several ? outbox.shelf : undefined
   /** Ids of scores on their way. */
   const taken = new Set<number>()
   let waits = false
@@ -72,11 +70,12 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
     const lane: ScoreLane = {
       headers: headers ?? {},
       send: bisect(
-        retry(post, {
+        retry(sender.send, {
           clock,
           random: options.random,
           stopping,
           onRetry: (error, waitMs) => progress.failed(lane, error, waitMs),
+          givesUp: (error) => shelf !== undefined && progress.isForKeys(error),
         }),
       ),
       cursor: 0,
@@ -99,8 +98,13 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
   }
 
   const fill = (lane: ScoreLane): void => {
+    if (lane.state === 'no-keys' && options.rejectsWithoutKeys) rejectAll(lane)
+    if (progress.isClosed(lane)) {
+      shelf?.put(lane.key, taken)
+      return
+    }
     while (lane.state !== 'no-keys' && lane.inFlight < options.concurrency) {
-      const scores = outbox.next(name, lane.key, lane.cursor, taken, REQUEST)
+      const scores = outbox.next(name, lane.key, lane.cursor, taken, target.most)
       const last = scores.at(-1)
       if (last === undefined) return
       lane.cursor = last.id
@@ -111,29 +115,52 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
     }
   }
 
+  const rejectAll = (lane: ScoreLane): void => {
+    const reason = String(lane.message)
+    for (;;) {
+      const scores = outbox.next(name, lane.key, 0, taken, target.most)
+      if (scores.length === 0) return
+      log.error('scores rejected', { exporter: name, scores: scores.length, reason })
+      outbox.acknowledge(
+        name,
+        [],
+        scores.map(({ id }) => ({ id, reason })),
+      )
+    }
+  }
+
   const deliver = async (lane: ScoreLane, scores: readonly HeldScore[]): Promise<void> => {
     crashPoint('send')
     const results = await send(lane, scores)
     await settle(lane, scores, results)
     for (const { id } of scores) taken.delete(id)
     lane.inFlight--
-    if (results.some((result) => result.type !== 'abandoned')) {
-      progress.getsOn(lane)
-    }
-    if (scores.length === REQUEST.count) pump()
+    const some = results.some((result) => result.type !== 'abandoned')
+    if (some && progress.getsOn(lane)) shelf?.recall(lane.key, Number.POSITIVE_INFINITY)
+    if (scores.length === target.most.count) pump()
     else wake()
   }
 
   const send = async (lane: ScoreLane, scores: readonly HeldScore[]): Promise<Result[]> => {
     try {
-      return await lane.send(scoreRequest(lane.headers, scores), progress.abandoning)
+      return await lane.send(target.requestOf(lane.headers, scores), progress.abandoning)
     } catch (error) {
-      if (!stopping.aborted) {
+      if (shelf !== undefined && progress.isForKeys(error)) closeLane(lane, error)
+      else if (!stopping.aborted) {
         progress.troubled(error)
         await clock.sleep(LOCAL_ERROR_MS, stopping).catch(() => {})
       }
       return [{ type: 'abandoned', spans: scores.length }]
     }
+  }
+
+  /** Its keys are refused: nothing is taken for a while, then one entry, to see whether they still are. */
+  const closeLane = (lane: ScoreLane, error: SendError): void => {
+    if (progress.isClosed(lane)) return
+    progress.close(lane, error, options.random(), () => {
+      shelf?.recall(lane.key, 1)
+      wake()
+    })
   }
 
   /** Tells the outbox what became of scores; what was abandoned is taken again. */
@@ -198,7 +225,7 @@ export function startScoreDelivery(options: ScoreDeliveryOptions): Delivery {
     status: () => progress.status(),
     async stop(timeoutMs) {
       await progress.stop(timeoutMs)
-      await endpoint.close()
+      await sender.close()
     },
   }
 }

@@ -50,7 +50,7 @@ export function findTrace(reader: StoreReader, prefix: string, bounds: TraceBoun
 
 /** Spans as observations, in their order; `bounds` holds for all of them together. */
 export function observationsOf(
-  reader: StoreReader,
+  reader: Pick<StoreReader, 'text'>,
   spans: readonly StoredSpan[],
   bounds: Pick<TraceBounds, 'valueBytes' | 'totalBytes'>,
 ): Observation[] {

@@ -1,7 +1,9 @@
 import type { Delivery } from '../export/progress.ts'
 import type { Claims } from '../receivers/redis/claims.ts'
+import type { HeldEntries } from '../receivers/redis/held-entries.ts'
 import type { RedisOutbox } from '../receivers/redis/outbox.ts'
 import type { Reader } from '../receivers/redis/reader.ts'
+import type { RedisScoreOutbox } from '../receivers/redis/score-outbox.ts'
 import type { Trimming } from '../receivers/redis/trim.ts'
 import type { RedisGroupStats } from './redis-stats.ts'
 import { deliveryStats, type RelayStats, type Stats } from './stats.ts'
@@ -9,8 +11,16 @@ import { deliveryStats, type RelayStats, type Stats } from './stats.ts'
 /** What a relay of a pool has for one exporter. */
 export interface Member {
   readonly name: string
-  readonly outbox: RedisOutbox
-  readonly delivery: Delivery
+  readonly spans: Part<RedisOutbox> & { readonly delivery: Delivery }
+  /** Null: it takes none. */
+  readonly scores: (Part<RedisScoreOutbox> & { readonly delivery: Delivery }) | null
+  /** Of the scores that nobody takes, the group that acknowledges them. */
+  readonly unwanted: Part<HeldEntries> | null
+}
+
+/** What reads streams for a group, and what of it has been read. */
+export interface Part<Outbox extends HeldEntries = HeldEntries> {
+  readonly outbox: Outbox
   readonly reader: Reader
   readonly claims: Claims
 }
@@ -45,7 +55,7 @@ export function poolStats({ relay, url, consumer, maxLength, members, trimming }
     exporters: members.map(exporterStats),
     writers: [],
     deadLetters: members
-      .flatMap(({ outbox }) => outbox.deadLetters)
+      .flatMap(({ spans }) => spans.outbox.deadLetters)
       .map(({ exporter, stream, entry, traceId, spanId, name, reason, time }) => ({
         exporter,
         traceId: traceId ?? '',
@@ -54,15 +64,27 @@ export function poolStats({ relay, url, consumer, maxLength, members, trimming }
         reason,
         time: new Date(time).toISOString(),
       })),
-    deadScores: [],
+    deadScores: members
+      .flatMap(({ scores }) => scores?.outbox.deadLetters ?? [])
+      .map(({ exporter, stream, entry, traceId, name, reason, time }) => ({
+        exporter,
+        id: entry,
+        traceId,
+        name: name ?? `entry ${entry} of ${stream}`,
+        reason,
+        time: new Date(time).toISOString(),
+      })),
     deadMedia: [],
     vitals: [],
-    counters: {},
+    counters: {
+      scoresWithoutExporter: sum(members, ({ unwanted }) => unwanted?.outbox.counters.read),
+    },
   }
 }
 
 /** read = delivered + deadLettered + dropped + held */
-function exporterStats({ name, outbox, delivery }: Member): Stats['exporters'][number] {
+function exporterStats({ name, spans: part, scores }: Member): Stats['exporters'][number] {
+  const { outbox, delivery } = part
   const { read, delivered, dead, dropped, resent, notResent } = outbox.counters
   const { spans, bytes } = outbox.backlog()
   const oldest = outbox.oldest()
@@ -81,29 +103,56 @@ function exporterStats({ name, outbox, delivery }: Member): Stats['exporters'][n
     notResent,
     deadDropped: 0,
     delivery: deliveryStats(delivery.status()),
-    scores: null,
+    scores: scores && scoreStats(scores),
     media: null,
   }
 }
 
+function scoreStats({
+  outbox,
+  delivery,
+}: NonNullable<Member['scores']>): NonNullable<Stats['exporters'][number]['scores']> {
+  const { read, delivered, dead, dropped } = outbox.counters
+  const { scores, bytes } = outbox.backlog()
+  const oldest = outbox.oldest()
+  return {
+    accepted: read,
+    delivered,
+    deadLettered: dead,
+    dropped,
+    held: scores,
+    heldBytes: bytes,
+    oldestHeld: oldest === null ? null : new Date(oldest).toISOString(),
+    retried: 0,
+    deadDropped: 0,
+    delivery: deliveryStats(delivery.status()),
+  }
+}
+
 function groupStats(
-  { name, outbox, reader, claims }: Member,
+  { name, spans, scores, unwanted }: Member,
   consumer: string,
   { states, lost }: Trimming,
 ): RedisGroupStats {
   const seen = states.flatMap(({ groups }) => groups.filter((group) => group.name === name))
   const lags = seen.map(({ lag }) => lag)
+  const parts: readonly Part[] = [spans, scores, unwanted].filter((part) => part !== null)
   return {
     name,
     consumer,
-    trouble: reader.trouble,
-    entries: outbox.counters.entries,
-    heldEntries: outbox.backlog().chunks,
-    takenOver: claims.counters.takenOver,
-    damaged: outbox.counters.damaged,
-    condemned: claims.counters.condemned,
-    lost: claims.counters.lost + (lost.get(name) ?? 0),
+    trouble: parts.map(({ reader }) => reader.trouble).find((why) => why !== null) ?? null,
+    entries: sum(parts, ({ outbox }) => outbox.counters.entries),
+    heldEntries: spans.outbox.backlog().chunks + (scores?.outbox.backlog().chunks ?? 0),
+    shelvedEntries: sum(parts, ({ outbox }) => outbox.shelved),
+    takenOver: sum(parts, ({ claims }) => claims.counters.takenOver),
+    damaged: sum(parts, ({ outbox }) => outbox.counters.damaged),
+    condemned: sum(parts, ({ claims }) => claims.counters.condemned),
+    lost: sum(parts, ({ claims }) => claims.counters.lost) + (lost.get(name) ?? 0),
     pending: seen.reduce((sum, { pending }) => sum + pending, 0),
     lag: lags.every((lag) => lag !== null) ? lags.reduce((sum, lag) => sum + lag, 0) : null,
   }
+}
+
+function sum<T>(of: readonly T[], value: (one: T) => number | undefined): number {
+  return of.reduce((total, one) => total + (value(one) ?? 0), 0)
 }

@@ -18,6 +18,8 @@ export interface RedisGroupStats {
   readonly trouble: string | null
   readonly entries: number
   readonly heldEntries: number
+  /** Of these, on the shelf: the server refuses the keys of their project. */
+  readonly shelvedEntries: number
   /** From relays that had not renewed them. */
   readonly takenOver: number
   /** That were none, and went to the dead letters. */

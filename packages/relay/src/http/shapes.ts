@@ -91,9 +91,10 @@ export interface Trace {
 
 /** What an exporter's server rejected, and nobody has had sent again. */
 export interface DeadLetter {
-  /** Its kind and number: `span:12`, `score:7`, `media:9`. */
+  /** Its kind and number: `span:12`, `score:7`, `media:9`; of a pool its entry in Redis: `span:1764260000000-0`. */
   readonly id: string
-  readonly what: 'span' | 'score' | 'media'
+  /** Of a pool also a whole entry, which is none or ended relays. */
+  readonly what: 'span' | 'score' | 'media' | 'entry'
   readonly exporter: string
   /** When it was rejected. */
   readonly time: string
@@ -126,4 +127,6 @@ export interface WholeDeadLetter extends DeadLetter {
     /** Hex. */
     readonly sha256: string
   } | null
+  /** Of a whole entry, as far as they can be read. */
+  readonly observations?: readonly Observation[]
 }

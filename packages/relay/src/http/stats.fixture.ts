@@ -68,6 +68,7 @@ export const fullStats: Stats = {
         trouble: null,
         entries: 60,
         heldEntries: 7,
+        shelvedEntries: 1,
         takenOver: 5,
         damaged: 1,
         condemned: 2,

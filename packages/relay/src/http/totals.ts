@@ -381,6 +381,12 @@ export function declareTotals(registry: Registry): (stats: Stats) => void {
     ['exporter'],
   )
   gauge(
+    'offpath_redis_shelved_entries',
+    'Of these, entries of projects whose keys are refused: they wait in Redis, and hold up no others',
+    byGroup(({ shelvedEntries }) => shelvedEntries),
+    ['exporter'],
+  )
+  gauge(
     'offpath_redis_pending',
     'Entries that relays of the pool hold',
     byGroup(({ pending }) => pending),

@@ -11,6 +11,7 @@ import { createLog } from '../log.ts'
 import { startPool } from '../pool.ts'
 import type { Relay } from '../relay.ts'
 import { type RedisCluster, type RedisServer, startRedisCluster } from '../testing/redis-server.ts'
+import { connectRedis } from './connection.ts'
 import { entryEncoder } from './entry.ts'
 
 const PARTITIONS = 6
@@ -82,7 +83,7 @@ it('carries spans from those who forward to a pool', async () => {
     .poll(async () => (await pool.stats()).redis?.streams.map(({ length }) => length), {
       timeout: 10_000,
     })
-    .toEqual([0, 0, 0, 0, 0, 0])
+    .toEqual([0, 0, 0, 0, 0, 0, 0])
   await harness.close()
 })
 
@@ -100,6 +101,35 @@ it('delivers what other nodes have while one does not answer', async () => {
   first.resume()
   await addTo(first)
   await langfuse.waitForSpans(7, 10_000)
+}, 30_000)
+
+it('is not held up for long by a node that does not answer at the start', async () => {
+  const [first, second] = cluster.nodes as [RedisServer, RedisServer]
+  await start()
+  const has = (stream: string) =>
+    second.ask('XLEN', stream).then(
+      () => true,
+      () => false,
+    )
+  let n = 0
+  while (!(await has(`offpath:{${n}}`))) n++
+  const stream = `offpath:{${n}}`
+  first.pause()
+  // Each begins with another node, by chance.
+  const asked = Array.from({ length: 6 }, async () => {
+    const connection = connectRedis({ target: cluster.target, stallMs: 6000 })
+    const answers = () =>
+      connection.call(stream, ['XLEN', stream]).then(
+        () => true,
+        () => false,
+      )
+    await expect.poll(answers, { timeout: 10_000 }).toBe(true)
+    await connection.close()
+  })
+  const began = performance.now()
+  await Promise.all(asked)
+  expect(performance.now() - began).toBeLessThan(5000)
+  first.resume()
 }, 30_000)
 
 it('delivers what other nodes have when it starts while one is down', async () => {

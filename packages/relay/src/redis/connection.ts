@@ -278,7 +278,10 @@ function open(
       const cluster = createCluster({
         RESP,
         commandOptions,
-        rootNodes: nodes.map((node) => ({ socket: { ...node } })),
+        // Asked one after the other for the others, so one that does not answer delays the first command by so long.
+        rootNodes: nodes.map((node) => ({
+          socket: { ...node, socketTimeout: Math.ceil(stallMs / 6) },
+        })),
         // A node is connected to when something is asked of it: one that is down holds up no other.
         minimizeConnections: true,
         // Each connection is given up by itself when nothing came over it for so long, and asked before.

@@ -1,22 +1,24 @@
+import type { Config } from '../../config/options.ts'
 import { listDeadLetters } from '../../http/dead-letters.ts'
 import { LIMITS } from '../../http/query.ts'
-import type { DeadLetter } from '../../http/shapes.ts'
+import type { DeadLetter, DeadLetterList } from '../../http/shapes.ts'
 import { checkExporter } from '../../operations/operated.ts'
+import type { DeadFilter } from '../../store/dead-letters.ts'
 import type { Run } from '../call.ts'
 import { clockTime, count, plural } from '../format.ts'
 import { wholeNumber } from '../numbers.ts'
 import { openStore } from '../store.ts'
 import { type Cell, renderTable } from '../table.ts'
 import { jsonLine, printable } from '../text.ts'
+import { isOfPool, withPoolDead } from './pool.ts'
 
 export const run: Run = async (call) => {
   const { flags, json, loaded, terminal } = call
   const limit = wholeNumber(call, 'limit', 50, 1, LIMITS.maxTraces)
   const filter = { exporter: flags.get('exporter'), reason: flags.get('reason') }
-  const reader = openStore(loaded.config)
-  checkExporter(reader.dead, filter.exporter)
-  const list = listDeadLetters(reader, filter, limit)
-  reader.close()
+  const list = isOfPool(loaded)
+    ? await withPoolDead(loaded.config, (dead) => dead.list(filter, limit))
+    : listOfStore(loaded.config, filter, limit)
   if (json) {
     terminal.print(jsonLine(list))
     return 0
@@ -41,6 +43,14 @@ export const run: Run = async (call) => {
     terminal.print(terminal.style('dim', `${rest}\n`))
   }
   return 0
+}
+
+function listOfStore(config: Config, filter: DeadFilter, limit: number): DeadLetterList {
+  const reader = openStore(config)
+  checkExporter(reader.dead, filter.exporter)
+  const list = listDeadLetters(reader, filter, limit)
+  reader.close()
+  return list
 }
 
 function row(letter: DeadLetter): Cell[] {

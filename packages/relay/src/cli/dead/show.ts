@@ -1,3 +1,4 @@
+import type { Config } from '../../config/options.ts'
 import { wholeDeadLetter } from '../../http/dead-letters.ts'
 import type { WholeDeadLetter } from '../../http/shapes.ts'
 import { deadKeyOf } from '../../store/dead-letters.ts'
@@ -7,6 +8,7 @@ import { renderObservations } from '../show-trace.ts'
 import { openStore } from '../store.ts'
 import type { Terminal } from '../terminal.ts'
 import { jsonLine, printable } from '../text.ts'
+import { isOfPool, withPoolDead } from './pool.ts'
 import { checkId } from './selection.ts'
 
 const MB = 1024 ** 2
@@ -16,18 +18,31 @@ const FULL = { valueBytes: 64 * MB, totalBytes: 256 * MB }
 
 export const run: Run = async ({ words, flags, json, loaded, terminal }) => {
   const id = words[0]!
-  checkId(id)
+  const { config } = loaded
+  checkId(id, loaded)
   const full = flags.has('full')
-  const reader = openStore(loaded.config)
-  const row = reader.dead.get(deadKeyOf(id)!)
-  const letter = row && wholeDeadLetter(reader, row, full || json ? FULL : PREVIEW)
-  reader.close()
+  const bounds = full || json ? FULL : PREVIEW
+  const letter = isOfPool(loaded)
+    ? await withPoolDead(config, (dead) => dead.get(id, bounds))
+    : ofStore(config, id, bounds)
   if (letter === undefined) {
     terminal.complain(`offpath: no dead letter ${id}; \`offpath dead ls\` lists them`)
     return 1
   }
   terminal.print(json ? jsonLine(letter) : render(letter, terminal, full))
   return 0
+}
+
+function ofStore(
+  config: Config,
+  id: string,
+  bounds: typeof FULL | typeof PREVIEW,
+): WholeDeadLetter | undefined {
+  const reader = openStore(config)
+  const row = reader.dead.get(deadKeyOf(id)!)
+  const letter = row && wholeDeadLetter(reader, row, bounds)
+  reader.close()
+  return letter
 }
 
 function render(letter: WholeDeadLetter, terminal: Terminal, full: boolean): string {
@@ -44,12 +59,16 @@ function render(letter: WholeDeadLetter, terminal: Terminal, full: boolean): str
 }
 
 function content(
-  { what, name, observation, score, media }: WholeDeadLetter,
+  { what, name, observation, observations = [], score, media }: WholeDeadLetter,
   terminal: Terminal,
   full: boolean,
 ): string[] {
   if (observation !== null) {
     return renderObservations([observation], observation.durationMs, terminal, full)
+  }
+  if (observations.length > 0) {
+    const longest = Math.max(...observations.map(({ durationMs }) => durationMs))
+    return renderObservations(observations, longest, terminal, full)
   }
   if (score !== null) return JSON.stringify(score, null, 2).split('\n').map(printable)
   if (media !== null) {

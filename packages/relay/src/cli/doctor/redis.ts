@@ -5,7 +5,7 @@ import type { RedisTarget } from '../../config/redis-url.ts'
 import { redisConnection } from '../../configured-exporters.ts'
 import { SendError } from '../../export/http.ts'
 import { connectRedis, type RedisConnection } from '../../redis/connection.ts'
-import { deadStreamOf, streamsOf } from '../../redis/streams.ts'
+import { deadStreamOf, scoreStreamOf, streamsOf } from '../../redis/streams.ts'
 import { count } from '../format.ts'
 import { adviceFor } from './advice.ts'
 import { type Check, ok, warning, wrong } from './check.ts'
@@ -34,7 +34,7 @@ export async function checkRedis(config: Config): Promise<Check[]> {
     const [server, commands, lengths] = await Promise.all([
       checkServer(connection, first),
       checkCommands(connection, first, config),
-      checkLengths(connection, streams, config),
+      checkLengths(connection, [...streams, scoreStreamOf(config['redis.stream'])], config),
     ])
     const answers = ok(NAME, `${shown} answers${server.version}`)
     return [answers, ...server.checks, ...commands, ...lengths]
@@ -94,9 +94,14 @@ async function checkCommands(
   stream: string,
   config: Config,
 ): Promise<Check[]> {
+  const scoreStream = scoreStreamOf(config['redis.stream'])
   const probes = config['redis.receive']
-    ? probesOfPool(stream, deadStreamOf(config['redis.stream']))
-    : probesOfForwarder(stream)
+    ? [
+        ...probesOfPool(stream, deadStreamOf(config['redis.stream'])),
+        // By its key: a user may be held to those of the other streams.
+        readProbe(scoreStream),
+      ]
+    : [...probesOfForwarder(stream), ...probesOfForwarder(scoreStream)]
   const answers = await Promise.all(
     probes.map(async ([key, args]) => {
       return { name: args[0], error: await outcome(connection, key, args) }
@@ -138,10 +143,14 @@ function probesOfForwarder(stream: string): Probe[] {
   ]
 }
 
+function readProbe(stream: string): Probe {
+  return [stream, ['XREADGROUP', 'GROUP', NO, NO, 'COUNT', '1', 'STREAMS', stream, NO]]
+}
+
 function probesOfPool(stream: string, deadStream: string): Probe[] {
   return [
     [stream, ['XLEN', stream]],
-    [stream, ['XREADGROUP', 'GROUP', NO, NO, 'COUNT', '1', 'STREAMS', stream, NO]],
+    readProbe(stream),
     [stream, ['XGROUP', 'CREATE', stream, NO, NO]],
     [stream, ['XINFO', 'STREAM', stream]],
     [stream, ['XACK', stream, NO, NO]],

@@ -6,7 +6,7 @@
 // Each stream is on its own: in a cluster another node may have it.
 import type { Log } from '../../log.ts'
 import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
-import type { RedisOutbox } from './outbox.ts'
+import type { HeldEntries } from './held-entries.ts'
 import { each, pause } from './pause.ts'
 
 export interface Claims {
@@ -25,7 +25,7 @@ export interface Claims {
 
 export interface ClaimsOptions {
   readonly group: Group
-  readonly outbox: RedisOutbox
+  readonly outbox: HeldEntries
   readonly claimIdleMs: number
   readonly log: Log
   /** Something was taken over. */

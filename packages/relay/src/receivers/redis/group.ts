@@ -13,8 +13,14 @@ export interface Group {
 
 export interface StreamEntry {
   readonly id: string
-  /** Null: it has no spans, whatever else it has. */
+  /** Its spans or scores; null: it has none, whatever else it has. */
   readonly bytes: Buffer | null
+  /** Version of their format. */
+  readonly version?: string
+  /** Of scores. */
+  readonly project?: string
+  /** The only exporter that it is for. */
+  readonly only?: string
 }
 
 /** Entries of a reply [[id, [field, value …]] …]; those that were deleted are left out. */
@@ -22,9 +28,27 @@ export function entriesOf(reply: Reply): StreamEntry[] {
   return itemsOf(reply).flatMap((item) => {
     const [id, fields] = itemsOf(item)
     if (id === undefined || fields === undefined || fields === null) return []
-    const bytes = mapOf(fields).get(FIELDS.spans)
-    return [{ id: textOf(id), bytes: Buffer.isBuffer(bytes) ? bytes : null }]
+    const map = mapOf(fields)
+    const bytes = map.get(FIELDS.spans) ?? map.get(FIELDS.scores)
+    return [
+      {
+        id: textOf(id),
+        bytes: Buffer.isBuffer(bytes) ? bytes : null,
+        version: textOf(map.get(FIELDS.version)),
+        ...textIn(map, FIELDS.project, 'project'),
+        ...textIn(map, FIELDS.only, 'only'),
+      },
+    ]
   })
+}
+
+function textIn<N extends string>(
+  map: ReadonlyMap<string, Reply>,
+  field: string,
+  name: N,
+): { readonly [key in N]?: string } {
+  const value = map.get(field)
+  return value === undefined ? {} : ({ [name]: textOf(value) } as { [key in N]: string })
 }
 
 export function itemsOf(reply: Reply | undefined): readonly Reply[] {

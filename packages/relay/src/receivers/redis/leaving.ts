@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
 import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
 import type { Group } from './group.ts'
-import type { Departure } from './outbox.ts'
+import type { Departure } from './held-entries.ts'
 
 export interface Leaving {
   add(departure: Departure): void
@@ -33,15 +33,21 @@ interface Mourned {
 
 /** Acknowledged at a time. */
 const BATCH = 100
+/** Ids of an XACKDEL: Redis 8.2.0 to 8.2.2 write beyond a buffer of eight (CVE-2025-62507). */
+const DELETED = 8
 /** Dead letters made and sent at a time, of one entry; one may be larger. */
 const LETTERS = 50
 const LETTERS_BYTES = 1024 * 1024
 const RETRY_MS = 500
 
-/** @param left is called of each entry that was acknowledged */
+/**
+ * @param left is called of each entry that was acknowledged
+ * @param isPiledUp whether what was acknowledged has to be deleted one by one, where Redis does not do so itself
+ */
 export function startLeaving(
   group: Group,
   left: (stream: string, entry: string) => void,
+  isPiledUp: (stream: string) => boolean,
   log: Log,
 ): Leaving {
   const { connection, name, deadStream } = group
@@ -85,8 +91,13 @@ export function startLeaving(
   const acknowledge = async (stream: string, entries: readonly string[]): Promise<void> => {
     if (deletes) {
       try {
-        const ids = ['IDS', String(entries.length), ...entries]
-        await connection.call(stream, ['XACKDEL', stream, name, 'ACKED', ...ids])
+        const calls: Promise<unknown>[] = []
+        for (let at = 0; at < entries.length; at += DELETED) {
+          const ids = entries.slice(at, at + DELETED)
+          const args = ['ACKED', 'IDS', String(ids.length), ...ids]
+          calls.push(connection.call(stream, ['XACKDEL', stream, name, ...args]))
+        }
+        await Promise.all(calls)
         return
       } catch (error) {
         if (!/^ERR unknown command|^NOPERM/.test((error as Error).message)) throw error
@@ -94,6 +105,16 @@ export function startLeaving(
       }
     }
     await connection.call(stream, ['XACK', stream, name, ...entries])
+    if (isPiledUp(stream)) await remove(stream, entries)
+  }
+
+  const remove = async (stream: string, entries: readonly string[]): Promise<void> => {
+    try {
+      await connection.call(stream, ['XDEL', stream, ...entries])
+    } catch (error) {
+      // They are acknowledged: they stay until the stream can be trimmed.
+      log.debug(`cannot delete: ${(error as Error).message}`, { exporter: name, stream })
+    }
   }
 
   const acknowledgements = new Map(

@@ -4,7 +4,8 @@ import { field, load, makeSpan, text } from '../../export/fixtures.ts'
 import { entryEncoder, measureEntry, readEntry } from '../../redis/entry.ts'
 import { allocateChunk } from '../../store/chunk.ts'
 import { settled } from '../../testing/settlement.ts'
-import { type Departure, RedisOutbox } from './outbox.ts'
+import type { Departure } from './held-entries.ts'
+import { RedisOutbox } from './outbox.ts'
 
 const STREAM = 'offpath:{0}'
 const encoder = entryEncoder({ load, maxSpanBytes: 1e9 })

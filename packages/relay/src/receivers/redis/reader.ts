@@ -6,7 +6,7 @@
 // second to become full, so 50 ms are nothing.
 import type { Log } from '../../log.ts'
 import { createGroup, entriesOf, type Group, itemsOf } from './group.ts'
-import type { RedisOutbox } from './outbox.ts'
+import type { HeldEntries } from './held-entries.ts'
 import { pause } from './pause.ts'
 
 export interface Reader {
@@ -18,7 +18,7 @@ export interface Reader {
 
 export interface ReaderOptions {
   readonly group: Group
-  readonly outbox: RedisOutbox
+  readonly outbox: HeldEntries
   readonly log: Log
   /** Something was read. */
   wake(): void

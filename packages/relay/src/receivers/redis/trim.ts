@@ -26,6 +26,8 @@ export interface Trimming {
   readonly lost: ReadonlyMap<string, number>
   /** The first look is over: what is read from then on cannot hide what was lost before. */
   readonly looked: Promise<void>
+  /** What was acknowledged cannot be trimmed, for something before it waits long; and there is but one group that needs it. */
+  isPiledUp(stream: string): boolean
   stop(): Promise<void>
 }
 
@@ -38,6 +40,8 @@ export interface TrimOptions {
 }
 
 const TRIM_MS = 2000
+/** Entries behind one that is pending: more than a good look leaves. */
+const PILED_UP = 200
 /** Every so many looks it is counted what was lost: the answer to that has two entries in it, which may be large. */
 const COUNTED_LOOKS = 15
 
@@ -134,6 +138,12 @@ export function startTrimming(options: TrimOptions): Trimming {
     },
     lost,
     looked,
+    isPiledUp(stream) {
+      const { length = 0, groups = [] } = states.get(stream) ?? {}
+      const [only, ...others] = groups
+      if (only === undefined || others.length > 0 || only.lag === null) return false
+      return length - only.pending - only.lag > PILED_UP
+    },
     async stop() {
       stopping.abort()
       await running
