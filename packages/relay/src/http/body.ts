@@ -7,7 +7,6 @@ const unzip = promisify(gunzip)
 
 /** A body that is not taken, with the status that says so. */
 export class BodyError extends Error {
-  readonly code = 'OFFPATH_BODY'
   readonly status: 400 | 413 | 415 | 429
   constructor(status: BodyError['status'], message: string) {
     super(message)

@@ -82,13 +82,10 @@ export const MAX_DEPTH = 64
 export const MAX_MESSAGES = 1_000_000
 
 /** What was sent cannot be read as what it is said to be. */
-export class MalformedError extends Error {
-  readonly code = 'OFFPATH_MALFORMED'
-}
+export class MalformedError extends Error {}
 
 /** It can be, and has too many parts. */
 export class TooManyError extends Error {
-  readonly code = 'OFFPATH_TOO_MANY'
   constructor() {
     super(`more than ${MAX_MESSAGES} spans, attributes and values in one request`)
   }
