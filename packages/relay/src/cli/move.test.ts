@@ -108,6 +108,7 @@ const spans = () => {
   const usage = json({ input: 7, output: 5 })
   return Array.from({ length: 700 }, (_, i) =>
     makeSpan({
+      traceId: Buffer.alloc(16, 1 + (i % 7)),
       startSeconds: now - 20,
       endSeconds: now - 10,
       interrupted: i % 50 === 0,

@@ -3,6 +3,7 @@
 //
 //   not known ──▶ stored          known, the same ──▶ left out          known, another ──▶ a further version
 
+import type { Encoder } from '../../export/encoder.ts'
 import { javascript5 } from '../../export/langfuse.ts'
 import { createEncoder } from '../../export/otlp.ts'
 import type { TraceRequest } from '../../otlp/message.ts'
@@ -70,19 +71,20 @@ export class Intake {
   readonly #recent = new Map<string, number>()
   #recentFrom: number
   #reader: StoreReader | null = null
-  readonly #encode: (span: StoredSpan) => Buffer
+  readonly #encoder: Encoder
+  /** For two versions of a span, encoded. */
+  readonly #buffers: [Buffer, Buffer] = [Buffer.alloc(64 * 1024), Buffer.alloc(64 * 1024)]
 
   constructor(options: IntakeOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
     this.#recentFrom = this.#now() + START_SLACK_MS
     const { store } = options
-    const encoder = createEncoder({
+    this.#encoder = createEncoder({
       dialect: javascript5,
       load: (parts, into, at) => store.loadParts(parts, into, at),
       maxSpanBytes: Number.POSITIVE_INFINITY,
     })
-    this.#encode = (span) => encoder.encode([span])
   }
 
   /** Spans of a request as the store has them, and what of it can't be taken. */
@@ -144,8 +146,16 @@ export class Intake {
     this.#reader = null
   }
 
+  /** To exporters, who see neither project nor revision. */
   readonly #isSame = (one: StoredSpan, other: StoredSpan): boolean =>
-    this.#encode(one).equals(this.#encode(other))
+    this.#encode(one, 0).equals(this.#encode(other, 1))
+
+  #encode(span: StoredSpan, index: 0 | 1): Buffer {
+    const writer = this.#encoder.begin(this.#buffers[index], Number.POSITIVE_INFINITY)
+    writer.add(span)
+    const { buffer, length } = writer.finish()
+    return buffer.subarray(0, length)
+  }
 
   /** The newest versions of those spans that the store may have. */
   #stored(groups: readonly ReceivedGroup[], way: Way): Map<string, StoredSpan> {

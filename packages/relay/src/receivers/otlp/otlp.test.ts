@@ -67,7 +67,7 @@ async function post(
   body: Buffer
 }> {
   const { port } = new URL(relay.url)
-  const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers })
+  const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false })
   // One that is refused unread is closed while it is still being sent.
   sent.on('error', () => {})
   sent.end(body)

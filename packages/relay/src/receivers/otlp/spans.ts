@@ -141,13 +141,15 @@ export function receivedSpans(
 
   const add = (of: ResourceSpans): void => {
     const attributes = plainAttributes(of.attributes)
+    const byRelease = new Map<string | null, ReturnType<Resources['of']>>()
     for (const { scope, spans } of of.scopeSpans) {
       const storedScope = scopeOf(scope)
       for (const span of spans) {
         try {
           const { release, ...stored } = storedSpan(span, storedScope, project)
           linksLeftOut += span.links.length - stored.links.length
-          const known = resources.of(attributes, release)
+          const known = byRelease.get(release) ?? resources.of(attributes, release)
+          byRelease.set(release, known)
           const group = groups.get(known.resource) ?? { ...known, spans: [] }
           groups.set(known.resource, group)
           group.spans.push({ ...stored, resource: known.resource })
