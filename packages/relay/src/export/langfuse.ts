@@ -56,8 +56,8 @@ interface Rule {
 }
 
 export const TYPE = 'langfuse.observation.type'
-export const LEVEL = 'langfuse.observation.level'
-export const STATUS_MESSAGE = 'langfuse.observation.status_message'
+const LEVEL = 'langfuse.observation.level'
+const STATUS_MESSAGE = 'langfuse.observation.status_message'
 const ENVIRONMENT = 'langfuse.environment'
 export const RELEASE = 'langfuse.release'
 

@@ -70,13 +70,14 @@ function refuseWrite({ method, url, headers }: IncomingMessage): Refusal | undef
   }
   const type = /^([a-z/+.-]+) *(;|$)/i.exec(headers['content-type'] ?? '')?.[1]?.toLowerCase()
   if (type === undefined || !types.includes(type)) {
-    const isJson = types[0] === JSON_BODY
+    if (types[0] !== JSON_BODY) {
+      const message = `the content-type has to be ${types.join(' or ')}`
+      return { status: 415, code: 'wrong_type', message }
+    }
     return {
       status: 415,
-      code: isJson ? 'not_json' : 'wrong_type',
-      message: isJson
-        ? 'the body has to be JSON, and its content-type application/json'
-        : `the content-type has to be ${types.join(' or ')}`,
+      code: 'not_json',
+      message: 'the body has to be JSON, and its content-type application/json',
     }
   }
   const { origin } = headers

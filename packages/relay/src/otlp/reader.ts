@@ -2,7 +2,7 @@
 // that are there.
 import { MalformedError } from './message.ts'
 
-export const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const
+const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const
 
 export class Reader {
   readonly bytes: Buffer

@@ -38,7 +38,7 @@ import {
 
 /** Why a span is not taken. */
 export const REJECTIONS = ['malformed', 'invalid_id', 'invalid_time', 'too_large'] as const
-export type Rejection = (typeof REJECTIONS)[number]
+type Rejection = (typeof REJECTIONS)[number]
 
 /** Spans of one resource, and the name under which the store knows it. */
 export interface ReceivedGroup {
