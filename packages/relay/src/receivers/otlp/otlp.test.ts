@@ -24,6 +24,8 @@ import type { Stats } from '../../http/stats.ts'
 import { createLog } from '../../log.ts'
 import { toJson } from '../../otlp/to-json.ts'
 import { type Relay, startRelay } from '../../relay.ts'
+import type { StoredSpan } from '../../store/span.ts'
+import { crashAt } from '../../testing/crash-at.ts'
 
 const encoder = createEncoder({ dialect: javascript5, load, maxSpanBytes: 2 ** 26 })
 const PROTOBUF = { 'content-type': 'application/x-protobuf' }
@@ -196,6 +198,35 @@ describe('a span that comes again', () => {
     expect(accepted).toBe(1)
     expect(exporters).toMatchObject([{ accepted: 1, delivered: 1, resent: 1, held: 0 }])
   })
+})
+
+test('what was answered survives a SIGKILL; what was not comes again, and is stored once', async () => {
+  const killed = box.start('up', '--json', '--otlp-receive', 'true')
+  const { url } = JSON.parse(await killed.line()) as { url: string }
+  const send = (to: string, span: StoredSpan): Promise<Response> =>
+    fetch(`${to}/v1/traces`, {
+      method: 'POST',
+      headers: PROTOBUF,
+      body: new Uint8Array(encoder.encode([span])),
+    })
+  const [answered, unanswered] = [spanNow(), spanNow()]
+  expect((await send(url, answered)).status).toBe(200)
+  await killed.end('SIGKILL')
+
+  Object.assign(box.env, crashAt('commit'))
+  const crashing = box.start('up', '--json', '--otlp-receive', 'true')
+  const next = JSON.parse(await crashing.line()) as { url: string }
+  await expect(send(next.url, unanswered)).rejects.toThrow()
+  await crashing.end()
+
+  await start()
+  expect((await get<Stats>('/api/stats')).accepted).toBe(1)
+  for (const span of [answered, unanswered, unanswered]) {
+    expect((await send(relay.url, span)).status).toBe(200)
+  }
+  expect(await relay.stats()).toMatchObject({ accepted: 2, open: 0 })
+  const { traces } = await get<TraceList>('/api/traces')
+  expect(traces.map(({ observations }) => observations)).toEqual([1, 1])
 })
 
 describe('an answer', () => {
