@@ -200,33 +200,60 @@ describe('a span that comes again', () => {
   })
 })
 
-test('what was answered survives a SIGKILL; what was not comes again, and is stored once', async () => {
-  const killed = box.start('up', '--json', '--otlp-receive', 'true')
-  const { url } = JSON.parse(await killed.line()) as { url: string }
+describe('a relay that is killed', { timeout: 60_000 }, () => {
   const send = (to: string, span: StoredSpan): Promise<Response> =>
     fetch(`${to}/v1/traces`, {
       method: 'POST',
       headers: PROTOBUF,
       body: new Uint8Array(encoder.encode([span])),
     })
-  const [answered, unanswered] = [spanNow(), spanNow()]
-  expect((await send(url, answered)).status).toBe(200)
-  await killed.end('SIGKILL')
-
-  Object.assign(box.env, crashAt('commit'))
-  const crashing = box.start('up', '--json', '--otlp-receive', 'true')
-  const next = JSON.parse(await crashing.line()) as { url: string }
-  await expect(send(next.url, unanswered)).rejects.toThrow()
-  await crashing.end()
-
-  await start()
-  expect((await get<Stats>('/api/stats')).accepted).toBe(1)
-  for (const span of [answered, unanswered, unanswered]) {
-    expect((await send(relay.url, span)).status).toBe(200)
+  const up = async () => {
+    const child = box.start('up', '--json', '--otlp-receive', 'true')
+    return { child, url: (JSON.parse(await child.line()) as { url: string }).url }
   }
-  expect(await relay.stats()).toMatchObject({ accepted: 2, open: 0 })
-  const { traces } = await get<TraceList>('/api/traces')
-  expect(traces.map(({ observations }) => observations)).toEqual([1, 1])
+  const stored = async () => {
+    const { traces } = await get<TraceList>('/api/traces')
+    return traces.map(({ observations }) => observations)
+  }
+
+  test('has what it answered', async () => {
+    const span = spanNow()
+    const { child, url } = await up()
+    expect((await send(url, span)).status).toBe(200)
+    await child.end('SIGKILL')
+    await start()
+    expect(await stored()).toEqual([1])
+    expect((await send(relay.url, span)).status).toBe(200)
+    expect(await stored()).toEqual([1])
+    expect(await relay.stats()).toMatchObject({ accepted: 1, open: 0 })
+  })
+
+  test('has nothing of what it did not, and takes it when it comes again', async () => {
+    const span = spanNow()
+    Object.assign(box.env, crashAt('commit'))
+    const { child, url } = await up()
+    await expect(send(url, span)).rejects.toThrow()
+    await child.end()
+    await start()
+    expect(await stored()).toEqual([])
+    expect((await send(relay.url, span)).status).toBe(200)
+    expect(await stored()).toEqual([1])
+  })
+})
+
+test('no page imports, and what is not meant is told', async () => {
+  await start()
+  const line = Buffer.from(JSON.stringify(toJson(encoder.encode([spanNow()]))))
+  const ndjson = { 'content-type': 'application/x-ndjson' }
+  const statusOf = async (headers: Record<string, string>, query = '') =>
+    (await post(line, headers, `/api/import${query}`)).status
+  expect(await statusOf({ 'content-type': 'text/plain' })).toBe(415)
+  expect(await statusOf({ ...ndjson, origin: 'https://evil.example' })).toBe(403)
+  expect(await statusOf({ ...ndjson, 'sec-fetch-site': 'cross-site' })).toBe(403)
+  expect(await statusOf(ndjson, '?deliver=perhaps')).toBe(400)
+  expect((await relay.stats()).accepted).toBe(0)
+  const { body } = await post(line, ndjson, '/api/import')
+  expect(JSON.parse(body.toString())).toMatchObject({ lines: 1, spans: 1, known: 0, problems: [] })
 })
 
 describe('an answer', () => {
