@@ -5,7 +5,7 @@ import { decodeSpans } from '../../../../test/langfuse-server/decode.ts'
 import type { Attributes, AttributeValue } from '../../../../test/langfuse-server/types.ts'
 import type { Plain, Resource, StoredField, StoredSpan, Value } from '../store/span.ts'
 import { spanBytes } from './cut.ts'
-import { FILE, field, load, makeSpan, resource, text } from './fixtures.ts'
+import { FILE, field, json, load, makeSpan, resource, text } from './fixtures.ts'
 import { javascript5 } from './langfuse.ts'
 import { createEncoder } from './otlp.ts'
 import { spanArbitrary } from './span.fixture.ts'
@@ -35,6 +35,10 @@ describe('encoder, compared with a plain slow one', () => {
         )
       }),
     )
+    // Of an array the protobuf is longer than the JSON.
+    const numbers = Array.from({ length: 20_000 }, (_, i) => (i % 2 === 0 ? -1 : 0.5))
+    const array = makeSpan({ fields: [field(FIELD.attribute, json(numbers), 'embedding')] })
+    expect(encoder.encode([array]).length).toBeLessThan(spanBytes(array))
     const long = makeSpan({ fields: [inFile(FIELD.input, 10_000)] })
     expect(spanBytes(long) - encoder.encode([long]).length).toBeLessThan(1500)
   })

@@ -3,6 +3,7 @@
 //
 //   not known ──▶ stored          known, the same ──▶ left out          known, another ──▶ a further version
 
+import { spanBytes } from '../../export/cut.ts'
 import type { Encoder } from '../../export/encoder.ts'
 import { javascript5 } from '../../export/langfuse.ts'
 import { createEncoder } from '../../export/otlp.ts'
@@ -92,13 +93,18 @@ export class Intake {
     return receivedSpans(request, this.#resources, project)
   }
 
-  /** Why nothing can be taken in now; null: it can. Told before a body is read. */
-  busy(deliver: boolean): BusyError | null {
+  /** Why so many bytes can't be taken in now; null: they can. Asked before a body is read, and again with its length. */
+  busy(deliver: boolean, bytes = 0): BusyError | null {
     const { store, full, backlogBytes } = this.#options
     if (full()) return new BusyError('full', 'the store is full (retention.size)')
     const names = deliver ? store.exporterNames() : []
+    const isFull = (name: string): boolean => {
+      const held = store.backlog(name).bytes
+      // What is longer than all that may wait is taken when nothing does.
+      return held > 0 && held + bytes >= backlogBytes
+    }
     // One that is dead holds up no other: with some that take more, the oldest is dropped for it, counted.
-    if (names.length > 0 && names.every((name) => store.backlog(name).bytes >= backlogBytes)) {
+    if (names.length > 0 && names.every(isFull)) {
       return new BusyError(
         'backlog',
         `as much waits for ${names.join(', ')} as may (export.backlog-cap)`,
@@ -116,13 +122,14 @@ export class Intake {
    * @throws BusyError: nothing of it is in the store
    */
   take(received: readonly Received[], { way, deliver }: TakeOptions): Taken {
-    const busy = this.busy(deliver)
+    const groups = merged(received.flatMap((one) => one.groups))
+    const bytes = groups.flatMap((of) => of.spans).reduce((sum, of) => sum + spanBytes(of), 0)
+    const busy = this.busy(deliver, bytes)
     if (busy !== null) throw busy
     const { store, onCommit } = this.#options
     const started = performance.now()
     let failed = true
     try {
-      const groups = merged(received.flatMap((one) => one.groups))
       const known = this.#stored(groups, way)
       const taken = { spans: 0, revised: 0, known: 0 }
       const keys: string[] = []
