@@ -96,7 +96,8 @@ export class Intake {
   /** Why so many bytes can't be taken in now; null: they can. Asked before a body is read, and again with its length. */
   busy(deliver: boolean, bytes = 0): BusyError | null {
     const { store, full, backlogBytes } = this.#options
-    if (full()) return new BusyError('full', 'the store is full (retention.size)')
+    if (full())
+      return new BusyError('full', 'the store is full (retention.size), or the relay ends')
     const names = deliver ? store.exporterNames() : []
     const isFull = (name: string): boolean => {
       const held = store.backlog(name).bytes
