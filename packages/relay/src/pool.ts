@@ -101,6 +101,8 @@ export async function startPool(
   const app = createApp({
     ask: async () => notFound,
     operations: notFound,
+    otlp: 'a relay of a pool receives nothing by OTLP: send to the one beside the application',
+    imports: notFound,
     stats,
     health: () => ({ ok: true, version: VERSION, pid: process.pid, storeFull: false }),
     metrics: async () => metrics.render(await stats()),

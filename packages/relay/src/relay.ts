@@ -10,12 +10,14 @@ import { startMediaDelivery } from './export/media-delivery.ts'
 import type { Delivery } from './export/progress.ts'
 import { startScoreDelivery } from './export/score-delivery.ts'
 import { createApp } from './http/app.ts'
+import { createBodies } from './http/body.ts'
 import { createMetrics } from './http/metrics.ts'
 import { queryWorker } from './http/query-worker.ts'
 import { listen } from './http/server.ts'
 import { fullStats, type RelayStats, type Stats, type StoreStats } from './http/stats.ts'
 import type { Log, LogFields } from './log.ts'
 import { createOperations } from './operations/operations.ts'
+import { Intake } from './receivers/otlp/intake.ts'
 import { SpoolReceiver } from './receivers/spool/receiver.ts'
 import { removeRelayFile, writeRelayFile } from './relay-file.ts'
 import { lockStore } from './store/lock.ts'
@@ -47,6 +49,8 @@ export interface SpoolRelay extends Relay {
 
 /** Of what may wait for an exporter, scores may take a tenth besides. */
 const SCORES_SHARE = 10
+/** Of all requests with spans that have come and are not stored yet, as they were sent. */
+const MAX_BODIES_BYTES = 192 * 1024 * 1024
 /** Requests in flight at the end may take so long; then they are sent again at the next start. */
 const STOP_MS = 3000
 /** For who waits in `flush`: half a second, in which a poll with nothing to read takes some 0.2 ms. */
@@ -180,12 +184,25 @@ async function start(
       for (const delivery of [...scoreDeliveries, ...mediaDeliveries]) delivery.wake()
     },
   })
+  const intake = new Intake({
+    store,
+    storeDir,
+    full: () => !reads || full(),
+    backlogBytes: config['export.backlog-cap'],
+    onCommit: metrics.onCommit,
+  })
+  undo.push(() => intake.close())
+  const bodies = createBodies(MAX_BODIES_BYTES)
   const app = createApp({
     ask: worker.ask,
     stats,
     health: () => ({ ok: true, version: VERSION, pid: process.pid, storeFull: full() }),
     metrics: async () => metrics.render(await stats()),
     operations,
+    otlp: config['otlp.receive']
+      ? { intake, bodies, projectOf: projectsByKey(config), onRefused: metrics.onRefused }
+      : 'spans are not received here: otlp.receive is false',
+    imports: { intake, bodies },
     token: config['http.token'],
     onError: (error) => log.error('the API failed', { error: error.message }),
   })
@@ -289,6 +306,15 @@ async function start(
     },
     close,
   }
+}
+
+/** Names of projects by their public keys. */
+function projectsByKey(config: Config): (publicKey: string) => string | null {
+  const names = Object.entries(config['langfuse.projects']).map(
+    ([name, { publicKey }]) => [publicKey, name] as const,
+  )
+  const byKey = new Map(names)
+  return (publicKey) => byKey.get(publicKey) ?? null
 }
 
 /** What an encoder does with media: they go to the exporter's outbox of media, before the span is sent. */

@@ -194,6 +194,7 @@ def start_relay(
     langfuse_media_upload: bool | None = None,
     otlp_url: str | None = None,
     otlp_headers: str | None = None,
+    otlp_receive: bool | None = None,
     redis_url: str | None = None,
     redis_password_file: str | None = None,
     redis_tls_ca: str | None = None,

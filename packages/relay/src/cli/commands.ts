@@ -266,6 +266,49 @@ observations: how many newly wait to be sent; unreadable: chunks whose bytes are
     load: () => import('./replay.ts'),
   },
   {
+    name: 'export',
+    words: '',
+    summary: 'what is stored as OTLP JSON lines, for another store or another tool',
+    details: `Prints a trace request a line (TracesData), as the file exporter of the OpenTelemetry Collector writes them, in the
+order in which observations were stored, whether or not the relay runs. Of an observation with several versions the
+newest alone. Media are in it, as data URIs; scores are not, nor what has not ended: both are told.
+Attributes offpath.* say what attributes of OTLP can't: \`offpath import\` takes them out again.
+
+--out makes a new file, for its owner alone; with --json it prints {"observations","open","scores","unreadable"}.
+Exit code 1 when something could not be read.`,
+    flags: {
+      from: { value: 'time', about: 'what ended since 10m, 2h, 7d ago, or an ISO time' },
+      to: { value: 'time', about: 'what ended before, likewise' },
+      service: { value: 'name', about: 'of this service only' },
+      trace: { value: 'id', about: 'this trace only: its id or the beginning of it' },
+      out: {
+        value: 'file',
+        about: 'into this file, which must not be there yet (default: stdout)',
+      },
+    },
+    options: [...STORE, 'export.span-bytes'],
+    load: () => import('./export.ts'),
+  },
+  {
+    name: 'import',
+    words: '<file>',
+    summary: 'OTLP JSON lines into the store; - is stdin',
+    details: `Takes what \`offpath export\` and the file exporter of the OpenTelemetry Collector write. The running relay does it;
+while none runs, the store is written to directly, and made if there is none.
+
+Exporters don't get it, for the relay of the other store has seen to that: --deliver hands it to them too, and
+\`offpath replay\` later what ended within a time. An observation that is stored already is left out when it is the same,
+and a further version of it when not: what was interrupted can be run again. Lines that are none are told by their numbers
+and left out, as are spans with invalid ids or times. Exit code 1 when something was left out.
+
+--json prints
+  {"lines","spans","revised","known","malformedLines","rejected":{reason:n},"linksLeftOut","problems":[{"line","message"}]}
+spans: new ones; problems: the first of them.`,
+    flags: { deliver: { about: 'exporters get it too' } },
+    options: [...OPERATED, 'retention.size', 'export.backlog-cap'],
+    load: () => import('./import.ts'),
+  },
+  {
     name: 'spool ls',
     words: '',
     summary: 'segments that applications have written',

@@ -19,7 +19,7 @@ Flags of every command
 ${table(flagRows(COMMON_FLAGS))}
 Start the relay with \`offpath up\`, run an application that records, then \`offpath ls\` and
 \`offpath show <trace>\`. All but \`up\` and \`tail\` end at once; they read the store whether or not the relay runs.
-\`dead retry\`, \`dead drop\` and \`replay\` have the running relay change it.
+\`dead retry\`, \`dead drop\`, \`replay\` and \`import\` have the running relay change it.
 If no traces arrive: \`offpath doctor config\`.
 
 To deliver to Langfuse: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, or the same in offpath.yaml.

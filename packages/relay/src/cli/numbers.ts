@@ -1,4 +1,5 @@
 import { PARAMETERS } from '../http/query.ts'
+import { MOMENT, momentOf } from '../moment.ts'
 import { type Call, UsageError } from './call.ts'
 
 /** The value of a flag that is a whole number. @throws UsageError */
@@ -27,4 +28,13 @@ export function parameter<N extends 'before' | 'since'>(
   const value = parse(text)
   if (value === undefined) throw new UsageError(`--${name}: "${text}" is not ${expects}`)
   return value as ReturnType<(typeof PARAMETERS)[N]['parse']>
+}
+
+/** A flag that names a time, in ms since 1970. @throws UsageError */
+export function momentFlag({ flags }: Call, flag: 'from' | 'to'): number | undefined {
+  const text = flags.get(flag)
+  if (text === undefined) return undefined
+  const at = momentOf(text)
+  if (at === undefined) throw new UsageError(`--${flag}: "${text}" is not ${MOMENT}`)
+  return at
 }

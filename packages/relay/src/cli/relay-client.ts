@@ -1,4 +1,7 @@
 import type { Config } from '../config/options.ts'
+import { IMPORT_PATH } from '../http/guard.ts'
+import { BusyError } from '../receivers/otlp/intake.ts'
+import type { Imported } from '../receivers/otlp/lines.ts'
 import { isLeased } from '../receivers/spool/lease.ts'
 import { readRelayFile } from '../relay-file.ts'
 
@@ -58,12 +61,48 @@ export async function post(
   if (answer.ok) return answer.json()
   if (answer.status === 401) throw relayError(asksForToken(relay, token))
   if (answer.status === 404 || answer.status === 405) {
-    throw relayError(`${nameOf(relay)} is of a version that cannot do this: start it again`)
+    throw relayError(tooOld(relay))
   }
   const { error } = (await answer.json().catch(() => ({}))) as { error?: { message?: string } }
   const message = error?.message ?? `answered ${answer.status}`
   if (answer.status === 400) throw Object.assign(new Error(message), { code: 'OFFPATH_OPERATION' })
   throw relayError(`${nameOf(relay)}: ${message}`)
+}
+
+/**
+ * Hands lines of OTLP JSON over to a relay.
+ *
+ * @throws BusyError: it has no room now; Error `OFFPATH_RELAY`: it refuses
+ */
+export async function postLines(
+  relay: FoundRelay,
+  lines: Buffer,
+  deliver: boolean,
+  token: string | undefined,
+): Promise<Imported> {
+  let answer: Response
+  try {
+    answer = await fetch(`${relay.url}${IMPORT_PATH}?deliver=${deliver}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson', ...authorization(token) },
+      body: new Uint8Array(lines),
+      redirect: 'error',
+    })
+  } catch (error) {
+    throw relayError(`${nameOf(relay)} has not answered: ${reasonOf(error)}`)
+  }
+  if (answer.ok) return (await answer.json()) as Imported
+  if (answer.status === 401) throw relayError(asksForToken(relay, token))
+  if (answer.status === 404 || answer.status === 405) throw relayError(tooOld(relay))
+  const { error } = (await answer.json().catch(() => ({}))) as { error?: { message?: string } }
+  const message = `${nameOf(relay)}: ${error?.message ?? `answered ${answer.status}`}`
+  if (answer.status !== 503 && answer.status !== 429) throw relayError(message)
+  const rest = 'what was imported stays, and is known when it comes again'
+  throw new BusyError('store', `${message}; ${rest}`)
+}
+
+function tooOld(relay: FoundRelay): string {
+  return `${nameOf(relay)} is of a version that cannot do this: start it again`
 }
 
 export function authorization(token: string | undefined): Record<string, string> {

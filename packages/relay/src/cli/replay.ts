@@ -1,7 +1,7 @@
-import { MOMENT, momentOf } from '../moment.ts'
 import { type Call, type Run, UsageError } from './call.ts'
 import { plural } from './format.ts'
 import { commandLine, shellWord } from './npm.ts'
+import { momentFlag } from './numbers.ts'
 import { operate } from './operate.ts'
 import { jsonLine } from './text.ts'
 
@@ -48,10 +48,7 @@ export const run: Run = async (call) => {
 }
 
 /** ISO 8601. @throws UsageError */
-function moment({ flags }: Call, flag: 'from' | 'to'): string | undefined {
-  const text = flags.get(flag)
-  if (text === undefined) return undefined
-  const at = momentOf(text)
-  if (at === undefined) throw new UsageError(`--${flag}: "${text}" is not ${MOMENT}`)
-  return new Date(at).toISOString()
+function moment(call: Call, flag: 'from' | 'to'): string | undefined {
+  const at = momentFlag(call, flag)
+  return at === undefined ? undefined : new Date(at).toISOString()
 }

@@ -91,6 +91,7 @@ function greeting(call: Call, relay: Relay): string {
     ...sourceRows(config),
     ...targets.map((target, i): [string, string] => [i === 0 ? 'delivers' : '', target]),
     ['API', relay.url],
+    ...(config['otlp.receive'] ? [['OTLP in', `${relay.url}/v1/traces`] as [string, string]] : []),
   ]
   const lines = rows.map(
     ([title, text]) => `  ${terminal.style('dim', title.padEnd(9))} ${printable(text)}`,

@@ -23,6 +23,11 @@ export function redisProblems(
       'redis.forward and redis.receive cannot both be true: a relay hands over to the pool, or is one of it',
     )
   }
+  if (receives && values.get('otlp.receive') === true) {
+    problems.push(
+      'redis.receive and otlp.receive cannot both be true: a relay of a pool has no store; receive beside the application, and forward',
+    )
+  }
   const targets = ['langfuse.public-key', 'langfuse.projects', 'otlp.url'] as const
   if (receives && !targets.some((name) => origins.has(name))) {
     problems.push(

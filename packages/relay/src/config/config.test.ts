@@ -270,6 +270,20 @@ describe('problems', () => {
       ['OFFPATH_REDIS_FORWARD: redis.forward needs redis.url too (OFFPATH_REDIS_URL, --redis-url)'],
     ],
     [
+      'a pool that receives by HTTP too',
+      {
+        flags: {
+          'redis.url': 'redis://r',
+          'redis.receive': 'true',
+          'otlp.url': 'http://o',
+          'otlp.receive': 'true',
+        },
+      },
+      [
+        'redis.receive and otlp.receive cannot both be true: a relay of a pool has no store; receive beside the application, and forward',
+      ],
+    ],
+    [
       'a pool that delivers nowhere, and forwards',
       { flags: { 'redis.url': 'redis://r', 'redis.receive': 'true', 'redis.forward': '1' } },
       [

@@ -104,6 +104,12 @@ const OPTIONS = {
     about: 'Headers of each request to otlp.url',
     secret: true,
   },
+  'otlp.receive': {
+    kind: 'switch',
+    default: 'false',
+    about:
+      'Take in spans by OTLP at /v1/traces of the HTTP API, and where Langfuse’s SDKs send to, /api/public/otel/v1/traces',
+  },
   'redis.url': {
     kind: 'redis',
     default: undefined,

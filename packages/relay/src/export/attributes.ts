@@ -1,5 +1,8 @@
-// OTLP attributes: KeyValue { key = 1, value = 2: AnyValue { string 1, bool 2, int 3, double 4, array 5 } }.
+// OTLP attributes: KeyValue { key = 1, value = 2: AnyValue { string 1, bool 2, int 3, double 4, array 5, list of keys 6,
+// bytes 7 } }.
 // A key is kept as it stands on the wire, tag and length included.
+import type { AnyValue, KeyValue } from '../otlp/message.ts'
+import { TYPED_PREFIX, typedOf } from '../otlp/typed.ts'
 import type { Part, Plain, Value } from '../store/span.ts'
 import {
   int64Size,
@@ -76,7 +79,10 @@ export function writeBoolAttribute(
   return at
 }
 
-/** An attribute with its value's own type. JSON text that is an array becomes one, else stays text. */
+/**
+ * An attribute with its value's own type. JSON text that is an array becomes one, else stays text. `exact`: it came by OTLP,
+ * so a double is one also where it is a whole number, which with JavaScript's SDK is an integer.
+ */
 export function writeTypedAttribute(
   into: Buffer,
   at: number,
@@ -84,6 +90,7 @@ export function writeTypedAttribute(
   key: Buffer,
   value: Value,
   load: LoadParts,
+  exact = false,
 ): number {
   switch (value.type) {
     case 'text':
@@ -97,20 +104,35 @@ export function writeTypedAttribute(
     }
     case 'strings':
       return writeAnyAttribute(into, at, tag, key, value.values)
+    case 'double':
+      return writeAnyAttribute(into, at, tag, key, exact ? value : value.value)
     default:
       return writeAnyAttribute(into, at, tag, key, value.value)
   }
 }
 
-/** null is an AnyValue without a value. */
-type Any = string | number | bigint | boolean | null | readonly Any[]
+/** null is an AnyValue without a value; objects are values whose types have no other form here. */
+type Any = string | number | bigint | boolean | null | readonly Any[] | AnyValue
 
 function arrayOf(json: string): Any {
   // Anything else is left as it was written: parsing costs, and 1e400 would become null.
-  if (!json.startsWith('[')) return json
+  if (!json.startsWith('[')) return json.startsWith(TYPED_PREFIX) ? wrapped(json) : json
   try {
     const value: unknown = JSON.parse(json)
     return isScalarArray(value) ? value : json
+  } catch {
+    return json
+  }
+}
+
+/** Whether an attribute with this JSON text is sent as text: all but arrays of scalars and what has a type of its own. */
+export function staysText(json: string): boolean {
+  return typeof arrayOf(json) === 'string'
+}
+
+function wrapped(json: string): Any {
+  try {
+    return typedOf(JSON.parse(json)) ?? json
   } catch {
     return json
   }
@@ -152,7 +174,8 @@ function anyOf(value: unknown): Any {
     case 'bigint':
       return value
     case 'object':
-      return value === null || isScalarArray(value) ? value : JSON.stringify(value)
+      if (value === null || isScalarArray(value)) return value
+      return typedOf(value) ?? JSON.stringify(value)
     default:
       return null
   }
@@ -185,10 +208,44 @@ function anySize(value: Any): number {
       return isInt64(value) ? 1 + int64Size(value) : 9
     default: {
       if (value === null) return 0
+      if ('type' in value) return typedSize(value)
       const bytes = arraySize(value)
       return 1 + varintSize(bytes) + bytes
     }
   }
+}
+
+function typedSize(value: AnyValue): number {
+  switch (value.type) {
+    case 'none':
+      return 0
+    case 'text':
+    case 'bytes':
+      return fieldSize(value.bytes.length)
+    case 'bool':
+      return 2
+    case 'int':
+      return 1 + int64Size(value.value)
+    case 'double':
+      return 9
+    case 'array':
+      return fieldSize(arraySize(value.values))
+    case 'kvlist':
+      return fieldSize(pairsSize(value.values))
+  }
+}
+
+/** Of a field with a length and so many bytes. */
+function fieldSize(bytes: number): number {
+  return 1 + varintSize(bytes) + bytes
+}
+
+function pairsSize(pairs: readonly KeyValue[]): number {
+  return pairs.reduce((sum, pair) => sum + fieldSize(pairSize(pair)), 0)
+}
+
+function pairSize({ key, value }: KeyValue): number {
+  return fieldSize(Buffer.byteLength(key)) + fieldSize(typedSize(value))
 }
 
 function arraySize(values: readonly Any[]): number {
@@ -218,11 +275,43 @@ function writeAny(into: Buffer, at: number, value: Any): number {
       return into.writeDoubleLE(Number(value), at)
     default:
       if (value === null) return at
+      if ('type' in value) return writeTyped(into, at, value)
       into[at++] = 0x2a
       at = writeVarint(into, at, arraySize(value))
       for (const item of value) {
         into[at++] = 0x0a
         at = writeAny(into, writeVarint(into, at, anySize(item)), item)
+      }
+      return at
+  }
+}
+
+function writeTyped(into: Buffer, at: number, value: AnyValue): number {
+  switch (value.type) {
+    case 'none':
+      return at
+    case 'text':
+    case 'bytes':
+      into[at++] = value.type === 'text' ? 0x0a : 0x3a
+      return writeBytes(into, writeVarint(into, at, value.bytes.length), value.bytes)
+    case 'bool':
+      return writeAny(into, at, value.value)
+    case 'int':
+      into[at++] = 0x18
+      return writeInt64(into, at, value.value)
+    case 'double':
+      into[at++] = 0x21
+      return into.writeDoubleLE(value.value, at)
+    case 'array':
+      return writeAny(into, at, value.values)
+    case 'kvlist':
+      into[at++] = 0x32
+      at = writeVarint(into, at, pairsSize(value.values))
+      for (const pair of value.values) {
+        into[at++] = 0x0a
+        at = writeText(into, writeVarint(into, at, pairSize(pair)), 0x0a, pair.key)
+        into[at++] = 0x12
+        at = writeTyped(into, writeVarint(into, at, typedSize(pair.value)), pair.value)
       }
       return at
   }

@@ -1,3 +1,4 @@
+import { FIELD } from '@offpath/sdk/spool-format'
 import type { Part, StoredField, StoredSpan, Value } from '../store/span.ts'
 import { type LoadParts, plainBytes } from './attributes.ts'
 
@@ -27,10 +28,20 @@ export function spanBytes(span: StoredSpan): number {
 function fieldsBytes(fields: readonly StoredField[]): number {
   let bytes = 0
   for (let i = 0; i < fields.length; i++) {
-    const { key, value } = fields[i]!
+    const { field, key, value } = fields[i]!
     bytes += FIELD_BYTES + textBytes(key) + valueBytes(value)
+    if (field === FIELD.attribute && mayBeArray(value)) bytes += ARRAY_GROWTH * value.length
   }
   return bytes
+}
+
+/** JSON of it may become an array of numbers: of "-1," the protobuf takes 13 bytes. */
+const ARRAY_GROWTH = 4
+
+function mayBeArray(value: Value): value is Extract<Value, { type: 'json' }> {
+  if (value.type !== 'json') return false
+  const first = value.parts[0]
+  return !(first instanceof Uint8Array) || first[0] === 0x5b
 }
 
 function textBytes(text: string | null | undefined): number {

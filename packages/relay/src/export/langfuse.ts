@@ -39,6 +39,14 @@ export const javascript5: Dialect = {
  */
 type Form = 'raw' | 'text' | 'metadata'
 
+/** Where an attribute goes that some field would write. */
+export interface Origin {
+  readonly field: number
+  /** Of metadata. */
+  readonly key: string | undefined
+  readonly form: Form
+}
+
 interface Rule {
   readonly name: string
   readonly key: Buffer
@@ -47,11 +55,11 @@ interface Rule {
   readonly members: Map<string, Buffer>
 }
 
-const TYPE = 'langfuse.observation.type'
+export const TYPE = 'langfuse.observation.type'
 const LEVEL = 'langfuse.observation.level'
 const STATUS_MESSAGE = 'langfuse.observation.status_message'
 const ENVIRONMENT = 'langfuse.environment'
-const RELEASE = 'langfuse.release'
+export const RELEASE = 'langfuse.release'
 
 const RULES: readonly (Rule | undefined)[] = rules([
   [FIELD.input, 'text', 'langfuse.observation.input'],
@@ -86,18 +94,48 @@ function rules(table: [field: number, form: Form, name: string][]): (Rule | unde
   return byField
 }
 
+const ORIGINS = new Map<string, Origin>(
+  RULES.flatMap((rule, field) =>
+    rule === undefined ? [] : [[rule.name, { field, key: undefined, form: rule.form }]],
+  ),
+)
+const MEMBERS = [FIELD.metadata, FIELD.traceMetadata].map((field) => {
+  const { name, form } = RULES[field]!
+  return { prefix: `${name}.`, field, form }
+})
+
+/** The field that writes attributes of this name; undefined: none does. */
+export function originOf(name: string): Origin | undefined {
+  const origin = ORIGINS.get(name)
+  if (origin !== undefined) return origin
+  for (const { prefix, field, form } of MEMBERS) {
+    if (name.startsWith(prefix)) return { field, key: name.slice(prefix.length), form }
+  }
+  return undefined
+}
+
 const TYPES: readonly Buffer[] = OBSERVATION_TYPES.map((type) => encoded(TYPE, type))
-const APP_ROOT = encoded('langfuse.internal.is_app_root', true)
-const AS_ROOT = encoded('langfuse.internal.as_root', true)
+export const APP_ROOT = 'langfuse.internal.is_app_root'
+export const AS_ROOT = 'langfuse.internal.as_root'
+const IS_APP_ROOT = encoded(APP_ROOT, true)
+const IS_AS_ROOT = encoded(AS_ROOT, true)
 
 // An interrupted observation stands out, and can be filtered by, wherever it arrives: whether it failed
 // is not known, so it is a warning and no error.
-const INTERRUPTED = Buffer.concat([
-  encoded('offpath.interrupted', true),
-  encoded('langfuse.observation.metadata.offpath_interrupted', 'true'),
+export const INTERRUPTED = 'offpath.interrupted'
+/** What follows it, as far as the observation does not say otherwise itself. */
+export const OF_INTERRUPTED: Readonly<Record<string, string>> = {
+  'langfuse.observation.metadata.offpath_interrupted': 'true',
+  [LEVEL]: 'WARNING',
+  [STATUS_MESSAGE]: 'Interrupted: its process ended before it did',
+}
+const [METADATA_KEY, METADATA_TEXT] = Object.entries(OF_INTERRUPTED)[0]!
+const IS_INTERRUPTED = Buffer.concat([
+  encoded(INTERRUPTED, true),
+  encoded(METADATA_KEY, METADATA_TEXT),
 ])
-const INTERRUPTED_LEVEL = encoded(LEVEL, 'WARNING')
-const INTERRUPTED_MESSAGE = encoded(STATUS_MESSAGE, 'Interrupted: its process ended before it did')
+const INTERRUPTED_LEVEL = encoded(LEVEL, OF_INTERRUPTED[LEVEL]!)
+const INTERRUPTED_MESSAGE = encoded(STATUS_MESSAGE, OF_INTERRUPTED[STATUS_MESSAGE]!)
 
 /** A span attribute that is the same in many spans. */
 function encoded(name: string, value: string | true): Buffer {
@@ -117,10 +155,12 @@ function writeAttributes(into: Buffer, at: number, span: StoredSpan, load: LoadP
   if ((span.scope === null || span.type !== 0) && own?.has(TYPE) !== true) {
     at = writeBytes(into, at, TYPES[span.type] ?? TYPES[0]!)
   }
-  if ((startFlags & START_FLAG.appRoot) !== 0) at = writeBytes(into, at, APP_ROOT)
-  if ((startFlags & START_FLAG.asRoot) !== 0) at = writeBytes(into, at, AS_ROOT)
+  if ((startFlags & START_FLAG.appRoot) !== 0) at = writeBytes(into, at, IS_APP_ROOT)
+  if ((startFlags & START_FLAG.asRoot) !== 0) at = writeBytes(into, at, IS_AS_ROOT)
 
-  let environment = own?.has(ENVIRONMENT) === true
+  const exact = span.resource.received === true
+  // One that was received says itself which it is of, or leaves it to its resource.
+  let environment = exact || own?.has(ENVIRONMENT) === true
   let level = own?.has(LEVEL) === true
   let message = own?.has(STATUS_MESSAGE) === true
   for (let i = 0; i < fields.length; i++) {
@@ -128,13 +168,14 @@ function writeAttributes(into: Buffer, at: number, span: StoredSpan, load: LoadP
     const rule = RULES[field]
     if (rule === undefined) {
       if (field === FIELD.attribute && key !== undefined) {
-        at = writeTypedAttribute(into, at, SPAN_ATTRIBUTE, keyOf(OWN_KEYS, '', key), value, load)
+        const name = keyOf(OWN_KEYS, '', key)
+        at = writeTypedAttribute(into, at, SPAN_ATTRIBUTE, name, value, load, exact)
       }
       continue
     }
     if (own?.has(key === undefined ? rule.name : `${rule.name}.${key}`)) continue
     if (interrupted && field === FIELD.level && !isAlarming(value)) continue
-    const end = writeField(into, at, rule, key, value, load)
+    const end = writeField(into, at, rule, key, value, load, exact)
     if (end === at) continue
     at = end
     if (field === FIELD.environment) environment = true
@@ -146,7 +187,7 @@ function writeAttributes(into: Buffer, at: number, span: StoredSpan, load: LoadP
   if (!environment) at = writeBytes(into, at, constant.environment)
   if (own?.has(RELEASE) !== true) at = writeBytes(into, at, constant.release)
   if (interrupted) {
-    at = writeBytes(into, at, INTERRUPTED)
+    at = writeBytes(into, at, IS_INTERRUPTED)
     if (!level) at = writeBytes(into, at, INTERRUPTED_LEVEL)
     if (!message) at = writeBytes(into, at, INTERRUPTED_MESSAGE)
   }
@@ -160,11 +201,12 @@ function writeField(
   key: string | undefined,
   value: Value,
   load: LoadParts,
+  exact: boolean,
 ): number {
   if (rule.form === 'raw') {
     // OpenTelemetry's attributes are scalars and arrays; the SDK drops anything else given for a level or a model.
     if (value.type === 'json' && !isArray(value.parts)) return at
-    return writeTypedAttribute(into, at, SPAN_ATTRIBUTE, rule.key, value, load)
+    return writeTypedAttribute(into, at, SPAN_ATTRIBUTE, rule.key, value, load, exact)
   }
   if (rule.form === 'metadata' && isEmpty(value)) return at
   const name = key === undefined ? rule.key : keyOf(rule.members, `${rule.name}.`, key)
@@ -250,6 +292,7 @@ function constantsOf(resource: Resource): Constants {
 
 function resourceAttributes(resource: Resource): Plain {
   const { attributes, language, sdk, service } = resource
+  if (resource.received === true) return attributes
   const javascript = language === 'javascript'
   const named =
     service ?? attributes['service.name'] ?? `unknown_service:${javascript ? 'node' : language}`

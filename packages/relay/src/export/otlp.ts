@@ -7,7 +7,14 @@
 // Spans keep their order; a new group begins where resource or scope change. The same spans give the
 // same bytes, so that a resend is the same request.
 import { START_FLAG } from '@offpath/sdk/spool-format'
-import type { Resource, Scope, StoredEvent, StoredLink, StoredSpan } from '../store/span.ts'
+import {
+  RECEIVED_FLAG,
+  type Resource,
+  type Scope,
+  type StoredEvent,
+  type StoredLink,
+  type StoredSpan,
+} from '../store/span.ts'
 import {
   EVENT_ATTRIBUTE,
   encodeAttributes,
@@ -36,6 +43,7 @@ export interface EncoderOptions extends EncodingOptions {
 
 /** OTLP's SpanFlags: bits 0–7 are W3C's trace flags (sampled = 1), then whether the parent is remote. */
 const FLAG_SAMPLED = 0x001
+const FLAG_RANDOM = 0x002
 const FLAG_HAS_REMOTE = 0x100
 const FLAG_REMOTE = 0x200
 
@@ -179,9 +187,16 @@ export function createEncoder(options: EncoderOptions): Encoder {
 
 function flagsOf(span: StoredSpan): number {
   const remote = (span.startFlags & START_FLAG.remoteParent) !== 0 ? FLAG_REMOTE : 0
+  if (span.resource.received === true) return remote | receivedFlags(span.startFlags)
   // Langfuse's Python SDK leaves the sampled bit out, as OpenTelemetry's Python exporter does.
   const sampled = span.resource.language === 'javascript' ? FLAG_SAMPLED : 0
   return FLAG_HAS_REMOTE | remote | sampled
+}
+
+function receivedFlags(startFlags: number): number {
+  const knows = (startFlags & RECEIVED_FLAG.knows) !== 0 ? FLAG_HAS_REMOTE : 0
+  const sampled = (startFlags & RECEIVED_FLAG.sampled) !== 0 ? FLAG_SAMPLED : 0
+  return knows | sampled | ((startFlags & RECEIVED_FLAG.random) !== 0 ? FLAG_RANDOM : 0)
 }
 
 function writeStatus(into: Buffer, at: number, span: StoredSpan): number {

@@ -1,8 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Hono } from 'hono'
 import type { Operations } from '../operations/operations.ts'
+import type { Intake } from '../receivers/otlp/intake.ts'
 import { deadKeyOf } from '../store/dead-letters.ts'
-import { WRITE } from './guard.ts'
+import type { Bodies } from './body.ts'
+import { IMPORT_PATH, OTLP_PATHS, WRITE } from './guard.ts'
+import { addImport } from './import.ts'
+import { addOtlp, basicOf, type OtlpReceiver, statusAnswer } from './otlp.ts'
 import { type Answer, deadQuery, errorBody, type Query, tracesQuery } from './query.ts'
 import { addWrites } from './writes.ts'
 
@@ -16,6 +20,10 @@ export interface ApiSources {
   metrics(): Promise<{ readonly type: string; readonly text: string }>
   /** An answer: there are none, and why. */
   readonly operations: Operations | Answer
+  /** A text: no spans are received by OTLP, and why. */
+  readonly otlp: OtlpReceiver | string
+  /** Where `offpath import` brings spans. An answer: nowhere, and why. */
+  readonly imports: { readonly intake: Intake; readonly bodies: Bodies } | Answer
   /** Undefined: none is asked for. */
   readonly token: string | undefined
   onError(error: Error): void
@@ -37,6 +45,13 @@ export function createApp(sources: ApiSources): Hono {
       // Digests, so that the comparison takes the same time whatever the length.
       const given = /^bearer +(.*)$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
       if (timingSafeEqual(digest(given), expected)) return next()
+      if (OTLP_PATHS.includes(c.req.path)) {
+        // Langfuse's SDKs send two keys: the secret one is the token.
+        const [, password = ''] = basicOf(c) ?? []
+        if (timingSafeEqual(digest(password), expected)) return next()
+        c.header('www-authenticate', 'Bearer realm="offpath"')
+        return statusAnswer(c, 401, 'a bearer token is needed (http.token)')
+      }
       c.header('www-authenticate', 'Bearer realm="offpath"')
       return c.json(errorBody('unauthorized', 'a bearer token is needed (http.token)'), 401)
     })
@@ -75,6 +90,11 @@ export function createApp(sources: ApiSources): Hono {
   const { operations } = sources
   if (!('status' in operations)) addWrites(app, operations)
   else for (const path of Object.values(WRITE)) app.post(path, () => send(operations))
+
+  addOtlp(app, sources.otlp)
+  const { imports } = sources
+  if (!('status' in imports)) addImport(app, imports.intake, imports.bodies)
+  else app.post(IMPORT_PATH, () => send(imports))
 
   app.get('/api/stats', async (c) => c.json(await sources.stats()))
 

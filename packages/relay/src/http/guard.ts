@@ -7,7 +7,17 @@ export const WRITE: Readonly<Record<keyof Operations, string>> = {
   dropDead: '/api/dead/drop',
   replay: '/api/replay',
 }
-const WRITES = Object.values(WRITE)
+/** Where OTLP is taken in; the second one is where Langfuse's SDKs send to. */
+export const OTLP_PATHS: readonly string[] = ['/v1/traces', '/api/public/otel/v1/traces']
+export const IMPORT_PATH = '/api/import'
+
+const JSON_BODY = 'application/json'
+/** What may be sent where: none of it can be sent by a form, or by a page without leave. */
+const BODIES: ReadonlyMap<string, readonly string[]> = new Map<string, readonly string[]>([
+  ...Object.values(WRITE).map((path) => [path, [JSON_BODY]] as const),
+  ...OTLP_PATHS.map((path) => [path, ['application/x-protobuf', JSON_BODY]] as const),
+  [IMPORT_PATH, ['application/x-ndjson']],
+])
 
 export interface Refusal {
   readonly status: number
@@ -46,25 +56,38 @@ export function refuse(request: IncomingMessage, allowed: readonly string[]): Re
 }
 
 /**
- * Whether something may be changed. A form, or a page's request without leave, can have any type of body but JSON: for that
- * the browser asks first, which is refused.
+ * Whether something may be changed. A form, or a page's request without leave, can have any type of body but ours: for
+ * those the browser asks first, which is refused. One that comes from a page all the same says from which.
  */
 function refuseWrite({ method, url, headers }: IncomingMessage): Refusal | undefined {
-  if (method !== 'POST' || !WRITES.includes(url?.split('?')[0] ?? '')) {
+  const types = method === 'POST' ? BODIES.get(url?.split('?')[0] ?? '') : undefined
+  if (types === undefined) {
     return {
       status: 405,
       code: 'method_not_allowed',
-      message: `only GET and HEAD; POST at ${WRITES.join(', ')}`,
+      message: `only GET and HEAD; POST at ${[...BODIES.keys()].join(', ')}`,
     }
   }
-  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
+  const type = /^([a-z/+.-]+) *(;|$)/i.exec(headers['content-type'] ?? '')?.[1]?.toLowerCase()
+  if (type === undefined || !types.includes(type)) {
+    if (types[0] !== JSON_BODY) {
+      const message = `the content-type has to be ${types.join(' or ')}`
+      return { status: 415, code: 'wrong_type', message }
+    }
     return {
       status: 415,
       code: 'not_json',
       message: 'the body has to be JSON, and its content-type application/json',
     }
   }
-  return undefined
+  const { origin } = headers
+  if (origin === undefined || originHost(origin) === headers.host) return undefined
+  return { status: 403, code: 'cross_site', message: 'not for pages of other sites' }
+}
+
+/** Host and port of an Origin header; undefined: none that has some. */
+function originHost(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined
 }
 
 /** Lower case, without port; undefined: malformed. */

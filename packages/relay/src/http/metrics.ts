@@ -1,6 +1,7 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { Attempt } from '../export/http.ts'
 import { watchLoopDelay } from './loop-delay.ts'
+import { REFUSALS } from './otlp.ts'
 import type { Stats } from './stats.ts'
 import { declareTotals } from './totals.ts'
 
@@ -13,6 +14,8 @@ export interface Metrics {
   onMediaAttempt(exporter: string, attempt: Attempt): void
   /** A request with observations has arrived, so long after the earliest of their ends. */
   onDelivered(exporter: string, lagSeconds: number): void
+  /** A request with spans was refused as a whole. */
+  onRefused(reason: string): void
   /** The store has taken a commit in, or refused it. */
   onCommit(seconds: number, failed: boolean): void
   render(stats: Stats): Promise<{ readonly type: string; readonly text: string }>
@@ -99,6 +102,13 @@ export function createMetrics(): Metrics {
     labelNames: ['exporter', 'status'],
     registers,
   })
+  const refused = new Counter({
+    name: 'offpath_receiver_refused_requests_total',
+    help: 'Requests with spans that were refused as a whole since the relay started, by reason',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const reason of REFUSALS) refused.inc({ reason }, 0)
   const unwatch = watchLoopDelay((delay) => loopDelay.observe(delay))
 
   return {
@@ -117,6 +127,9 @@ export function createMetrics(): Metrics {
     },
     onDelivered(exporter, lagSeconds) {
       lag.observe({ exporter }, lagSeconds)
+    },
+    onRefused(reason) {
+      refused.inc({ reason })
     },
     onCommit(took, failed) {
       if (failed) commitErrors.inc()

@@ -1,6 +1,7 @@
 import { FIELD, OBSERVATION_TYPES } from '@offpath/sdk/spool-format'
 import { isoTime, nanosOfIso } from '../iso-time.ts'
-import type { Part, StoredSpan, Value } from '../store/span.ts'
+import { shownValue } from '../otlp/typed.ts'
+import type { Part, Plain, StoredSpan, Value } from '../store/span.ts'
 import type { Json, Observation } from './shapes.ts'
 
 export { isoTime } from '../iso-time.ts'
@@ -68,9 +69,9 @@ export function observationOf(
     traceMetadata,
     attributes,
     events: span.events.map(({ name, seconds, nanos, attributes }) => {
-      return { name, time: isoTime(seconds, nanos), attributes: attributes as Json }
+      return { name, time: isoTime(seconds, nanos), attributes: shownPlain(attributes) }
     }),
-    links: span.links.map((link) => ({ ...link, attributes: link.attributes as Json })),
+    links: span.links.map((link) => ({ ...link, attributes: shownPlain(link.attributes) })),
     cut,
   }
 
@@ -96,7 +97,7 @@ export function observationOf(
         define(traceMetadata, key, json(`traceMetadata.${key}`))
         break
       case FIELD.attribute:
-        define(attributes, key, json(`attributes.${key}`))
+        define(attributes, key, shownValue(json(`attributes.${key}`)) as Json)
         break
       case FIELD.level:
         observation.level = textOf(json('level'))
@@ -156,6 +157,12 @@ export function observationOf(
   if (promptName !== null) observation.prompt = { name: promptName, version: promptVersion }
   observation.timeToFirstTokenMs = timeToFirstToken(span, observation.completionStartTime)
   return observation
+}
+
+function shownPlain(attributes: Plain): Json {
+  return Object.fromEntries(
+    Object.entries(attributes).map(([key, value]) => [key, shownValue(value) as Json]),
+  )
 }
 
 function millisecondsBetween(span: StoredSpan): number {

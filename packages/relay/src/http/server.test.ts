@@ -37,6 +37,8 @@ function open(
       dropDead: (body) => done('dropDead', body),
       replay: (body) => done('replay', body),
     },
+    otlp: 'not here',
+    imports: jsonAnswer(404, {}),
     token: undefined,
     onError: () => {},
     ...sources,
@@ -322,7 +324,7 @@ test('a taken port is told in one line that names the flag', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo
-  const app = createApp({ operations: {} } as ApiSources)
+  const app = createApp({ operations: {}, otlp: '', imports: jsonAnswer(404, {}) } as ApiSources)
   await expect(
     listen(app, { host: '127.0.0.1', port, allowedHosts: [], onError: () => {} }),
   ).rejects.toMatchObject({

@@ -109,4 +109,4 @@ export function isLoopback(host: string): boolean {
 
 /** What an API is that is reached from other machines and asks for no token. */
 export const OPEN_TO_ALL =
-  'open to the network: whoever reaches it sees all traces, has them sent again and drops dead letters'
+  'open to the network: whoever reaches it sees all traces, adds some, has them sent again and drops dead letters'

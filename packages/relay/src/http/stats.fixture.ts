@@ -125,5 +125,11 @@ export const fullStats: Stats = {
     corruptBytes: 96,
     tornTails: 2,
     expiredChunks: 3,
+    'received.otlp.spans': 5,
+    'received.otlp.revised': 1,
+    'received.otlp.known': 2,
+    'received.otlp.rejected.invalid_id': 3,
+    'received.otlp.linksLeftOut': 1,
+    'received.import.spans': 7,
   },
 }

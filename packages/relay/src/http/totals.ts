@@ -2,6 +2,8 @@
 import { performance } from 'node:perf_hooks'
 import { LOSS_REASONS } from '@offpath/sdk/spool-format'
 import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Way } from '../receivers/otlp/intake.ts'
+import { REJECTIONS } from '../receivers/otlp/spans.ts'
 import type { RedisGroupStats } from './redis-stats.ts'
 import type { Stats } from './stats.ts'
 
@@ -60,7 +62,7 @@ export function declareTotals(registry: Registry): (stats: Stats) => void {
 
   counter(
     'offpath_observations_accepted_total',
-    'Observations whose start was read from the spool',
+    'Observations whose start was read from the spool, or that came whole by OTLP or from a file',
     ({ accepted }) => accepted,
   )
   counter(
@@ -83,6 +85,42 @@ export function declareTotals(registry: Registry): (stats: Stats) => void {
     'offpath_observations_unstorable_total',
     'Observations that could not be stored; the log says why',
     ({ counters }) => counters.unstorable ?? 0,
+  )
+  counter(
+    'offpath_receiver_spans_total',
+    'Spans taken in by OTLP or from a file, by receiver, that were new',
+    byWay('spans'),
+    ['receiver'],
+  )
+  counter(
+    'offpath_receiver_revised_spans_total',
+    'Further versions of spans that were taken in before',
+    byWay('revised'),
+    ['receiver'],
+  )
+  counter(
+    'offpath_receiver_known_spans_total',
+    'Spans that came again, just as they are stored, and were left out',
+    byWay('known'),
+    ['receiver'],
+  )
+  counter(
+    'offpath_receiver_rejected_spans_total',
+    'Spans that were not taken in, by reason',
+    ({ counters }) =>
+      WAYS.flatMap((receiver) =>
+        REJECTIONS.map((reason): Values[number] => [
+          { receiver, reason },
+          counters[`received.${receiver}.rejected.${reason}`] ?? 0,
+        ]),
+      ),
+    ['receiver', 'reason'],
+  )
+  counter(
+    'offpath_receiver_left_out_links_total',
+    'Links without valid ids, without which their spans were taken in',
+    byWay('linksLeftOut'),
+    ['receiver'],
   )
   gauge('offpath_observations_open', 'Observations started and not ended', ({ open }) => open)
 
@@ -448,6 +486,13 @@ export function declareTotals(registry: Registry): (stats: Stats) => void {
 
 function valuesOf(found: number | Values): Values {
   return typeof found === 'number' ? [[{}, found]] : found
+}
+
+const WAYS: readonly Way[] = ['otlp', 'import']
+
+function byWay(what: string): (stats: Stats) => Values {
+  return ({ counters }) =>
+    WAYS.map((receiver) => [{ receiver }, counters[`received.${receiver}.${what}`] ?? 0])
 }
 
 /** Those of which `of` is null have none. */

@@ -178,6 +178,13 @@ export class ChunkBuilder {
     return count
   }
 
+  /** Nothing of what was put since the last `take` stays. Of what is in the data file already, nobody knows. */
+  discard(): void {
+    this.#placed.length = 0
+    this.#clear()
+    this.pending = this.#unstorable = 0
+  }
+
   /** All chunks since the last call. */
   take(): PlacedChunk[] {
     this.#close()
@@ -206,7 +213,11 @@ export class ChunkBuilder {
       oldestFile: this.#oldestFile,
       traces,
     })
-    staging.reset(STAGING_WORDS)
+    this.#clear()
+  }
+
+  #clear(): void {
+    this.staging.reset(STAGING_WORDS)
     this.#spans = this.#revisions = this.#expanded = this.#traces = 0
     this.#slots.fill(0)
   }

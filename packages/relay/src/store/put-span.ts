@@ -1,10 +1,11 @@
 import { FIELD } from '@offpath/sdk/spool-format'
-import type { ChunkBuilder, SpanFacts } from './chunk-builder.ts'
+import type { Before, ChunkBuilder, SpanFacts } from './chunk-builder.ts'
 import { HEAD, HEAD_BITS, KIND, NO_FILE, PART } from './layout.ts'
 import {
   isPlace,
   type Part,
   SEVERITY,
+  type Severity,
   type StoredField,
   type StoredSpan,
   severityOf,
@@ -15,11 +16,20 @@ import type { Words } from './words.ts'
 /** A key's length has 16 bits. */
 const MAX_KEY_BYTES = 65_534
 
-/** Puts a span that is an object into the chunk that is being built; one that can't be is rejected. */
-export function putSpan(chunks: ChunkBuilder, span: StoredSpan): void {
+/** What is known of the first version of a span that was closed because its writer seemed dead. */
+const CLOSED: Before = { severity: SEVERITY.none, interrupted: true, usage: false }
+/** Longer texts are parts, as where they are written from records. */
+const MAX_TEXT_BYTES = 2048
+
+/**
+ * Puts a span that is an object into the chunk that is being built; one that can't be is rejected. `before`: of a further
+ * version, what the one before said.
+ */
+export function putSpan(chunks: ChunkBuilder, span: StoredSpan, before: Before = CLOSED): void {
   const start = chunks.staging.at
   try {
-    chunks.end(start, writeSpan(chunks.staging, span))
+    const facts = writeSpan(chunks.staging, span)
+    chunks.end(start, span.revision === 0 ? facts : { ...facts, before })
   } catch (error) {
     chunks.reject(start, span.revision > 0, error)
   }
@@ -82,16 +92,26 @@ export function writeSpan(out: Words, span: StoredSpan): SpanFacts {
     out.at += 7
     putParts(out, jsonValue(link.attributes))
   }
-  const level = span.fields.find(({ field }) => field === FIELD.level)?.value
   return {
     ...facts,
-    severity:
-      span.statusCode === 2
-        ? SEVERITY.error
-        : severityOf(level?.type === 'text' ? inlineText(level) : ''),
-    before:
-      span.revision === 0 ? null : { severity: SEVERITY.none, interrupted: true, usage: false },
+    severity: severityOfSpan(span),
+    before: span.revision === 0 ? null : CLOSED,
   }
+}
+
+/** What a further version of the span has to know of it. */
+export function beforeOf(span: StoredSpan): Before {
+  return {
+    severity: severityOfSpan(span),
+    interrupted: span.interrupted,
+    usage: span.fields.some(({ field }) => field === FIELD.usageDetails),
+  }
+}
+
+function severityOfSpan({ statusCode, fields }: StoredSpan): Severity {
+  const level = fields.find(({ field }) => field === FIELD.level)?.value
+  if (statusCode === 2) return SEVERITY.error
+  return severityOf(level?.type === 'text' ? inlineText(level) : '')
 }
 
 function openField(out: Words, field: number, kind: number, key: string | undefined): void {
@@ -114,6 +134,10 @@ function putField(out: Words, { field, key, value }: StoredField): void {
   openField(out, field, kindOf(value), key)
   switch (value.type) {
     case 'text':
+      // The list of traces looks for user, session and the like in this form.
+      if (isShort(value)) out.copyBytes(value.parts[0] as Buffer)
+      else putParts(out, value)
+      break
     case 'json':
       putParts(out, value)
       break
@@ -141,7 +165,7 @@ function putField(out: Words, { field, key, value }: StoredField): void {
 function kindOf(value: Value): number {
   switch (value.type) {
     case 'text':
-      return KIND.textParts
+      return isShort(value) ? KIND.text : KIND.textParts
     case 'json':
       return KIND.jsonParts
     case 'int':
@@ -153,6 +177,10 @@ function kindOf(value: Value): number {
     case 'strings':
       return KIND.strings
   }
+}
+
+function isShort({ parts, length }: Extract<Value, { type: 'text' }>): boolean {
+  return length <= MAX_TEXT_BYTES && parts.length === 1 && !isPlace(parts[0] as Part)
 }
 
 function isInt32(value: number | bigint): value is number {

@@ -12,7 +12,7 @@ import { DataReader } from './data-files.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { openReadOnly } from './schema.ts'
 import { isPlace, type Part, type Place, type Resource, type StoredSpan } from './span.ts'
-import { keyBytes } from './trace-keys.ts'
+import { KEY_BYTES, keyBytes, type TraceKeys } from './trace-keys.ts'
 import { OlderParts, PageOfTraces, TraceBuilder, type TraceRow } from './trace-list.ts'
 
 // The store as the CLI and the HTTP API see it: on a connection of its own that can't write, whether or not a relay runs.
@@ -295,6 +295,47 @@ export class StoreReader {
     return bytes === null ? null : readHeads(bytes)
   }
 
+  /** All spans of a chunk, with their heads' order; null: they have expired, or cannot be read. */
+  spansOf(chunk: number): StoredSpan[] | null {
+    const row = this.#sql.chunk.get(chunk)
+    if (row === undefined) return null
+    this.#data.forget()
+    const bytes = this.#bytes(row)
+    return bytes && readSpans(bytes, this.#resource(Number(row.resource)), this.#whole)
+  }
+
+  /** Writes the bytes of all parts to `into[at]`; returns the position behind them. A marker stands for what is gone. */
+  readonly loadParts = (parts: readonly Part[], into: Buffer, at: number): number => {
+    for (const part of parts) {
+      if (isPlace(part)) {
+        this.#data.read(part, into, at)
+      } else part.copy(into, at)
+      at += part.length
+    }
+    return at
+  };
+
+  /** Chunks with spans of these traces, newest first, down to those that were stored before `since` (ms). */
+  *chunksWith(traces: TraceKeys<unknown>, since: number): Iterable<number> {
+    for (let to = this.lastChunk(); to > 0; to -= KEYS_CHUNKS) {
+      const { keys, committed } = this.#sql.keysOf.get(to - KEYS_CHUNKS + 1, to) as Row
+      // Whole ranges may have expired; before the oldest there is nothing.
+      if (keys === null) {
+        if (to < this.#firstChunk()) return
+        continue
+      }
+      if (Number(committed) < since) return
+      if (!hasAny(traces, bytesOf(keys))) continue
+      for (const row of this.#sql.chunksOf.all(to - KEYS_CHUNKS + 1, to)) {
+        if (hasAny(traces, bytesOf(row.traces))) yield Number(row.id)
+      }
+    }
+  }
+
+  #firstChunk(): number {
+    return Number(this.#sql.firstChunk.get()?.id ?? 0)
+  }
+
   /**
    * Looks at `limit` chunks stored after the chunk `after`: which may have spans of the service that ended at `from` or
    * later and before `to` (ms). `last` is the last that was looked at; null: there were none.
@@ -464,6 +505,13 @@ function byReason(
   return Object.fromEntries(found.map(([key, value]) => [key.slice(prefix.length), value]))
 }
 
+function hasAny(traces: TraceKeys<unknown>, keys: Buffer): boolean {
+  for (let at = 0; at < keys.length; at += KEY_BYTES) {
+    if (traces.at(keys, at) !== undefined) return true
+  }
+  return false
+}
+
 const NO_KEYS = Buffer.alloc(0)
 const MAX_ID = Number.MAX_SAFE_INTEGER
 
@@ -511,6 +559,7 @@ const SQL = {
   states: `SELECT o.states FROM outbox o JOIN exporter e ON e.id = o.exporter
     WHERE e.name = ? AND o.chunk = ?`,
   lastChunk: 'SELECT max(id) AS id FROM chunk',
+  firstChunk: 'SELECT min(id) AS id FROM chunk',
   resource: 'SELECT json FROM resource WHERE id = ?',
   counters: 'SELECT name, value FROM counter',
   finished: "SELECT value FROM meta WHERE key = 'finished'",

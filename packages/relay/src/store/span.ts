@@ -59,7 +59,21 @@ export interface Resource {
   readonly sdk: { readonly name: string; readonly version: string }
   readonly language: string
   readonly attributes: Plain
+  /**
+   * It came by OTLP. `attributes` are all that are sent of it then, the rest of it is for lists and filters; and spans say
+   * themselves what others say by their resource (RECEIVED_FLAG).
+   */
+  readonly received?: true
 }
+
+/** Of spans that came by OTLP, bits of `startFlags` beside START_FLAG: what OTLP's flags said. */
+export const RECEIVED_FLAG = {
+  /** Whether the parent is remote is known. */
+  knows: 8,
+  /** W3C's trace flags. */
+  sampled: 16,
+  random: 32,
+} as const
 
 /** An observation, complete: what the store keeps and exporters send. */
 export interface StoredSpan {

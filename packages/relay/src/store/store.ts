@@ -3,11 +3,11 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import { crashPoint } from '../crash-point.ts'
 import { allocateChunk, readSpans } from './chunk.ts'
-import { ChunkBuilder, type PlacedChunk } from './chunk-builder.ts'
+import { type Before, ChunkBuilder, type PlacedChunk } from './chunk-builder.ts'
 import { DataWriter, dataBytes, dataFileBytes } from './data-files.ts'
 import { MediaOutbox } from './media.ts'
 import { putSpan } from './put-span.ts'
-import { openDatabase } from './schema.ts'
+import { openDatabase, StoreError } from './schema.ts'
 import { type NewScore, ScoreOutbox } from './scores.ts'
 import { isPlace, type Part, type Resource, type StoredSpan } from './span.ts'
 import { hasFirst, markAgain, SETTLED } from './states.ts'
@@ -80,6 +80,8 @@ export interface WriterChange {
   readonly resource: Resource
   /** Spans as objects, from receivers that have no other form of them. */
   readonly finished?: readonly StoredSpan[]
+  /** Of those of `finished` that are further versions: what the one before said. */
+  readonly before?: ReadonlyMap<StoredSpan, Before>
   /** JSON of its newest segment header, when it is another one. */
   readonly header?: string
   /** JSON, the receiver's own; null: the writer is gone for good, and with it all that is kept of it. */
@@ -112,6 +114,8 @@ export interface Batch {
   readonly abandoned?: number
   /** It has to survive a power failure: what it is made of will be deleted from a disk. */
   readonly durable?: boolean
+  /** No exporter gets its spans: they come from a store whose relay has seen to that. */
+  readonly settled?: boolean
 }
 
 /** Spans that are to be sent again: how many, and what the outbox says now of their chunks. */
@@ -238,7 +242,7 @@ export class Store {
     const brought =
       this.#placed.length > 0 || batch.writers.some(({ scores = [] }) => scores.length > 0)
     this.#nextChunk += this.#placed.length
-    for (const backlog of this.#backlogs.values()) {
+    for (const backlog of batch.settled ? [] : this.#backlogs.values()) {
       for (const { spans, revisions, expanded } of this.#placed) {
         grow(backlog, 1, spans - revisions, expanded)
       }
@@ -251,19 +255,48 @@ export class Store {
     if (brought) for (const listener of this.#listeners) listener()
   }
 
+  /**
+   * Whether something waits for a commit that has failed and will be tried again. Nobody else may commit before it: what
+   * waits would go with theirs, and then once more.
+   */
+  get behind(): boolean {
+    return this.#failed !== null || this.chunks.pending > 0
+  }
+
+  /**
+   * As `commit`, for a receiver whose senders keep what it refuses: when it throws, nothing of the batch is kept.
+   *
+   * @throws StoreError `OFFPATH_STORE_UNUSABLE` when something else has to be committed first
+   */
+  take(batch: Batch): void {
+    if (this.behind) {
+      const text = 'the store has refused what was read from the spool, which is tried again first'
+      throw new StoreError('OFFPATH_STORE_UNUSABLE', text)
+    }
+    try {
+      this.commit(batch)
+    } catch (error) {
+      this.chunks.discard()
+      this.#placed = []
+      this.#unstorable = 0
+      this.#failed = null
+      throw error
+    }
+  }
+
   #putSpans(batch: Batch): void {
-    for (const { id, resource, finished = [] } of batch.writers) {
+    for (const { id, resource, finished = [], before } of batch.writers) {
       if (finished.length > 0) this.chunks.use(id, resource)
-      for (const span of finished) putSpan(this.chunks, span)
+      for (const span of finished) putSpan(this.chunks, span, before?.get(span))
     }
   }
 
   #write(batch: Batch, added: string[]): void {
-    const { writers, cursors, counters, abandoned = 0 } = batch
+    const { writers, cursors, counters, abandoned = 0, settled = false } = batch
     const now = Date.now()
     let stored = 0
     for (const [index, chunk] of this.#placed.entries()) {
-      this.#addChunk(this.#nextChunk + index, chunk, now, added)
+      this.#addChunk(this.#nextChunk + index, chunk, now, added, settled)
       stored += chunk.spans - chunk.revisions
     }
     for (const writer of writers) this.#changeWriter(writer, now)
@@ -273,6 +306,10 @@ export class Store {
     const finished = stored + this.#unstorable + abandoned
     if (finished > 0) this.#sql.addFinished.run(finished)
     for (const name of this.#exporters.keys()) {
+      if (settled) {
+        this.#count({ [`${name}.before`]: finished })
+        continue
+      }
       this.#count({
         [`${name}.dropped.segment_gone`]: abandoned,
         [`${name}.dropped.unstorable`]: this.#unstorable,
@@ -284,7 +321,7 @@ export class Store {
     crashPoint('commit')
   }
 
-  #addChunk(id: number, chunk: PlacedChunk, now: number, added: string[]): void {
+  #addChunk(id: number, chunk: PlacedChunk, now: number, added: string[], settled: boolean): void {
     this.#sql.addChunk.run(
       id,
       this.#resource(chunk.writer, chunk.resource, added),
@@ -300,7 +337,7 @@ export class Store {
       now,
       chunk.traces,
     )
-    for (const exporter of this.#exporters.values()) {
+    for (const exporter of settled ? [] : this.#exporters.values()) {
       this.#sql.addOutbox.run(exporter, id)
     }
   }

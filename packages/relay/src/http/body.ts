@@ -1,0 +1,80 @@
+// Bodies of requests that hand spans over: read and unpacked within bounds, one after the other, for what a body becomes
+// takes far more memory than the body.
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+
+const unzip = promisify(gunzip)
+
+/** A body that is not taken, with the status that says so. */
+export class BodyError extends Error {
+  readonly status: 400 | 413 | 415 | 429
+  constructor(status: BodyError['status'], message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+export interface Bodies {
+  /**
+   * Has `use` do something with a request's body, once those before it are done.
+   *
+   * @throws BodyError
+   */
+  withBody<T>(request: Request, maxBytes: number, use: (body: Buffer) => T): Promise<T>
+}
+
+/** @param maxHeld bytes of all bodies that wait; beyond them the next one is refused */
+export function createBodies(maxHeld: number): Bodies {
+  let held = 0
+  let turn: Promise<unknown> = Promise.resolve()
+
+  const read = async (request: Request, maxBytes: number): Promise<Buffer> => {
+    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes)
+    const pieces: Uint8Array[] = []
+    let bytes = 0
+    try {
+      for await (const piece of request.body ?? []) {
+        bytes += piece.length
+        held += piece.length
+        if (bytes > maxBytes) throw tooLarge(maxBytes)
+        if (held > maxHeld) throw new BodyError(429, 'too many requests at a time')
+        pieces.push(piece)
+      }
+      return Buffer.concat(pieces)
+    } catch (error) {
+      held -= bytes
+      if (error instanceof BodyError) throw error
+      throw new BodyError(400, 'the body did not arrive')
+    }
+  }
+
+  const unpack = async (body: Buffer, encoding: string, maxBytes: number): Promise<Buffer> => {
+    if (encoding === '' || encoding === 'identity') return body
+    if (encoding !== 'gzip') throw new BodyError(415, 'content-encoding: only gzip and identity')
+    try {
+      return await unzip(body, { maxOutputLength: maxBytes })
+    } catch (error) {
+      // It unpacks to more than a body may be, however small it is itself.
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes)
+      throw new BodyError(400, 'the body is no gzip')
+    }
+  }
+
+  return {
+    async withBody(request, maxBytes, use) {
+      const encoding = (request.headers.get('content-encoding') ?? '').trim().toLowerCase()
+      const body = await read(request, maxBytes)
+      const mine = turn.then(async () => use(await unpack(body, encoding, maxBytes)))
+      turn = mine.catch(() => {})
+      try {
+        return await mine
+      } finally {
+        held -= body.length
+      }
+    },
+  }
+}
+
+function tooLarge(maxBytes: number): BodyError {
+  return new BodyError(413, `the body is longer than ${maxBytes} bytes (unpacked)`)
+}
