@@ -23,7 +23,7 @@ import type { Trace, TraceList } from '../../http/shapes.ts'
 import type { Stats } from '../../http/stats.ts'
 import { createLog } from '../../log.ts'
 import { toJson } from '../../otlp/to-json.ts'
-import { type Relay, openRelay } from '../../relay.ts'
+import { openRelay, type Relay } from '../../relay.ts'
 import type { StoredSpan } from '../../store/span.ts'
 import { crashAt } from '../../testing/crash-at.ts'
 
