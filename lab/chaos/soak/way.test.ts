@@ -24,8 +24,9 @@ beforeEach(async () => {
 afterEach(() => way.close())
 
 /** What comes of asking: the length of the answer, or the code of the error. */
-async function ask(timeoutMs = 2000): Promise<number | string> {
+async function ask(timeoutMs = 2000, path = '/'): Promise<number | string> {
   const asking = request({
+    path,
     host: '127.0.0.1',
     port: way.port,
     agent: false,
@@ -72,4 +73,11 @@ test('what hangs goes on when the trouble is over', async () => {
 test('slow, all comes through', async () => {
   way.trouble('slow')
   expect(await ask()).toBe(PAGE.length)
+})
+
+test('a trouble may wait for what is asked', async () => {
+  way.trouble('reset', '/late')
+  expect(await ask()).toBe(PAGE.length)
+  expect(await ask(2000, '/late')).toBe('ECONNRESET')
+  expect([asked, way.lostAnswers]).toEqual([2, 1])
 })

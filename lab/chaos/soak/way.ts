@@ -21,8 +21,8 @@ export interface Way {
   readonly port: number
   /** Answers that were cut off: who asked cannot know what became of it. */
   readonly lostAnswers: number
-  /** Null: all is well. */
-  trouble(trouble: Trouble | null): void
+  /** Null: all is well. With `from` it begins when that text is asked, and what asks it arrives. */
+  trouble(trouble: Trouble | null, from?: string): void
   /** New connections lead to another port. */
   lead(port: number): void
   close(): Promise<void>
@@ -35,6 +35,7 @@ const SLOW_MS = 40
 export async function openWay(to: number): Promise<Way> {
   let target = to
   let trouble: Trouble | null = null
+  let coming: { readonly trouble: Trouble | null; readonly from: string } | null = null
   let lostAnswers = 0
   const sockets = new Set<Socket>()
 
@@ -46,12 +47,20 @@ export async function openWay(to: number): Promise<Way> {
     return socket.on('error', () => {})
   }
 
+  const begin = (next: Trouble | null): void => {
+    trouble = next
+    coming = null
+    if (next === 'cut') for (const socket of sockets) socket.resetAndDestroy()
+  }
+
   /** The trouble is looked up at each piece: it may have come or gone while one waited. */
   const carry = async (from: Socket, into: Socket, isAnswer: boolean): Promise<void> => {
     try {
       const pieces: AsyncIterable<Buffer> = from.iterator({ destroyOnReturn: false })
       for await (const bytes of pieces) {
-        while (trouble === 'hang' && !into.destroyed) await delay(20)
+        if (!isAnswer && coming !== null && bytes.includes(coming.from)) {
+          begin(coming.trouble)
+        } else while (trouble === 'hang' && !into.destroyed) await delay(20)
         if (isAnswer && (trouble === 'reset' || trouble === 'half')) {
           lostAnswers++
           if (trouble === 'half') into.write(bytes.subarray(0, bytes.length >> 1))
@@ -98,9 +107,9 @@ export async function openWay(to: number): Promise<Way> {
     get lostAnswers() {
       return lostAnswers
     },
-    trouble(next) {
-      trouble = next
-      if (next === 'cut') for (const socket of sockets) socket.resetAndDestroy()
+    trouble(next, from) {
+      if (from === undefined) begin(next)
+      else coming = { trouble: next, from }
     },
     lead(port) {
       target = port

@@ -125,17 +125,27 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   }
 }
 
-/** A sentinel that watches a server under the name `mymaster`; its URL. With a password, that of the server too. */
+/**
+ * A sentinel that watches a server under the name `mymaster`; its URL. With a password, that of the server too. After
+ * `downAfterMs` without an answer it lets a replica take over; by default half a minute, which no test waits for.
+ */
 export async function startSentinel(
   watched: RedisServer,
-  options: { readonly password?: string; readonly asks?: boolean } = {},
+  options: {
+    readonly password?: string
+    readonly asks?: boolean
+    readonly downAfterMs?: number
+  } = {},
 ): Promise<{ readonly url: string; close(): Promise<void> }> {
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'offpath-sentinel-'))
   const file = join(directory, 'sentinel.conf')
   const watches = `sentinel monitor mymaster 127.0.0.1 ${watched.port} 1`
-  const { password, asks = false } = options
+  const { password, asks = false, downAfterMs } = options
   const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${directory}`, watches]
+  if (downAfterMs !== undefined) {
+    lines.push(`sentinel down-after-milliseconds mymaster ${downAfterMs}`)
+  }
   if (password !== undefined) lines.push(`sentinel auth-pass mymaster ${password}`)
   if (password !== undefined && asks) lines.push(`requirepass ${password}`)
   writeFileSync(file, lines.map((line) => `${line}\n`).join(''))
