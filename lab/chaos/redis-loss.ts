@@ -78,7 +78,7 @@ async function failOver(random: () => number, cuts: boolean): Promise<[number, n
   ])
   const way = await openWay(master.port)
   try {
-    await replica.ask('REPLICAOF', '127.0.0.1', String(way.port))
+    await replica.ask('REPLICAOF', '127.0.0.1', String(cuts ? way.port : master.port))
     while (!textOf(await replica.ask('INFO', 'replication')).includes('master_link_status:up')) {
       await delay(10)
     }
@@ -112,6 +112,7 @@ async function addUntilKilled(
     }
   }
   const adding = Promise.all(Array.from({ length: CONCURRENCY }, add))
+  while (ids.length === 0) await delay(1)
   const half = (LEAST_MS + random() * SPREAD_MS) / 2
   await delay(half)
   halfway()
