@@ -46,8 +46,12 @@ async function redis(line: CommandLine): Promise<void> {
 
 async function mix(line: CommandLine): Promise<void> {
   const stopping = new AbortController()
-  // A second one ends us at once.
-  process.once('SIGINT', () => stopping.abort())
+  // A second one ends us at once. What we have started ends with us.
+  process.once('SIGINT', () => {
+    stopping.abort()
+    process.once('SIGINT', () => process.exit(130))
+  })
+  process.once('SIGTERM', () => process.exit(143))
   const result = await soak({
     seconds: (line.factor('minutes') ?? 2) * 60,
     seed: line.wholeNumber('seed', 0) ?? 1,

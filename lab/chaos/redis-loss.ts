@@ -10,7 +10,7 @@ import {
 import type { ChaosOptions } from './applications.ts'
 import { openWay } from './soak/way.ts'
 
-export interface RedisLoss {
+interface RedisLoss {
   readonly kills: number
   /** Entries whose id Redis had answered with. */
   readonly acknowledged: number
