@@ -116,6 +116,22 @@ test('the disk of the store is full and has room again: what was recorded meanwh
   expect(exporters[0]).toMatchObject({ delivered: 25, deadLettered: 0, dropped: {} })
 })
 
+test('a relay ends when it is told to, also while the disk of its store is full; the next one goes on', async (context) => {
+  const box = boxOf(deliveringTo(langfuse))
+  const disk: Disk = mountDisk(join(box.dir, 'small'), 16)
+  atEnd(() => disk.remove())
+  if (!disk.isSmall) context.skip('a tmpfs cannot be mounted here')
+  box.env.OFFPATH_STORE_DIR = join(disk.directory, 'store')
+  const { relay, stats } = await up(box)
+  const giveBack = disk.fill()
+  await record(box)
+  await until(async () => (await stats()).spool.some(({ unreadBytes }) => unreadBytes > 0))
+  expect(await relay.end('SIGTERM')).not.toBe(null)
+  giveBack()
+  await up(box)
+  await langfuse.waitForSpans(5, 20_000)
+})
+
 test('a sentinel lets a replica take over: both kinds of relay follow it', async () => {
   const [master, replica] = [await redisServer(), await redisServer()]
   await replica.ask('REPLICAOF', '127.0.0.1', String(master.port))
