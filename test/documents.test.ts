@@ -43,3 +43,18 @@ test.each(
     .filter((link) => !existsSync(join(root, dirname(file), link)))
   expect(missing).toEqual([])
 })
+
+test('docs/faults.md names tests that there are, and every fault of a soak', () => {
+  const faults = read('docs/faults.md')
+  const named = [...faults.matchAll(/\]\(\.\.\/([^)]+\.ts)\): (\*[^*]+\*(?:, \*[^*]+\*)*)/g)]
+  expect(named.length).toBeGreaterThan(20)
+  const missing = named.flatMap(([, file = '', titles = '']) => {
+    const source = read(file)
+    return found([titles], /\*([^*]+)\*/g).filter((title) => !source.includes(title))
+  })
+  expect(missing).toEqual([])
+  const places = 'application|spool|store|relay|pool|redis|network|server|clock'
+  const mixed = found([read('lab/chaos/soak/faults.ts')], RegExp(`'((?:${places})-[\\w-]+)'`, 'g'))
+  expect(mixed.length).toBeGreaterThan(25)
+  expect(mixed.filter((name) => !faults.includes(`\`${name}\``))).toEqual([])
+})

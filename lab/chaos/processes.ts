@@ -1,15 +1,34 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 const root = join(import.meta.dirname, '..', '..')
-const node = (file: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess =>
-  spawn(process.execPath, ['--conditions=offpath-source', join(root, file), ...args], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts a file of the workspace; `log`: a file that its stderr is added to. It does not outlive us. */
+export function node(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  log?: string,
+): ChildProcess {
+  const stderr = log === undefined ? 'inherit' : openSync(log, 'a')
+  const child = spawn(
+    process.execPath,
+    ['--conditions=offpath-source', join(root, file), ...args],
+    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', stderr] },
+  )
+  if (typeof stderr === 'number') closeSync(stderr)
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
 
 /** Directories and variables of one chaos run; `remove` deletes what it wrote. */
 export interface Place {
@@ -44,17 +63,16 @@ interface Killable {
 
 export interface Relay extends Killable {
   readonly url: string
+  readonly child: ChildProcess
   readonly ended: Promise<void>
   stop(): Promise<void>
 }
 
-/** Starts the relay and waits until it is ready; rejects when it ends before. */
-export async function startRelay(env: NodeJS.ProcessEnv): Promise<Relay> {
-  const child = node(
-    'packages/relay/src/cli/main.ts',
-    ['up', '--json', '--log-level', 'error'],
-    env,
-  )
+/** Starts the relay and waits until it is ready; rejects when it ends before. With `log` it tells more, there. */
+export async function startRelay(env: NodeJS.ProcessEnv, log?: string): Promise<Relay> {
+  const level = log === undefined ? 'error' : 'info'
+  const args = ['up', '--json', '--log-level', level]
+  const child = node('packages/relay/src/cli/main.ts', args, env, log)
   const closed = closing(child)
   const line = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).once('line', resolve)
@@ -62,6 +80,7 @@ export async function startRelay(env: NodeJS.ProcessEnv): Promise<Relay> {
   })
   return {
     url: (JSON.parse(line) as { url: string }).url,
+    child,
     ended: closed,
     kill: () => {
       child.kill('SIGKILL')

@@ -704,6 +704,29 @@ describe('when Redis', () => {
     expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
   })
 
+  test('has no memory left, delivering and acknowledging go on; a dead letter waits', async () => {
+    const one = await pool()
+    await forward(many(5))
+    await langfuse.waitForSpans(5)
+    const spans = many(20)
+    const poison = spans[2]!.spanId.toString('hex')
+    langfuse.rejectSpan = ({ spanId }) => (spanId === poison ? 'bad span' : undefined)
+    langfuse.latencyMs = 300
+    await forward(spans)
+    await until(async () => (await figures(one)).held === 20)
+    await redis.ask('CONFIG', 'SET', 'maxmemory', '1')
+    try {
+      await langfuse.waitForSpans(24)
+      await until(async () => (await pendingIn()) === 1)
+      expect(await deadLetters()).toEqual([])
+    } finally {
+      await redis.ask('CONFIG', 'SET', 'maxmemory', '0')
+    }
+    await until(async () => (await pendingIn()) === 0)
+    expect(await deadLetters()).toHaveLength(1)
+    expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
+  })
+
   test('has lost its groups, they are made again', async () => {
     await pool()
     await forward(many(5))

@@ -130,9 +130,13 @@ async function start(
     onCommit: metrics.onCommit,
   })
   undo.push(() => {
-    // What has come since the last poll, so that nothing waits for the next start but its delivery.
-    if (receiving) receiver.poll()
-    receiver.stop()
+    try {
+      // What has come since the last poll, so that nothing waits for the next start but its delivery.
+      if (receiving) receiver.poll()
+    } finally {
+      // Also when the disk is full: a receiver that goes on keeps the process, and its lease.
+      receiver.stop()
+    }
   })
   const retention = startRetention({
     store,

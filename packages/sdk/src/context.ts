@@ -51,6 +51,8 @@ export interface ProcessState {
   phase: 'idle' | 'on' | 'off'
   /** Set in phase `on` only. */
   recorder: Recording | undefined
+  /** What a recorder that was shut down had to say at its end; a copy of an earlier version keeps none. */
+  last?: ReturnType<Recording['stats']> | undefined
   delivered: OpenRecorder['delivered'] | undefined
   options: RecorderOptions | undefined
   /** In force where no context says otherwise: the project of the options. */

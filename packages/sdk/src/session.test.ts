@@ -269,6 +269,20 @@ describe('flush, stats and shutdown', () => {
     expect(stdout.trim()).toBe('false true')
   })
 
+  it('tell after a shutdown what was recorded and lost until then', async () => {
+    const { stdout } = await application(
+      `
+      offpath.startObservation('a').end()
+      console.log(await offpath.shutdown())
+      offpath.startObservation('b').end()
+      const { observations, lost } = offpath.stats()
+      console.log(observations, lost.no_spool)
+    `,
+      await nowhere(),
+    )
+    expect(stdout).toBe('false\n1 1\n')
+  })
+
   it('record nothing after a shutdown, and end nothing of what was open', async () => {
     const { observations } = await application(`
       const open = offpath.startObservation('open')

@@ -75,14 +75,15 @@ export async function flush(options: FlushOptions = {}): Promise<boolean> {
 export async function shutdown(options: FlushOptions = {}): Promise<boolean> {
   const flushed = await flush(options)
   state.recorder?.close()
+  state.last = state.recorder?.stats() ?? state.last
   state.recorder = undefined
   state.phase = 'off'
   return flushed
 }
 
-/** What was recorded and lost since the process began, in observations; zeros when nothing is recorded. */
+/** What was recorded and lost since the process began, in observations; zeros when nothing was recorded. */
 export function stats(): RecorderStats {
-  return state.recorder?.stats() ?? NO_STATS
+  return state.recorder?.stats() ?? state.last ?? NO_STATS
 }
 
 const NO_STATS: RecorderStats = {

@@ -11,6 +11,19 @@ import { type Argument, connectRedis, type Reply } from '../redis/connection.ts'
 
 const run = promisify(execFile)
 
+/** None outlives a test, or a run, that ends in the middle. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+function startServer(args: readonly string[]): ChildProcess {
+  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
+
 export interface RedisServer {
   readonly port: number
   readonly url: string
@@ -48,7 +61,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
   const start = async (): Promise<void> => {
     const all = [...listening, '--bind', '127.0.0.1', '--dir', directory, '--save', '', ...args]
     if (password !== undefined) all.push('--requirepass', password)
-    child = spawn('redis-server', all, { stdio: ['ignore', 'pipe', 'inherit'] })
+    child = startServer(all)
     await ready(child)
   }
   await start()
@@ -125,23 +138,31 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   }
 }
 
-/** A sentinel that watches a server under the name `mymaster`; its URL. With a password, that of the server too. */
+/**
+ * A sentinel that watches a server under the name `mymaster`; its URL. With a password, that of the server too. After
+ * `downAfterMs` without an answer it lets a replica take over; by default half a minute, which no test waits for.
+ */
 export async function startSentinel(
   watched: RedisServer,
-  options: { readonly password?: string; readonly asks?: boolean } = {},
+  options: {
+    readonly password?: string
+    readonly asks?: boolean
+    readonly downAfterMs?: number
+  } = {},
 ): Promise<{ readonly url: string; close(): Promise<void> }> {
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'offpath-sentinel-'))
   const file = join(directory, 'sentinel.conf')
   const watches = `sentinel monitor mymaster 127.0.0.1 ${watched.port} 1`
-  const { password, asks = false } = options
+  const { password, asks = false, downAfterMs } = options
   const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${directory}`, watches]
+  if (downAfterMs !== undefined) {
+    lines.push(`sentinel down-after-milliseconds mymaster ${downAfterMs}`)
+  }
   if (password !== undefined) lines.push(`sentinel auth-pass mymaster ${password}`)
   if (password !== undefined && asks) lines.push(`requirepass ${password}`)
   writeFileSync(file, lines.map((line) => `${line}\n`).join(''))
-  const child = spawn('redis-server', [file, '--sentinel'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = startServer([file, '--sentinel'])
   await ready(child, '+monitor')
   return {
     url: `redis+sentinel://127.0.0.1:${port}/mymaster`,
