@@ -29,6 +29,7 @@ import {
 } from '../apparatus/processes.ts'
 import { median, rounded } from '../apparatus/statistics.ts'
 import { type BenchOptions, chosenCases } from './options.ts'
+import type { SpanKind } from './relay/spans.ts'
 import { relayTargets } from './relay/targets.ts'
 import type { Report, Row } from './report.ts'
 
@@ -44,7 +45,7 @@ const BACKLOG_BYTES = 4300
 const PATIENCE_MS = 15_000
 
 export interface SpoolRequest {
-  readonly kind: 'small' | '4kb'
+  readonly kind: SpanKind
   readonly spans: number
   readonly seed: number
 }

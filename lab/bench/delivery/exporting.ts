@@ -1,0 +1,80 @@
+// A relay and its exporter: how fast does a backlog in the store leave?
+import { cpSync } from 'node:fs'
+import { makePlace, type Place, startRelay } from '../../apparatus/processes.ts'
+import type { SpanKind } from '../relay/spans.ts'
+import { arrival, fill, peakRssMb, type Standing, UNBOUNDED } from './standing.ts'
+
+/** A store with spans that wait, to be copied for each round. */
+export interface Backlog {
+  readonly kind: SpanKind
+  readonly spans: number
+  readonly place: Place
+}
+
+export interface ExportSample {
+  readonly spans: number
+  readonly delivered: number
+  /** Those that came more than once. */
+  readonly again: number
+  readonly cpuUs: number
+  /** Of the requests, uncompressed, and as sent. */
+  readonly bytes: number
+  readonly wireBytes: number
+  readonly rssMb: number | null
+}
+
+/** Records spans into a store while the server refuses them. */
+export async function makeBacklog(
+  standing: Standing,
+  kind: SpanKind,
+  spans: number,
+): Promise<Backlog> {
+  const { sink, disk } = standing
+  await sink.say('refuse')
+  const place = makePlace(true, disk)
+  const relay = await startRelay(place, sink.url, UNBOUNDED)
+  await fill(place, relay, kind, spans, standing)
+  await relay.stop()
+  await sink.say('take')
+  return { kind, spans, place }
+}
+
+/**
+ * Delivers a copy of the backlog by a new relay: its CPU from its first instruction on, less `startUs`, until all is
+ * acknowledged.
+ */
+export async function drainCopy(
+  { sink, disk }: Standing,
+  backlog: Backlog,
+  startUs: number,
+  settings: NodeJS.ProcessEnv = {},
+): Promise<ExportSample> {
+  const place = makePlace(true, disk)
+  try {
+    cpSync(backlog.place.store, place.store, { recursive: true })
+    await sink.say('clear')
+    const relay = await startRelay(place, sink.url, { ...UNBOUNDED, ...settings })
+    const delivered = await arrival(sink, backlog.spans)
+    const { cpu } = await relay.usage()
+    const rssMb = peakRssMb(relay.pid)
+    const { spans, bytes, wireBytes } = await sink.say('stats')
+    await relay.stop()
+    const again = spans - delivered
+    return { spans: backlog.spans, delivered, again, cpuUs: cpu - startUs, bytes, wireBytes, rssMb }
+  } finally {
+    place.remove()
+  }
+}
+
+/** CPU that a relay takes until it stands, with nothing to do. */
+export async function startingCost({ sink, disk }: Standing): Promise<number> {
+  const place = makePlace(true, disk)
+  try {
+    const relay = await startRelay(place, sink.url, UNBOUNDED)
+    const { cpu } = await relay.usage()
+    await relay.stop()
+    return cpu
+  } finally {
+    place.remove()
+  }
+}
