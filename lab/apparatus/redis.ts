@@ -28,16 +28,20 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
   )
   await ready(server)
   const url = `redis://127.0.0.1:${port}`
+  const client = createClient({ url })
+  // Told by who asks it.
+  client.on('error', () => {})
+  await client.connect()
   return {
     url,
     async info() {
-      const client = createClient({ url })
-      await client.connect()
       const lines = (await client.info()).matchAll(/^(\w+):([\d.]+)\r?$/gm)
-      client.destroy()
       return new Map([...lines].map(([, name, value]) => [name as string, Number(value)]))
     },
-    stop: () => stop(server),
+    async stop() {
+      client.destroy()
+      await stop(server)
+    },
   }
 }
 

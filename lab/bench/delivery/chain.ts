@@ -9,16 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { makePlace, type Place, type Relay, startRelay } from '../../apparatus/processes.ts'
 import { type Redis, startRedis } from '../../apparatus/redis.ts'
 import type { SpanKind } from '../relay/spans.ts'
-import {
-  arrival,
-  peakRssMb,
-  reach,
-  release,
-  type Standing,
-  stage,
-  statsOf,
-  UNBOUNDED,
-} from './standing.ts'
+import { arrival, peakRssMb, release, type Standing, stage, UNBOUNDED } from './standing.ts'
 
 export interface ChainPlan {
   readonly kind: SpanKind
@@ -58,8 +49,10 @@ export interface RedisFigures {
 const REDIS = ['--appendonly', 'yes', '--appendfsync', 'everysec']
 const NO_REWRITE = ['--auto-aof-rewrite-percentage', '0']
 const IDLE_MS = 1000
-/** Asking for statistics costs the relay a little. */
 const LOOK_MS = 250
+const QUIET_MS = 2000
+/** Memory that comes and goes without spans. */
+const NOISE_BYTES = 50_000
 
 interface Chain {
   /** Beside the application. */
@@ -126,7 +119,8 @@ async function warmUp({ sink, seed }: Standing, place: Place, plan: ChainPlan): 
   await sink.say('clear')
   await stage(place, { kind: plan.kind, spans, seed })
   release(place)
-  await reach(async () => (await sink.say('stats')).unique, spans, 'delivered')
+  const arrived = await arrival(sink, spans)
+  if (arrived < spans) throw new Error(`${arrived} of ${spans} spans are delivered`)
 }
 
 function warmUpOf({ warmUp, pool }: ChainPlan): number {
@@ -150,7 +144,7 @@ async function measure(
   await sink.say('clear')
   const empty = await redis?.info()
   release(place)
-  if (redis !== null) await forwarded(first, warmUpOf(plan) + spans)
+  if (redis !== null) await forwarded(redis)
   const full = await redis?.info()
   for (const relay of pool) relay.signal('SIGCONT')
   const delivered = await arrival(sink, spans)
@@ -172,12 +166,19 @@ async function measure(
   }
 }
 
-async function forwarded(relay: Relay, spans: number): Promise<void> {
-  const count = async (): Promise<number> => {
+/**
+ * Waits until nothing comes into Redis any more, for longer than a request waits to become full. To ask the relay itself would
+ * have it walk through all that it has not read.
+ */
+async function forwarded(redis: Redis): Promise<void> {
+  let bytes = 0
+  let quietFrom = performance.now()
+  while (performance.now() - quietFrom < QUIET_MS) {
     await delay(LOOK_MS)
-    return (await statsOf(relay)).exporters[0]?.delivered ?? 0
+    const now = (await redis.info()).get('used_memory') ?? 0
+    if (now > bytes + NOISE_BYTES) quietFrom = performance.now()
+    bytes = Math.max(bytes, now)
   }
-  await reach(count, spans, 'in Redis')
 }
 
 type Info = ReadonlyMap<string, number>

@@ -69,12 +69,14 @@ export async function fill(
   for (let part = 0; staged < spans; part++) {
     const count = Math.min(most, spans - staged)
     await stage(place, { kind, spans: count, seed: seed + part })
-    await reach(async () => (await statsOf(relay)).accepted - before, staged, 'stored')
+    await reading(place)
     release(place)
     staged += count
     if (spans > 4 * most) progress(`  ${Math.round((100 * staged) / spans)} % recorded`)
   }
-  await reach(async () => (await statsOf(relay)).accepted - before, spans, 'stored')
+  await reading(place)
+  const stored = (await statsOf(relay)).accepted - before
+  if (stored !== spans) throw new Error(`${stored} of ${spans} spans are stored`)
 }
 
 /** What /api/stats says, as far as it is needed here. */
@@ -101,14 +103,12 @@ export async function arrival(sink: Sink, spans: number): Promise<number> {
   return arrived
 }
 
-/** Waits until `count()` has reached `enough`. @throws an Error when it does not get on */
-export async function reach(
-  count: () => Promise<number>,
-  enough: number,
-  what: string,
-): Promise<void> {
-  const last = await waitForCount(count, enough, PATIENCE_MS)
-  if (last < enough) throw new Error(`${last} of ${enough} spans are ${what}`)
+/** Waits until all segments of the spool are read. @throws an Error when it does not get on */
+async function reading(place: Place): Promise<void> {
+  // Those of a writer that has ended are deleted once they are stored.
+  const left = () => readdirSync(place.spool).filter((name) => name.endsWith('.seg')).length
+  const last = await waitForCount(() => -left(), 0, PATIENCE_MS)
+  if (last < 0) throw new Error(`${-last} segments are not read`)
 }
 
 /** The most memory that a process has had, MB; null where the system does not tell. */
