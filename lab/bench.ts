@@ -6,6 +6,7 @@ import type { BenchOptions } from './bench/options.ts'
 import { asText, type Report } from './bench/report.ts'
 import { SUBJECTS } from './bench/subjects.ts'
 import { readCommandLine, runProgram, UsageError } from './command-line.ts'
+import type { BenchResult } from './study/report/bench-addresses.ts'
 
 const BENCHES: Record<string, () => Promise<(options: BenchOptions) => Promise<Report>>> = {
   recorder: async () => (await import('./bench/recorder.ts')).benchRecorder,
@@ -67,7 +68,7 @@ await runProgram(USAGE, async () => {
   const machine = { cpu: cpus()[0]?.model ?? '', cores: availableParallelism() }
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
   const about = { bench: name, node: process.version, machine, command, startedAt }
-  const json = JSON.stringify({ ...about, ...report })
+  const json = JSON.stringify({ ...about, ...report } satisfies BenchResult)
   if (line.has('json')) console.log(json)
   const file = line.text('out')
   if (file !== undefined) writeFileSync(file, `${json}\n`)

@@ -15,7 +15,8 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
   for (const place of places) place.remove()
 })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => process.exit(130))
 
 /** Our environment without settings of a tracing SDK, which would make figures depend on who measures. */
 function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

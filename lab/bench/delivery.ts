@@ -11,7 +11,7 @@
  *                                           relay's start costs, measured in the same round. `otel`: what OpenTelemetry's
  *                                           exporter takes for the encoding alone of such spans
  *   small-export-again                      the same once more: the noise
- *   4kb-gzip                                the same with requests compressed
+ *   small-gzip, 4kb-gzip                    with requests compressed, as they are over a network
  *   small-direct, 4kb-direct                from the spool to the server
  *   small-redis, 4kb-redis                  from the spool through Redis and a relay of a pool to the server
  *   small-redis-4, small-redis-again        with four relays in the pool; with one once more
@@ -85,6 +85,7 @@ const chain = (kind: SpanKind, pool: number): ChainCase => ({ type: 'chain', kin
 const IN_ROUNDS: Readonly<Record<string, ExportCase | ChainCase>> = {
   'small-export': exporting('small'),
   'small-export-again': exporting('small', false),
+  'small-gzip': exporting('small', false, GZIP),
   '4kb-export': exporting('4kb'),
   '4kb-gzip': exporting('4kb', false, GZIP),
   '64kb-export': exporting('64kb'),

@@ -1,5 +1,6 @@
 // A relay and its exporter: how fast does a backlog in the store leave?
-import { cpSync } from 'node:fs'
+import { cpSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { makePlace, type Place, startRelay } from '../../apparatus/processes.ts'
 import type { SpanKind } from '../relay/spans.ts'
 import { arrival, fill, peakRssMb, type Standing, UNBOUNDED } from './standing.ts'
@@ -9,6 +10,8 @@ export interface Backlog {
   readonly kind: SpanKind
   readonly spans: number
   readonly place: Place
+  /** On the disk. */
+  readonly storeBytes: number
 }
 
 export interface ExportSample {
@@ -20,6 +23,8 @@ export interface ExportSample {
   /** Of the requests, uncompressed, and as sent. */
   readonly bytes: number
   readonly wireBytes: number
+  /** Of the store, before. */
+  readonly storeBytes: number
   readonly rssMb: number | null
 }
 
@@ -36,7 +41,7 @@ export async function makeBacklog(
   await fill(place, relay, kind, spans, standing)
   await relay.stop()
   await sink.say('take')
-  return { kind, spans, place }
+  return { kind, spans, place, storeBytes: bytesIn(place.store) }
 }
 
 /**
@@ -59,8 +64,16 @@ export async function drainCopy(
     const rssMb = peakRssMb(relay.pid)
     const { spans, bytes, wireBytes } = await sink.say('stats')
     await relay.stop()
-    const again = spans - delivered
-    return { spans: backlog.spans, delivered, again, cpuUs: cpu - startUs, bytes, wireBytes, rssMb }
+    return {
+      spans: backlog.spans,
+      delivered,
+      again: spans - delivered,
+      cpuUs: cpu - startUs,
+      bytes,
+      wireBytes,
+      storeBytes: backlog.storeBytes,
+      rssMb,
+    }
   } finally {
     place.remove()
   }
@@ -77,4 +90,11 @@ export async function startingCost({ sink, disk }: Standing): Promise<number> {
   } finally {
     place.remove()
   }
+}
+
+function bytesIn(directory: string): number {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+  return files
+    .filter((file) => file.isFile())
+    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0)
 }
