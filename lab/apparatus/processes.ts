@@ -158,7 +158,9 @@ export function makePlace(inMemory = true, disk: string = tmpdir()): Place {
     store: slow,
     env: { OFFPATH_SPOOL_DIR: spool, OFFPATH_SPOOL_DISK_DIR: join(slow, 'spool') },
     remove: () => {
-      for (const directory of [fast, slow]) rmSync(directory, { recursive: true, force: true })
+      // A process that was killed just now may have a last write on its way.
+      const all = { recursive: true, force: true, maxRetries: 5 }
+      for (const directory of [fast, slow]) rmSync(directory, all)
       places.delete(place)
     },
   }
