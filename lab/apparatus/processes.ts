@@ -1,6 +1,6 @@
 import { type ChildProcess, fork, type Serializable, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -142,6 +142,13 @@ export interface Place {
   readonly store: string
   readonly env: NodeJS.ProcessEnv
   remove(): void
+}
+
+/** Whether so many bytes can be put where spools in memory are. */
+export function fitsInMemory(bytes: number): boolean {
+  if (!existsSync('/dev/shm')) return false
+  const { bsize, bavail } = statfsSync('/dev/shm')
+  return bsize * bavail > bytes
 }
 
 /** @param disk where the store goes */

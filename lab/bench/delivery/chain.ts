@@ -6,10 +6,24 @@
 // All processes are warm before anything counts: the relays have delivered some spans each. Through Redis the pool is then
 // halted (SIGSTOP) until all spans are in Redis, so that each half has the machine, and its figures, to itself.
 import { setTimeout as delay } from 'node:timers/promises'
-import { makePlace, type Place, type Relay, startRelay } from '../../apparatus/processes.ts'
+import {
+  fitsInMemory,
+  makePlace,
+  type Place,
+  type Relay,
+  startRelay,
+} from '../../apparatus/processes.ts'
 import { type Redis, startRedis } from '../../apparatus/redis.ts'
 import type { SpanKind } from '../relay/spans.ts'
-import { arrival, peakRssMb, release, type Standing, stage, UNBOUNDED } from './standing.ts'
+import {
+  arrival,
+  peakRssMb,
+  release,
+  SPAN_BYTES,
+  type Standing,
+  stage,
+  UNBOUNDED,
+} from './standing.ts'
 
 export interface ChainPlan {
   readonly kind: SpanKind
@@ -63,7 +77,7 @@ interface Chain {
 }
 
 export async function runChain(standing: Standing, plan: ChainPlan): Promise<ChainSample> {
-  const place = makePlace(true, standing.disk)
+  const place = makePlace(fitsInMemory(2 * plan.spans * SPAN_BYTES[plan.kind]), standing.disk)
   try {
     const chain = await startChain(standing, place, plan.pool)
     try {

@@ -3,7 +3,7 @@ import { cpSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { makePlace, type Place, startRelay } from '../../apparatus/processes.ts'
 import type { SpanKind } from '../relay/spans.ts'
-import { arrival, fill, peakRssMb, type Standing, UNBOUNDED } from './standing.ts'
+import { arrival, fill, peakRssMb, placeFor, type Standing, UNBOUNDED } from './standing.ts'
 
 /** A store with spans that wait, to be copied for each round. */
 export interface Backlog {
@@ -34,9 +34,9 @@ export async function makeBacklog(
   kind: SpanKind,
   spans: number,
 ): Promise<Backlog> {
-  const { sink, disk } = standing
+  const { sink } = standing
   await sink.say('refuse')
-  const place = makePlace(true, disk)
+  const place = placeFor(kind, spans, standing)
   const relay = await startRelay(place, sink.url, UNBOUNDED)
   await fill(place, relay, kind, spans, standing)
   await relay.stop()
@@ -54,7 +54,7 @@ export async function drainCopy(
   startUs: number,
   settings: NodeJS.ProcessEnv = {},
 ): Promise<ExportSample> {
-  const place = makePlace(true, disk)
+  const place = makePlace(false, disk)
   try {
     cpSync(backlog.place.store, place.store, { recursive: true })
     await sink.say('clear')
@@ -81,7 +81,7 @@ export async function drainCopy(
 
 /** CPU that a relay takes until it stands, with nothing to do. */
 export async function startingCost({ sink, disk }: Standing): Promise<number> {
-  const place = makePlace(true, disk)
+  const place = makePlace(false, disk)
   try {
     const relay = await startRelay(place, sink.url, UNBOUNDED)
     const { cpu } = await relay.usage()

@@ -1,11 +1,12 @@
 // What waits on the disk while the server is away: how much memory it takes to get rid of it, how soon a relay stands that
 // starts with it, and that none of it is lost.
-import { makePlace, type Place, type Relay, startRelay } from '../../apparatus/processes.ts'
+import { type Place, type Relay, startRelay } from '../../apparatus/processes.ts'
 import type { SpanKind } from '../relay/spans.ts'
 import {
   arrival,
   fill,
   peakRssMb,
+  placeFor,
   type RelayFigures,
   type Standing,
   statsOf,
@@ -157,8 +158,8 @@ async function withBacklog<T>(
   spans: number,
   use: (place: Place, relay: Relay) => Promise<T>,
 ): Promise<T> {
-  const { sink, disk } = standing
-  const place = makePlace(true, disk)
+  const { sink } = standing
+  const place = placeFor(kind, spans, standing)
   let relay: Relay | undefined
   try {
     await sink.say('refuse')

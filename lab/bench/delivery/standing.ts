@@ -1,7 +1,14 @@
 import { readdirSync, readFileSync, renameSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Place, type Relay, startChild, waitForCount } from '../../apparatus/processes.ts'
+import {
+  fitsInMemory,
+  makePlace,
+  type Place,
+  type Relay,
+  startChild,
+  waitForCount,
+} from '../../apparatus/processes.ts'
 import { UsageError } from '../../command-line.ts'
 import type { SpanKind } from '../relay/spans.ts'
 import type { SpoolRequest, SpoolResult } from '../relay.ts'
@@ -33,6 +40,12 @@ const BATCH_BYTES = 256 * 1024 * 1024
 const PATIENCE_MS = 70_000
 /** After the last answer, for its acknowledgement. */
 const SETTLING_MS = 300
+
+/** Directories for so many spans: in memory where there is room for what is staged of them, and half as much again. */
+export function placeFor(kind: SpanKind, spans: number, { disk }: Standing): Place {
+  const staged = Math.min(spans * SPAN_BYTES[kind], 2 * BATCH_BYTES)
+  return makePlace(fitsInMemory(1.5 * staged), disk)
+}
 
 /** Records spans into the staging directory; resolves when they are there. */
 export async function stage(place: Place, request: SpoolRequest): Promise<void> {
