@@ -64,7 +64,7 @@ const REDIS = ['--appendonly', 'yes', '--appendfsync', 'everysec']
 const NO_REWRITE = ['--auto-aof-rewrite-percentage', '0']
 const IDLE_MS = 1000
 const LOOK_MS = 250
-const QUIET_MS = 2000
+const QUIET_MS = 1500
 /** Memory that comes and goes without spans. */
 const NOISE_BYTES = 50_000
 
@@ -152,7 +152,8 @@ async function measure(
   const cpus = async () =>
     Promise.all([first, ...pool].map(async (each) => (await each.usage()).cpu))
   await stage(place, { kind, spans, seed: seed + 1 })
-  await delay(IDLE_MS)
+  // What is acknowledged and deleted of the last ones.
+  await delay(IDLE_MS / 2)
   const before = await cpus()
   for (const relay of pool) relay.signal('SIGSTOP')
   await sink.say('clear')
