@@ -127,8 +127,7 @@ export class RedisOutbox implements Outbox {
   }
 
   #hold(stream: string, entry: string, given: Buffer): void {
-    const bytes = allocateChunk(given.length)
-    given.copy(bytes)
+    const bytes = ownBytes(given)
     let measures: SpanMeasures
     try {
       measures = measureEntry(bytes)
@@ -319,6 +318,17 @@ export class RedisOutbox implements Outbox {
   drop(): Unsettled {
     return { observations: 0, counted: 0 }
   }
+}
+
+/**
+ * Aligned, and without what else the connection got in the same piece, which would be kept along. Large entries have memory
+ * of their own already.
+ */
+function ownBytes(given: Buffer): Buffer {
+  if (given.byteOffset === 0 && given.buffer.byteLength === given.length) return given
+  const bytes = allocateChunk(given.length)
+  given.copy(bytes)
+  return bytes
 }
 
 function keyOf(stream: string, entry: string): string {
