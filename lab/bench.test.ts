@@ -114,6 +114,7 @@ test.each([
   ],
   [['delivery', '--dir', '/nowhere'], /--dir \/nowhere: ENOENT/],
   [['recorder', '--dir', '/tmp'], /--dir: it is for delivery, not for recorder/],
+  [['delivery', '--out', '/nowhere/a.json'], /--out .*: there is no folder \/nowhere/],
   [['delivery', '--cases', 'large'], /--cases large/],
 ])('%j is refused with what to do', async (args, says) => {
   await expect(run(...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringMatching(says) })

@@ -1,7 +1,8 @@
 // Measures Offpath against Langfuse's SDK and OpenTelemetry's in one run, and compares with what was promised. Each
 // bench's file says how it measures, and how it could mislead.
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
+import { dirname } from 'node:path'
 import type { BenchOptions } from './bench/options.ts'
 import { asText, type Report } from './bench/report.ts'
 import { SUBJECTS } from './bench/subjects.ts'
@@ -46,6 +47,11 @@ await runProgram(USAGE, async () => {
       throw new UsageError(`--${option}: it is for delivery, not for ${name}`)
     }
   }
+  const file = line.text('out')
+  // Not after ten minutes.
+  if (file !== undefined && !existsSync(dirname(file))) {
+    throw new UsageError(`--out ${file}: there is no folder ${dirname(file)}`)
+  }
   const begun = performance.now()
   const options: BenchOptions = {
     quick: line.has('quick'),
@@ -70,6 +76,5 @@ await runProgram(USAGE, async () => {
   const about = { bench: name, node: process.version, machine, command, startedAt }
   const json = JSON.stringify({ ...about, ...report } satisfies BenchResult)
   if (line.has('json')) console.log(json)
-  const file = line.text('out')
   if (file !== undefined) writeFileSync(file, `${json}\n`)
 })
