@@ -98,7 +98,7 @@ test('delivery gets all there: from a store, through Redis, and after an outage'
   expect(result.rows).toMatchObject([
     { case: 'small-export', subject: 'offpath', delivered: 2000, lost: 0 },
     { case: 'small-export', subject: 'otel' },
-    { case: 'small-redis', subject: 'offpath', delivered: 3000, lost: 0 },
+    { case: 'small-redis', subject: 'offpath', delivered: 1500, lost: 0 },
     { case: 'outage', delivered: 1728, lost: 0, dropped: 0 },
   ])
   for (const field of ['forward_us', 'pool_us', 'redis_us', 'redis_memory_bytes']) {

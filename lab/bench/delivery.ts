@@ -14,7 +14,7 @@
  *   small-gzip, 4kb-gzip                    with requests compressed, as they are over a network
  *   small-direct, 4kb-direct                from the spool to the server
  *   small-redis, 4kb-redis                  from the spool through Redis and a relay of a pool to the server
- *   small-redis-4, small-redis-again        with four relays in the pool; with one once more
+ *   small-redis-4, small-redis-again        with four relays in the pool, and four times the spans; with one once more
  *   backlog     5 GB that a relay has stored while the server refused are delivered by a new one
  *   restart     with 1 GB that wait a relay is killed and started anew
  *   outage      the spans of a day at 20 a second are recorded, at full speed, while the server refuses; then it is back
@@ -107,8 +107,9 @@ const EXPORT_SPANS: Readonly<Record<SpanKind, number>> = {
   '4kb': 120_000,
   '64kb': 12_000,
 }
+/** For each relay that delivers. */
 const CHAIN_SPANS: Readonly<Record<SpanKind, number>> = {
-  small: 1_200_000,
+  small: 600_000,
   '4kb': 120_000,
   '64kb': 10_000,
 }
@@ -230,7 +231,7 @@ async function inRounds(
 }
 
 function chainPlan({ kind, pool }: ChainCase, scale: number): ChainPlan {
-  const spans = Math.ceil(CHAIN_SPANS[kind] * scale)
+  const spans = Math.ceil(CHAIN_SPANS[kind] * scale) * Math.max(1, pool)
   // Of long spans fewer: what is to be warm is the code.
   const usual = (WARM_UP_SPANS * scale * CHAIN_SPANS[kind]) / CHAIN_SPANS.small
   return { kind, spans, pool, warmUp: Math.ceil(Math.max(Math.min(LEAST_WARM_UP, spans), usual)) }
