@@ -1,6 +1,6 @@
 import { type ChildProcess, fork, type Serializable, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -15,7 +15,8 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
   for (const place of places) place.remove()
 })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => process.exit(130))
 
 /** Our environment without settings of a tracing SDK, which would make figures depend on who measures. */
 function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -25,7 +26,8 @@ function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), ...extra }
 }
 
-function tracked(child: ChildProcess): ChildProcess {
+/** Ends with us, however we end. */
+export function tracked(child: ChildProcess): ChildProcess {
   running.add(child)
   child.once('exit', () => running.delete(child))
   return child
@@ -142,10 +144,18 @@ export interface Place {
   remove(): void
 }
 
-export function makePlace(inMemory = true): Place {
-  const memory = inMemory && existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+/** Whether so many bytes can be put where spools in memory are. */
+export function fitsInMemory(bytes: number): boolean {
+  if (!existsSync('/dev/shm')) return false
+  const { bsize, bavail } = statfsSync('/dev/shm')
+  return bsize * bavail > bytes
+}
+
+/** @param disk where the store goes */
+export function makePlace(inMemory = true, disk: string = tmpdir()): Place {
+  const memory = inMemory && existsSync('/dev/shm') ? '/dev/shm' : disk
   const fast = mkdtempSync(join(memory, 'offpath-bench-'))
-  const slow = mkdtempSync(join(tmpdir(), 'offpath-bench-'))
+  const slow = mkdtempSync(join(disk, 'offpath-bench-'))
   const spool = join(fast, 'spool')
   const staging = join(fast, 'staging')
   for (const directory of [spool, staging]) mkdirSync(directory, { mode: 0o700 })
@@ -155,7 +165,9 @@ export function makePlace(inMemory = true): Place {
     store: slow,
     env: { OFFPATH_SPOOL_DIR: spool, OFFPATH_SPOOL_DISK_DIR: join(slow, 'spool') },
     remove: () => {
-      for (const directory of [fast, slow]) rmSync(directory, { recursive: true, force: true })
+      // A process that was killed just now may have a last write on its way.
+      const all = { recursive: true, force: true, maxRetries: 5 }
+      for (const directory of [fast, slow]) rmSync(directory, all)
       places.delete(place)
     },
   }
@@ -232,17 +244,27 @@ interface Usage {
 }
 
 export interface Relay {
+  readonly pid: number
+  /** Of its API. */
+  readonly url: string
   usage(): Promise<Usage>
   /** What it says of its observations, JSON: tells what is late from what is lost. */
   account(): Promise<string>
+  signal(name: NodeJS.Signals): void
   stop(): Promise<void>
+  /** Ends it as a crash would. */
+  kill(): Promise<void>
 }
 
 /**
  * Starts the relay on the place, as it is published: built. With `target` it delivers there as to Langfuse, uncompressed as
- * Langfuse's SDK does.
+ * Langfuse's SDK does. `settings` are options of it, as variables.
  */
-export async function startRelay(place: Place, target: string | undefined): Promise<Relay> {
+export async function startRelay(
+  place: Place,
+  target: string | undefined,
+  settings: NodeJS.ProcessEnv = {},
+): Promise<Relay> {
   const keys = {
     LANGFUSE_BASE_URL: target,
     LANGFUSE_PUBLIC_KEY: KEYS.publicKey,
@@ -265,6 +287,7 @@ export async function startRelay(place: Place, target: string | undefined): Prom
           // A run that records faster than it delivers is to measure, not to drop.
           OFFPATH_EXPORT_BACKLOG_CAP: '8GB',
           ...(target === undefined ? {} : keys),
+          ...settings,
         }),
         // No offpath.yaml is found there.
         cwd: place.store,
@@ -274,6 +297,8 @@ export async function startRelay(place: Place, target: string | undefined): Prom
   )
   const { url } = JSON.parse(await firstLine(child)) as { url: string }
   return {
+    pid: child.pid as number,
+    url,
     usage: async () => {
       child.send('usage')
       return ((await once(child, 'message')) as [Usage])[0]
@@ -283,7 +308,13 @@ export async function startRelay(place: Place, target: string | undefined): Prom
       const { accepted, open, lost, counters, exporters, spool } = stats
       return JSON.stringify({ accepted, open, lost, counters, exporters, spool })
     },
+    signal: (name) => void child.kill(name),
     stop: () => stop(child),
+    kill: async () => {
+      const exited = once(child, 'exit')
+      child.kill('SIGKILL')
+      await exited
+    },
   }
 }
 
@@ -297,7 +328,7 @@ async function firstLine(child: ChildProcess): Promise<string> {
   })
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+export async function stop(child: ChildProcess): Promise<void> {
   if (!running.has(child)) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')

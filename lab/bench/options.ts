@@ -12,6 +12,10 @@ export interface BenchOptions {
   /** Undefined: all that belong to the run. */
   readonly subjects: readonly Subject[] | undefined
   readonly seed: number
+  /** Where stores go that are too large for memory; undefined: the system's temporary directory. */
+  readonly dir: string | undefined
+  /** Of the backlog that `delivery` drains. */
+  readonly backlogGb: number | undefined
   progress(line: string): void
 }
 

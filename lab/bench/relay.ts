@@ -14,10 +14,11 @@
  * `rss_growth_mb` the median of the last third of the samples less that of the first), and by observations that repeat
  * (their texts are random stretches of 4 MB of prose).
  */
-import { existsSync, readdirSync, renameSync, statfsSync } from 'node:fs'
+import { readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
+  fitsInMemory,
   makePlace,
   type Place,
   type Relay,
@@ -29,6 +30,7 @@ import {
 } from '../apparatus/processes.ts'
 import { median, rounded } from '../apparatus/statistics.ts'
 import { type BenchOptions, chosenCases } from './options.ts'
+import type { SpanKind } from './relay/spans.ts'
 import { relayTargets } from './relay/targets.ts'
 import type { Report, Row } from './report.ts'
 
@@ -44,7 +46,7 @@ const BACKLOG_BYTES = 4300
 const PATIENCE_MS = 15_000
 
 export interface SpoolRequest {
-  readonly kind: 'small' | '4kb'
+  readonly kind: SpanKind
   readonly spans: number
   readonly seed: number
 }
@@ -98,7 +100,7 @@ export async function benchRelay(options: BenchOptions): Promise<Report> {
 
 async function drain(server: Server, request: SpoolRequest, exporting: boolean): Promise<Sample> {
   const bytes = request.spans * (request.kind === 'small' ? SMALL_BYTES : BACKLOG_BYTES)
-  const place = makePlace(fitsInMemory(2 * bytes))
+  const place = makePlace(fitsInMemory(4 * bytes))
   let relay: Relay | undefined
   try {
     await fill(place, request, 2 * bytes)
@@ -111,12 +113,6 @@ async function drain(server: Server, request: SpoolRequest, exporting: boolean):
     await relay?.stop()
     place.remove()
   }
-}
-
-function fitsInMemory(bytes: number): boolean {
-  if (!existsSync('/dev/shm')) return false
-  const { bsize, bavail } = statfsSync('/dev/shm')
-  return bsize * bavail > 2 * bytes
 }
 
 async function fill(place: Place, request: SpoolRequest, capBytes: number): Promise<void> {

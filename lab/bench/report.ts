@@ -73,11 +73,15 @@ export function figure(row: Row | undefined, field: string): number | null {
 
 /** Rows and verdicts as text, columns aligned. */
 export function asText({ rows, targets }: Report): string {
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))]
-  const lines = table([
-    columns,
-    ...rows.map((row) => columns.map((column) => String(row[column] ?? ''))),
-  ])
+  // Cases that have other figures have a table of their own.
+  const alike = Map.groupBy(rows, (row) => Object.keys(row).join())
+  const tables = [...alike.values()].map((group) => {
+    const columns = Object.keys(group[0] ?? {})
+    return table([
+      columns,
+      ...group.map((row) => columns.map((column) => String(row[column] ?? ''))),
+    ])
+  })
   const verdicts = table(
     targets.map(({ name, case: inCase, measured, limit, unit, ok }) => [
       ok ? 'ok' : 'MISS',
@@ -87,7 +91,7 @@ export function asText({ rows, targets }: Report): string {
       `to reach ${shown(limit)}`,
     ]),
   )
-  return `${lines}\n\n${verdicts}`
+  return [...tables, verdicts].join('\n\n')
 }
 
 function shown(value: number): string {

@@ -2,30 +2,14 @@
 // ends. The directory is the environment's OFFPATH_SPOOL_DIR.
 import { flush, shutdown, startObservation, stats } from '@offpath/sdk'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
-import { about, between, writeText } from '../apparatus/text.ts'
+import { attributesOf } from './relay/spans.ts'
 import type { SpoolRequest, SpoolResult } from './relay.ts'
 
 const { kind, spans, seed } = JSON.parse(process.argv[2] as string) as SpoolRequest
 const random = seededRandom(seed)
 const PER_TRACE = 20
 
-// A stretch of prose from a long one: no two observations have the same text, and cutting costs nothing.
-const prose = writeText(random, 'en', 4 * 1024 * 1024)
-function stretch(length: number): string {
-  const at = between(random, 0, prose.length - length)
-  return prose.slice(at, at + length)
-}
-
-function attributes(): object {
-  const small = { level: 'DEFAULT', version: 'v7' }
-  return kind === 'small'
-    ? {
-        input: stretch(between(random, 10, 40)),
-        output: stretch(between(random, 10, 40)),
-        ...small,
-      }
-    : { input: stretch(about(random, 3300)), output: stretch(about(random, 700)), ...small }
-}
+const attributes = attributesOf(kind, random)
 
 for (let recorded = 0; recorded < spans; recorded += PER_TRACE) {
   const children = Math.min(PER_TRACE, spans - recorded) - 1

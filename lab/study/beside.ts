@@ -1,7 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import {
   makePlace,
@@ -12,6 +9,7 @@ import {
   startRelay,
   startServer,
 } from '../apparatus/processes.ts'
+import { hasRedis, startRedis } from '../apparatus/redis.ts'
 import type { Arm } from './arms.ts'
 import type { CaseName } from './cases.ts'
 import type { ServiceRequest } from './service.ts'
@@ -36,7 +34,7 @@ export interface Besides {
   stop(): Promise<void>
 }
 
-interface Redis {
+interface RedisWorker {
   readonly url: string
   cpuUs(): Promise<number>
   stop(): Promise<void>
@@ -45,8 +43,7 @@ interface Redis {
 /** Why an arm can't run on this machine; undefined: it can. */
 export function whyNot(arm: Arm): string | undefined {
   if (arm.beside !== 'redis-worker') return undefined
-  const { error } = spawnSync('redis-server', ['--version'])
-  return error === undefined ? undefined : 'redis-server is not installed'
+  return hasRedis() ? undefined : 'redis-server is not installed'
 }
 
 /** Starts things when an arm first needs them; they live through the run, as they do in production. */
@@ -54,7 +51,7 @@ export function createBesides(): Besides {
   const stops: (() => Promise<void>)[] = []
   const servers = new Map<boolean, Promise<Server>>()
   const relays = new Map<Server, Promise<{ relay: Relay; place: Place }>>()
-  let redis: Promise<Redis> | undefined
+  let redis: Promise<RedisWorker> | undefined
 
   const kept = <T extends { stop(): Promise<void> }>(started: Promise<T>): Promise<T> => {
     stops.unshift(async () => (await started).stop())
@@ -95,7 +92,7 @@ export function createBesides(): Besides {
         return { ...plain, env: place.env, cpuUs: async () => (await relay.usage()).cpu }
       }
       if (arm.beside === 'redis-worker') {
-        redis ??= kept(startRedis(server.url))
+        redis ??= kept(startRedisWorker(server.url))
         const { url, cpuUs } = await redis
         return { ...plain, env: {}, request: { redis: url }, cpuUs }
       }
@@ -135,16 +132,9 @@ function isEmpty(directory: string): boolean {
 }
 
 /** A Redis of our own, and a worker that takes from its list and delivers. */
-async function startRedis(sink: string): Promise<Redis> {
-  const port = await freePort()
-  const server = spawn(
-    'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
-  process.once('exit', () => server.kill('SIGKILL'))
-  await ready(server)
-  const url = `redis://127.0.0.1:${port}`
+async function startRedisWorker(sink: string): Promise<RedisWorker> {
+  const redis = await startRedis()
+  const { url } = redis
   const worker = startChild(join(import.meta.dirname, 'redis-worker.child.ts'), { url, sink }, {})
   await worker.receive<'ready'>()
   return {
@@ -155,26 +145,7 @@ async function startRedis(sink: string): Promise<Redis> {
     },
     async stop() {
       await worker.stop()
-      server.kill()
+      await redis.stop()
     },
   }
-}
-
-async function ready(server: ChildProcess): Promise<void> {
-  let said = ''
-  for await (const chunk of server.stdout as NodeJS.ReadableStream) {
-    said += chunk
-    if (said.includes('Ready to accept connections')) break
-  }
-  if (!said.includes('Ready')) throw new Error(`redis-server ended: ${said.trim().slice(-300)}`)
-  server.stdout?.resume()
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -8,15 +8,20 @@ export function countSpans(body: Buffer, contentType: string): number {
 
 function countInProtobuf(body: Buffer): number {
   let spans = 0
+  eachSpan(body, () => {
+    spans++
+  })
+  return spans
+}
+
+/** Where the spans of a protobuf lie. @throws RangeError when it is none */
+export function eachSpan(body: Buffer, visit: (start: number, end: number) => void): void {
   // ExportTraceServiceRequest.resource_spans = 1, ResourceSpans.scope_spans = 2, ScopeSpans.spans = 2
   eachMessage(body, 0, body.length, 1, (resourceStart, resourceEnd) => {
     eachMessage(body, resourceStart, resourceEnd, 2, (scopeStart, scopeEnd) => {
-      eachMessage(body, scopeStart, scopeEnd, 2, () => {
-        spans++
-      })
+      eachMessage(body, scopeStart, scopeEnd, 2, visit)
     })
   })
-  return spans
 }
 
 function eachMessage(

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Results } from '../results.ts'
 import { addressesOf, type Found } from './addresses.ts'
 import { findingsOf } from './analysis.ts'
+import { type BenchResult, benchAddressesOf, isBenchResult } from './bench-addresses.ts'
 import { FigureError, fillFigures, type LookUp, lookUpIn } from './figures.ts'
 
 const root = join(import.meta.dirname, '../../..')
@@ -16,6 +17,7 @@ const DOCUMENTS = [
   'docs/playbook.md',
   'docs/playbook.vi.md',
   'docs/method.md',
+  'docs/capacity.md',
   'README.md',
 ]
 
@@ -60,7 +62,8 @@ function lookUpInResults(folder: string): LookUp {
     }
     let found = studies.get(study)
     if (found === undefined) {
-      found = addressesOf(findingsOf(JSON.parse(readFileSync(path, 'utf8')) as Results))
+      const result = JSON.parse(readFileSync(path, 'utf8')) as Results | BenchResult
+      found = isBenchResult(result) ? benchAddressesOf(result) : addressesOf(findingsOf(result))
       studies.set(study, found)
     }
     return found

@@ -52,8 +52,7 @@ export class RedisOutbox extends HeldEntries implements Outbox {
   }
 
   #open(stream: string, entry: string, given: Buffer): Held {
-    const bytes = allocateChunk(given.length)
-    given.copy(bytes)
+    const bytes = ownBytes(given)
     const measures = measureEntry(bytes)
     const id = ++this.#lastId
     const { starts, expandedBytes } = measures
@@ -217,4 +216,15 @@ export class RedisOutbox extends HeldEntries implements Outbox {
   drop(): Unsettled {
     return { observations: 0, counted: 0 }
   }
+}
+
+/**
+ * Aligned, and without what else the connection got in the same piece, which would be kept along. Large entries have memory
+ * of their own already.
+ */
+function ownBytes(given: Buffer): Buffer {
+  if (given.byteOffset === 0 && given.buffer.byteLength === given.length) return given
+  const bytes = allocateChunk(given.length)
+  given.copy(bytes)
+  return bytes
 }

@@ -3,7 +3,8 @@
 //
 // It polls. A blocking XREADGROUP needs a connection of its own, in a cluster one a node; it goes on when there is no room
 // any more, and when this relay has stopped, and what it then brings waits to be taken over by another. A request waits a
-// second to become full, so 50 ms are nothing.
+// second to become full, so 50 ms are nothing; and 250 ms little where nothing comes, of which a fleet's Redis has a fifth to
+// answer, and a relay that has nothing to do wakes up for.
 import type { Log } from '../../log.ts'
 import { createGroup, entriesOf, type Group, itemsOf } from './group.ts'
 import type { HeldEntries } from './held-entries.ts'
@@ -25,6 +26,10 @@ export interface ReaderOptions {
 }
 
 const POLL_MS = 50
+/** After some polls that brought nothing. */
+const IDLE_POLL_MS = 250
+/** Each poll that brings nothing has the next one wait so much longer. */
+const LONGER = 1.5
 /**
  * Of a stream at a time; 4 MB of usual entries. How large they are is known once they are here: the first time one is asked
  * for, then twice as many as came.
@@ -42,10 +47,10 @@ export function startReader(options: ReaderOptions): Reader {
   /** Entries that were asked for and may still come. */
   let asked = 0
 
-  /** Returns how many entries came. */
-  const read = async (stream: string, most: number): Promise<number> => {
+  /** Returns how many entries came; null: it did not ask, for there is no room. */
+  const read = async (stream: string, most: number): Promise<number | null> => {
     const count = outbox.fitting(most, asked)
-    if (count === 0 || signal.aborted) return 0
+    if (count === 0 || signal.aborted) return null
     const args = ['GROUP', name, consumer, 'COUNT', String(count), 'STREAMS', stream, '>']
     asked += count
     try {
@@ -60,7 +65,7 @@ export function startReader(options: ReaderOptions): Reader {
     }
   }
 
-  const readOrCreate = async (stream: string, most: number): Promise<number> => {
+  const readOrCreate = async (stream: string, most: number): Promise<number | null> => {
     try {
       return await read(stream, most)
     } catch (error) {
@@ -72,13 +77,21 @@ export function startReader(options: ReaderOptions): Reader {
 
   const run = async (stream: string): Promise<void> => {
     let most = 1
+    let pollMs = POLL_MS
     while (!signal.aborted) {
       try {
         const came = await readOrCreate(stream, most)
         if (troubles.delete(stream)) log.info('reading again', { exporter: name, stream })
-        most = Math.max(1, Math.min(MAX_COUNT, 2 * came))
+        most = Math.max(1, Math.min(MAX_COUNT, 2 * (came ?? 0)))
+        if (came !== null && came > 0) {
+          pollMs = POLL_MS
+          continue
+        }
+        // Where there is no room there may be some in a moment: 24 MB are delivered in less than a tenth of a second.
+        const waitMs = came === null ? POLL_MS : pollMs
+        if (came === 0) pollMs = Math.min(IDLE_POLL_MS, pollMs * LONGER)
         // In no order: each of them is the first one to find room now and then.
-        if (came === 0) await pause(POLL_MS * (0.5 + Math.random()), signal)
+        await pause(waitMs * (0.5 + Math.random()), signal)
       } catch (error) {
         const { message } = error as Error
         if (troubles.get(stream) !== message)
