@@ -157,6 +157,11 @@ const OPTIONS = {
     default: '60s',
     about: 'After so long without a sign of the relay that holds an entry another one takes over',
   },
+  'redis.list': {
+    kind: 'list',
+    default: undefined,
+    about: 'Key of a list that applications push JSON to, which this relay takes; unset: none',
+  },
   'export.gzip': {
     kind: 'gzip',
     default: 'auto',
