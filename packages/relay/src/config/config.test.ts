@@ -330,7 +330,7 @@ test('a password that others can read is refused', () => {
 describe('warnings', () => {
   test('a Redis that nothing is done with', () => {
     expect(load({ env: { OFFPATH_REDIS_URL: 'redis://r' } }).warnings).toEqual([
-      'OFFPATH_REDIS_URL: redis.url is not used: neither redis.forward nor redis.receive is true',
+      'OFFPATH_REDIS_URL: redis.url is not used: neither redis.forward nor redis.receive is true, and redis.list is not set',
     ])
   })
 

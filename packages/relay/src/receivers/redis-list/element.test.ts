@@ -116,7 +116,7 @@ test('integers keep their digits', () => {
 })
 
 test.each<[string, unknown, string]>([
-  ['no JSON', '{"a":secret}', 'is not JSON: a s stands where'],
+  ['no JSON', '{"a":secret}', "is not JSON: 's' stands where"],
   ['something behind it', '{"a":1}x', 'is not JSON: at character 8'],
   ['half an object', '{"a":', 'is not JSON: it ends too early'],
   ['an array', '[]', 'is no JSON object'],

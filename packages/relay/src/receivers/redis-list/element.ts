@@ -120,7 +120,7 @@ function syntaxFault(message: string): string {
   const at = /at position (\d+)/.exec(message)?.[1]
   if (at !== undefined) return `at character ${Number(at) + 1}`
   const token = /^Unexpected token '([!-~])'/.exec(message)?.[1]
-  return token === undefined ? 'something else stands there' : `a ${token} stands where it must not`
+  return token === undefined ? 'something else stands there' : `'${token}' stands where it must not`
 }
 
 function senderOf(object: Json): Sender {

@@ -73,7 +73,7 @@ export interface ListReceiver {
 }
 
 /** What a blocked BLMOVE waits: as long as a stop may wait for it. */
-const BLOCK_SECONDS = '1'
+const BLOCK_SECONDS = '0.5'
 /** Of one batch: it is parsed in one go. */
 const BATCH_BYTES = 4 * 1024 * 1024
 const BATCH_ELEMENTS = 256
@@ -205,8 +205,8 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
     const elements = isAgain ? await range(processing, held) : await move()
     measure(elements, isAgain)
     if (elements.length === 0) {
+      if (isAgain) held = 0
       isLeft = false
-      held = 0
       return
     }
     isLeft = true
