@@ -77,7 +77,10 @@ function listRows(list: RedisListStats, terminal: Terminal): [string, string][] 
   const tell = (style: Style, text: string): void => {
     rows.push(['', terminal.style(style, text)])
   }
-  if (list.trouble !== null) tell('red', `in trouble: ${printable(list.trouble)}`)
+  if (list.trouble !== null) {
+    const style = list.state === 'refused' ? 'red' : 'yellow'
+    tell(style, `${list.state}: ${printable(list.trouble)}`)
+  }
   if (list.waiting !== null) tell('yellow', `nothing is taken: ${printable(list.waiting)}`)
   if (malformed > 0) {
     const reason = list.lastMalformed?.reason ?? ''

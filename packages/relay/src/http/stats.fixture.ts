@@ -80,6 +80,7 @@ export const fullStats: Stats = {
   redisList: {
     url: 'redis://127.0.0.1:6379',
     list: 'offpath:list',
+    state: 'ok',
     trouble: null,
     waiting: null,
     length: 40,

@@ -2,6 +2,7 @@
 // others put back where it came from, in its order. One that was only stopped notices, and reads again what it holds.
 import type { Log } from '../../log.ts'
 import type { RedisConnection } from '../../redis/connection.ts'
+import { isFull } from '../../redis/failure.ts'
 import type { ListKeys } from '../../redis/lists.ts'
 import { each } from '../redis/pause.ts'
 
@@ -46,13 +47,15 @@ export function startLives(options: LivesOptions): Lives {
   const show = async (): Promise<void> => {
     // When it was asked for: the answer may take long.
     const now = performance.now()
-    // A Redis whose memory is full refuses SET.
-    const renewed = await call('PEXPIRE', keys.life(relay), String(claimIdleMs))
+    const enter = () => call('SADD', keys.relays, relay)
+    const [renewed] = await Promise.all([
+      call('PEXPIRE', keys.life(relay), String(claimIdleMs)),
+      // Again each time: one who thought it dead may have taken it out. A Redis whose memory is full refuses.
+      enter().catch(ignoreFull),
+    ])
     if (Number(renewed) === 0) {
-      await Promise.all([
-        call('SET', keys.life(relay), about, 'PX', String(claimIdleMs)),
-        call('SADD', keys.relays, relay),
-      ])
+      const sign = call('SET', keys.life(relay), about, 'PX', String(claimIdleMs))
+      await Promise.all([sign, enter()])
     }
     shownAt = now
   }
@@ -110,4 +113,8 @@ export function startLives(options: LivesOptions): Lives {
       await running
     },
   }
+}
+
+function ignoreFull(error: Error): void {
+  if (!isFull(error)) throw error
 }

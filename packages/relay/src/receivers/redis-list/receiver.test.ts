@@ -379,6 +379,25 @@ describe('relays that die', () => {
     expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
   })
 
+  test('one that was only stopped leaves to the others what they took over', async () => {
+    const stopped = await startProcess()
+    await until(async () => Number(await redis.ask('SCARD', keys.relays)) === 1)
+    stopped.child.kill('SIGSTOP')
+    // To one that waits for it Redis gives the first, whether or not it can take it.
+    const all = Array.from({ length: 5 }, () => element())
+    await push(...all)
+    const relay = await start({ 'redis.claim-idle': '2s' })
+    await until(() => namesOf().length === 5)
+    stopped.child.kill('SIGCONT')
+    const late = element()
+    await push(late)
+    await until(() => namesOf().length === 6)
+    await until(async () => (await processing()).length === 0)
+    expect(langfuse.duplicates).toEqual({ identical: 0, changed: 0 })
+    expect((await status(relay)).trouble).toBe(null)
+    await until(async () => Number(await redis.ask('SCARD', keys.relays)) === 2)
+  })
+
   test('two of them share a list, and each element comes once', async () => {
     const homes = [join(directory, 'a'), join(directory, 'b')]
     const two = await Promise.all(homes.map((home) => start({}, home)))

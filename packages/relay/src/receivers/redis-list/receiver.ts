@@ -15,6 +15,7 @@ import { SendError } from '../../export/http.ts'
 import type { Log } from '../../log.ts'
 import { makePrivateDirectory } from '../../private-directory.ts'
 import { type ConnectionOptions, connectRedis, type Reply } from '../../redis/connection.ts'
+import { isFull } from '../../redis/failure.ts'
 import { listKeysOf } from '../../redis/lists.ts'
 import { each, pause } from '../redis/pause.ts'
 import { writeDeadElement } from './dead.ts'
@@ -43,7 +44,9 @@ export interface ListReceiverOptions {
 /** Counts are of elements, since the relay started. Lengths are as of some seconds ago; null: not known. */
 export interface ListStatus {
   readonly list: string
-  /** Why nothing is taken; null: all is well. */
+  /** Refused: Redis says no (a wrong type, a user who may not), and no waiting heals it. */
+  readonly state: 'ok' | 'retrying' | 'refused'
+  /** Why it is not ok; null: it is. */
   readonly trouble: string | null
   /** Why nothing is taken for now, on purpose: what comes waits in Redis. */
   readonly waiting: string | null
@@ -83,6 +86,7 @@ const WAIT_MS = 100
 const LOOK_MS = 2000
 /** Dead elements that cannot be written away wait in the processing list. More of them, and nothing is taken. */
 const MAX_HELD = 1000
+const MAX_HELD_BYTES = 64 * 1024 * 1024
 const HELD_RETRY_MS = 5000
 const STOP_MS = 5000
 const LEAVE_MS = 1000
@@ -106,6 +110,7 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   const { signal } = stopping
 
   let trouble: string | null = null
+  let isRefused = false
   let isToldNow = false
   let waiting: string | null = null
   let length: number | null = null
@@ -156,7 +161,9 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
 
   /** The oldest of a list, where they are; `beside` of them were met before. Oldest first. */
   const range = async (key: string, beside: number): Promise<Buffer[]> => {
-    const reply = await call('LRANGE', key, String(-(wanted() + beside)), '-1')
+    const fitting = Math.floor(MAX_HELD_BYTES / Math.max(1, largest))
+    const most = wanted() + Math.min(beside, MAX_HELD, fitting)
+    const reply = await call('LRANGE', key, String(-most), '-1')
     return (reply as Buffer[]).toReversed()
   }
 
@@ -185,7 +192,7 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       } catch (error) {
         if (!(error instanceof SendError) || error.status === 0) throw error
         left.add(index)
-        tell(`cannot write to ${keys.dead}: ${error.message}`)
+        tell(`cannot write to ${keys.dead}: `, error)
       }
     }
     taken += groups.length
@@ -202,6 +209,10 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   const usualRound = async (): Promise<void> => {
     const isHeldDue = held > 0 && performance.now() - heldAt > HELD_RETRY_MS
     const isAgain = isLeft || isHeldDue
+    if (!isAgain && held >= MAX_HELD) {
+      await pause(WAIT_MS, signal)
+      return
+    }
     const elements = isAgain ? await range(processing, held) : await move()
     measure(elements, isAgain)
     if (elements.length === 0) {
@@ -221,6 +232,7 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
     else held += left.size
     if (left.size > 0) heldAt = performance.now()
     isLeft = Number(await call('LLEN', processing)) > held
+    if (left.size === elements.length) await pause(WAIT_MS, signal)
   }
 
   /** One batch from the list itself. */
@@ -250,13 +262,15 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       await usualRound()
       skipped = 0
     } catch (error) {
-      if (!(error as Error).message.startsWith('OOM ')) throw error
-      tell((error as Error).message)
+      if (!isFull(error)) throw error
+      tell('', error as Error)
       await fullRound()
     }
   }
 
-  const tell = (message: string): void => {
+  const tell = (what: string, error: Error): void => {
+    const message = `${what}${error.message}`
+    isRefused = error instanceof SendError && error.code === 'refused'
     if (trouble !== message) log.warn(`taking from the list: ${message}`, { list: keys.list })
     trouble = message
     isToldNow = true
@@ -265,7 +279,6 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   const inTheWay = (): string | null => {
     const paused = options.paused()
     if (paused !== null) return paused
-    if (held >= MAX_HELD) return `${held} dead elements cannot be written to ${keys.dead}`
     unread = spool.unread()
     return unread > unreadBytes ? `${unread} bytes are not read yet` : null
   }
@@ -287,7 +300,7 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       } catch (error) {
         isLeft = true
         isBusy = false
-        tell((error as Error).message)
+        tell('', error as Error)
         await pause(RETRY_MS * (0.5 + Math.random()), signal)
       }
     }
@@ -325,6 +338,7 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   return {
     status: () => ({
       list: keys.list,
+      state: trouble === null ? 'ok' : isRefused ? 'refused' : 'retrying',
       trouble,
       waiting,
       length,
