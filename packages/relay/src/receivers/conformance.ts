@@ -64,7 +64,7 @@ export interface Subject {
 type Skippable = 'takesWhileDown'
 
 const START = 1_790_000_000_000_000_000n
-const ANSWER_MS = 10_000
+const ANSWER_MS = 30_000
 let serial = 0
 
 export function given(over: Partial<Given> = {}): Given {
@@ -182,7 +182,7 @@ async function openBench(subject: Subject): Promise<Bench> {
 
 export function conformsAsReceiver(subject: Subject): void {
   // They mostly wait: for polls, and for requests to become full.
-  describe.concurrent(`receiver ${subject.name}`, () => {
+  describe.concurrent(`receiver ${subject.name}`, { timeout: 60_000 }, () => {
     const { skips = {} } = subject
     let prepared: { close(): Promise<void> } | undefined
     beforeAll(async () => {
