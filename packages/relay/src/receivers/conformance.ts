@@ -67,7 +67,7 @@ const START = 1_790_000_000_000_000_000n
 const ANSWER_MS = 30_000
 let serial = 0
 
-export function given(over: Partial<Given> = {}): Given {
+function given(over: Partial<Given> = {}): Given {
   serial++
   return {
     traceId: serial.toString(16).padStart(32, '1'),

@@ -1,7 +1,9 @@
 // A list in a Redis that goes away, that has no memory left, and in a cluster.
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { startRedisCluster, startRedisServer } from '../../testing/redis-server.ts'
 import { element, type ListBench, many, openListBench } from './list.fixture.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 const withRedis = (body: (bench: ListBench) => Promise<void>) => async (): Promise<void> => {
   const redis = await startRedisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
@@ -66,4 +68,4 @@ test.concurrent('a cluster has all keys of a list in one slot', async () => {
     await close()
     await cluster.close()
   }
-}, 60_000)
+})

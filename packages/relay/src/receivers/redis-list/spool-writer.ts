@@ -33,7 +33,13 @@ import {
   SEGMENT_MAGIC,
   VERSION,
 } from '@offpath/sdk/spool-format'
-import { openSegmentFile, ReadBuffer, readHeader, SegmentReader } from '../spool/segment.ts'
+import {
+  openSegmentFile,
+  ReadBuffer,
+  readHeader,
+  SegmentReader,
+  type SegmentStart,
+} from '../spool/segment.ts'
 import type { Sender } from './element.ts'
 
 /** Records of one sender that stand together in a frame. */
@@ -177,18 +183,26 @@ export class SpoolWriter {
       .filter((name) => name.startsWith(`${id}-`) && name.endsWith('.seg'))
       .sort()
     const known = lastRead(id) ?? { segment: 0, started: 0 }
-    let started = known.started
-    // The last one may have no frame yet, or no header.
+    let segment = known.segment
+    let length = 0
+    // The last one may have no frame yet: the total stands in the one before.
     for (const name of names.toReversed()) {
-      const found = lastFrame(join(directory, name))
-      const segment = Number(name.slice(17, 25))
-      if (found?.started !== undefined) started = Math.max(started, found.started)
-      const isLast = name === names.at(-1)
-      if (isLast && found?.started !== undefined) return { segment, started, length: found.length }
-      if (found?.started !== undefined) break
+      const path = join(directory, name)
+      const found = lastFrame(path)
+      if (found === null) {
+        // A run died over its header: readers would wait for it, so its number is used again.
+        unlinkSync(path)
+        continue
+      }
+      const number = Number(name.slice(17, 25))
+      if (number >= segment) {
+        segment = number
+        length = found.length
+      }
+      if (found.started === null) continue
+      return { segment, length, started: Math.max(known.started, found.started) }
     }
-    const last = Number(names.at(-1)?.slice(17, 25) ?? 0)
-    return { segment: Math.max(known.segment, last), started, length: 0 }
+    return { segment, length, started: known.started }
   }
 
   /** Opens the segment after the writer's last one. */
@@ -342,15 +356,20 @@ function ownNamespace(): string | null {
   }
 }
 
-/** Of a segment's last whole frame: where it ends, and its total; undefined: it has none. */
-function lastFrame(path: string): { started: number; length: number } | undefined {
-  let fd: number | undefined
+/**
+ * Where a segment's whole frames end, and the total of the last of them, null if there is none; a file that is no segment has
+ * none. Null: it has no header yet.
+ *
+ * @throws the file system's error
+ */
+function lastFrame(path: string): { started: number | null; length: number } | null {
+  const fd = openSegmentFile(path)
   try {
-    fd = openSegmentFile(path)
-    const start = readHeader(fd)
-    if (start === null) return undefined
+    const start = headerIn(fd)
+    if (start === null) return null
+    if (start === 'bad') return { started: null, length: 0 }
     const reader = new SegmentReader(fd, start.nonce, start.length, new ReadBuffer())
-    let started: number | undefined
+    let started: number | null = null
     reader.read(
       fstatSync(fd).size,
       (frame) => {
@@ -359,12 +378,18 @@ function lastFrame(path: string): { started: number; length: number } | undefine
       },
       () => {},
     )
-    return started === undefined ? undefined : { started, length: reader.offset }
-  } catch {
-    // Gone by now, or none of ours.
-    return undefined
+    return { started, length: reader.offset }
   } finally {
-    if (fd !== undefined) closeSync(fd)
+    closeSync(fd)
+  }
+}
+
+function headerIn(fd: number): SegmentStart | null | 'bad' {
+  try {
+    return readHeader(fd)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== undefined) throw error
+    return 'bad'
   }
 }
 
