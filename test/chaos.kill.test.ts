@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { killApplications, killPythonApplications } from '../lab/chaos/applications.ts'
 import { crashRelayAt } from '../lab/chaos/crash-points.ts'
+import { killListRelays } from '../lab/chaos/lists.ts'
 import { killRelays } from '../lab/chaos/relays.ts'
 
 import { findPythons } from '../scripts/pythons.ts'
@@ -29,6 +30,12 @@ test('the relay is killed 100 times under load', async () => {
   expect(result.recorded).toBeGreaterThan(1000)
   // Delivery is at least once: without a resend the kills would have missed every request.
   expect(result.resent).toBeGreaterThan(0)
+})
+
+test('a relay that takes from a list is killed 30 times under load', async () => {
+  const result = await killListRelays({ times: 30, seed: 1, onKill: quiet })
+  expect(result).toMatchObject({ kills: 30, lost: 0 })
+  expect(result.recorded).toBeGreaterThan(1000)
 })
 
 test.each(['read', 'commit', 'unlink', 'send', 'acknowledge'] as const)(
