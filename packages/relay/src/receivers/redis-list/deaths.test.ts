@@ -21,7 +21,7 @@ const withList = (body: (bench: ListBench) => Promise<void>) => async (): Promis
   }
 }
 
-describe.concurrent('relays that die', { timeout: 60_000 }, () => {
+describe.concurrent('relays that die', { timeout: 120_000 }, () => {
   test.each(['moved', 'written'] as const)(
     'killed when an element was %s: nothing is lost',
     (point) =>
