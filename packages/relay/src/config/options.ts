@@ -155,7 +155,8 @@ const OPTIONS = {
   'redis.claim-idle': {
     kind: 'duration',
     default: '60s',
-    about: 'After so long without a sign of the relay that holds an entry another one takes over',
+    about:
+      'After so long without a sign of the relay that holds an entry, or elements of a list, others take over',
   },
   'redis.list': {
     kind: 'list',
