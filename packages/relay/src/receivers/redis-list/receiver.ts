@@ -162,8 +162,8 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   /** The oldest of a list, where they are; `beside` of them were met before. Oldest first. */
   const range = async (key: string, beside: number): Promise<Buffer[]> => {
     const fitting = Math.floor(MAX_HELD_BYTES / Math.max(1, largest))
-    const most = wanted() + Math.min(beside, MAX_HELD, fitting)
-    const reply = await call('LRANGE', key, String(-most), '-1')
+    const first = -(wanted() + Math.min(beside, MAX_HELD, fitting))
+    const reply = await call('LRANGE', key, String(first), '-1')
     return (reply as Buffer[]).toReversed()
   }
 
@@ -263,6 +263,8 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       skipped = 0
     } catch (error) {
       if (!isFull(error)) throw error
+      // Of a pipeline the first ones may have been moved.
+      isLeft = true
       tell('', error as Error)
       await fullRound()
     }
@@ -356,10 +358,11 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       let goal: number | null = null
       const rounds = empty
       while (performance.now() < deadline && until?.aborted !== true && trouble === null) {
-        goal ??= await call('LLEN', keys.list).then(
-          (n) => taken + malformed + Number(n),
-          () => null,
-        )
+        // What a dead run held stands in the list by then.
+        if (goal === null && inherits === null) {
+          const waits = await call('LLEN', keys.list).catch(() => null)
+          if (waits !== null) goal = taken + malformed + Number(waits)
+        }
         if (empty > rounds || (goal !== null && taken + malformed >= goal)) return
         await delay(CATCH_UP_LOOK_MS)
       }
