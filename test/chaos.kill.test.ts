@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { killApplications, killPythonApplications } from '../lab/chaos/applications.ts'
 import { crashRelayAt } from '../lab/chaos/crash-points.ts'
+import { killListRelays } from '../lab/chaos/lists.ts'
 import { killRelays } from '../lab/chaos/relays.ts'
 import { killStarted } from '../lab/chaos/started.ts'
 
@@ -35,6 +36,12 @@ test('the relay is killed 100 times under load', async () => {
 test('10 applications that start their relay are killed under load, and relays with them', async () => {
   const result = await killStarted({ times: 10, seed: 1, onKill: quiet })
   expect(result).toMatchObject({ kills: 10, lost: 0, duplicatesInStore: 0 })
+  expect(result.recorded).toBeGreaterThan(1000)
+})
+
+test('a relay that takes from a list is killed 30 times under load', async () => {
+  const result = await killListRelays({ times: 30, seed: 1, onKill: quiet })
+  expect(result).toMatchObject({ kills: 30, lost: 0 })
   expect(result.recorded).toBeGreaterThan(1000)
 })
 

@@ -8,6 +8,8 @@ export type CrashPoint =
   | 'acknowledge'
   | 'media'
   | 'uploaded'
+  | 'moved'
+  | 'written'
 
 /** Gets the name of each point that is passed. Nobody listens but testing/crash-at.ts. */
 export const CRASH_POINTS: Channel = channel('offpath:crash-point')

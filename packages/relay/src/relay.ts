@@ -1,6 +1,11 @@
 import { createRequire } from 'node:module'
 import type { Config } from './config/options.ts'
-import { configuredDelivery, exportersOf, LINGER_MS } from './configured-exporters.ts'
+import {
+  configuredDelivery,
+  exportersOf,
+  LINGER_MS,
+  redisConnection,
+} from './configured-exporters.ts'
 import { type DrainOptions, drain } from './drain.ts'
 import { systemClock } from './export/clock.ts'
 import { type SpanDelivery, startDelivery } from './export/delivery.ts'
@@ -13,11 +18,14 @@ import { createApp } from './http/app.ts'
 import { createBodies } from './http/body.ts'
 import { createMetrics } from './http/metrics.ts'
 import { queryWorker } from './http/query-worker.ts'
+import { redisListStats } from './http/redis-stats.ts'
 import { listen } from './http/server.ts'
 import { fullStats, type RelayStats, type Stats, type StoreStats } from './http/stats.ts'
 import type { Log, LogFields } from './log.ts'
 import { createOperations } from './operations/operations.ts'
 import { Intake } from './receivers/otlp/intake.ts'
+import { type ListReceiver, startListReceiver } from './receivers/redis-list/receiver.ts'
+import { lastReadOf, listDirectoryOf, listSpoolOf } from './receivers/redis-list/spool.ts'
 import { SpoolReceiver } from './receivers/spool/receiver.ts'
 import { removeRelayFile, writeRelayFile } from './relay-file.ts'
 import { lockStore } from './store/lock.ts'
@@ -114,13 +122,14 @@ async function start(
   let full = (): boolean => false
   let reads = true
   let receiving = false
+  let list: ListReceiver | null = null
   /** In the order of exporters. */
   const deliveries: SpanDelivery[] = []
   const scoreDeliveries: Delivery[] = []
   const mediaDeliveries: Delivery[] = []
   const allDeliveries = (): Delivery[] => [...deliveries, ...scoreDeliveries, ...mediaDeliveries]
   const receiver = new SpoolReceiver({
-    directories: [config['spool.dir'], config['spool.disk-dir']],
+    directories: [config['spool.dir'], config['spool.disk-dir'], ...listSpoolOf(config)],
     store,
     paused: () => !reads || full(),
     log: (message, about) => log.warn(message, about as LogFields),
@@ -172,6 +181,7 @@ async function start(
       deliveries: deliveries.map((delivery) => delivery.status()),
       scoreDeliveries: scoreDeliveries.map((delivery) => delivery.status()),
       mediaDeliveries: mediaDeliveries.map((delivery) => delivery.status()),
+      redisList: list && redisListStats(config, list.status()),
     }
     return fullStats(JSON.parse(text) as StoreStats, config, live)
   }
@@ -269,6 +279,21 @@ async function start(
   })
   receiver.start()
   receiving = true
+  const key = config['redis.list']
+  if (key !== undefined) {
+    const started = startListReceiver({
+      connection: redisConnection(config),
+      list: key,
+      directory: listDirectoryOf(config),
+      claimIdleMs: config['redis.claim-idle'],
+      log,
+      paused: () => (full() ? 'the store is full' : null),
+      lastRead: (writer) => lastReadOf(store, writer),
+      offsets: () => receiver.offsets(),
+    })
+    list = started
+    undo.push(() => started.stop())
+  }
   writeRelayFile(storeDir, { pid: process.pid, url: server.url, startedAt })
   undo.push(() => removeRelayFile(storeDir))
   const targets = exporters.map(({ name, target }) => ({ name, url: target }))
@@ -291,7 +316,11 @@ async function start(
     url: server.url,
     exporters: targets,
     stats,
-    drain: (timeoutMs, drainOptions) => {
+    drain: async (timeoutMs, drainOptions) => {
+      const until = performance.now() + timeoutMs
+      // What others push has no end: of a list only what is there by now, and only if it is to be read at all.
+      if (drainOptions?.soFar) await list?.catchUp(timeoutMs, drainOptions.signal)
+      await list?.stop()
       const drained = {
         receiver,
         endReading: () => {
@@ -306,7 +335,8 @@ async function start(
         deliveries: allDeliveries(),
         log,
       }
-      return drain(drained, timeoutMs, drainOptions)
+      const isDone = await drain(drained, until - performance.now(), drainOptions)
+      return isDone && (list === null || list.status().trouble === null)
     },
     close,
   }

@@ -203,6 +203,8 @@ def start_relay(
     redis_partitions: int | None = None,
     redis_max_length: int | None = None,
     redis_entry_bytes: str | int | None = None,
+    redis_claim_idle: str | None = None,
+    redis_list: str | None = None,
     export_gzip: str | None = None,
     export_request_bytes: str | int | None = None,
     export_span_bytes: str | int | None = None,

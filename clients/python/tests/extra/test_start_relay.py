@@ -356,6 +356,6 @@ class StartRelay(unittest.TestCase):
             for name in re.findall(r"^\| `([\w-]+\.[\w.-]+)`", table, re.M)
         }
         # Those of a pool are for relays that read no spool.
-        others = {"export_drain", "redis_receive", "redis_claim_idle"}
+        others = {"export_drain", "redis_receive"}
         names = {name for name in names if not name.startswith("spool_")} - others
         self.assertEqual(set(inspect.signature(offpath.start_relay).parameters), names | {"drain", "config"})

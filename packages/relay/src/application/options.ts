@@ -16,13 +16,9 @@ import { didYouMean } from '../config/suggest.ts'
 import type { LogLevel } from '../log.ts'
 
 /** A relay of a pool reads no spool, and `drainMs` says how long the end may take. */
-type Excluded = 'redis.receive' | 'redis.claim-idle' | 'export.drain'
+type Excluded = 'redis.receive' | 'export.drain'
 type Given = Exclude<OptionName, Excluded>
-const EXCLUDED: readonly string[] = [
-  'redis.receive',
-  'redis.claim-idle',
-  'export.drain',
-] satisfies Excluded[]
+const EXCLUDED: readonly string[] = ['redis.receive', 'export.drain'] satisfies Excluded[]
 
 type Camel<S extends string> = S extends `${infer A}-${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S
 type SectionOf<N extends OptionName> = N extends `${infer S}.${string}` ? S : never
@@ -45,6 +41,7 @@ interface Inputs {
   switch: boolean
   redis: string
   stream: string
+  list: string
   gzip: 'auto' | 'always' | 'never'
   level: LogLevel
 }

@@ -49,6 +49,7 @@ on disk for the next start; with --export-drain it is first delivered, for so lo
 
 Many relays can hand over to a few through Redis Streams: --redis-forward true beside the applications, and
 --redis-receive true in the pool that delivers, which reads no spool and keeps nothing on disk.
+Applications in any language can push JSON to a list in Redis, which a relay takes with --redis-list <key>.
 
 --once is for cron, CI and the like: it delivers what is in the spool by now and ends. Observations that are open in
 applications that run stay open, those of dead ones end as interrupted. It gives up after --timeout, or sooner when
@@ -129,12 +130,13 @@ An observation:
     details: `Asks the relay, or reads the store when none runs. Per exporter, in observations:
 accepted = delivered + dead-lettered + dropped + held.
 
-Exit code 1 when something waits for you: no relay runs or answers, the store is full, or an exporter is unauthorized,
-misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
+Exit code 1 when something waits for you: no relay runs or answers, the store is full, Redis refuses its list, or an
+exporter is unauthorized, misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
 
 --json prints what /api/stats answers:
-  {"relay":{…}|null,"store":{"dir","bytes","capBytes"}|null,"redis":{…}|null,"spool":[{"dir","tier",
-     "capBytes","limitBytes","bytes","segments","unreadBytes","leftAlone":[{"path","fault"}]}],
+  {"relay":{…}|null,"store":{"dir","bytes","capBytes"}|null,"redis":{…}|null,"redisList":{…}|null,
+   "spool":[{"dir","tier","capBytes","limitBytes","bytes","segments","unreadBytes",
+     "leftAlone":[{"path","fault"}]}],
    "accepted","open","interrupted","lost":{reason:n},"counters":{…},"writers":[…],
    "exporters":[{"name","accepted","delivered","deadLettered","dropped":{reason:n},"held","waiting",
      "waitingBytes","oldestWaiting","backlogCapBytes","resent","notResent","deadDropped",

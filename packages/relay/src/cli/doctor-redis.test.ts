@@ -203,3 +203,46 @@ describe('one of a pool', () => {
     expect(checks[1]?.message).toMatch(/may not give XREADGROUP, XGROUP, XINFO, XACK, XCLAIM, /)
   })
 })
+
+describe('one that takes from a list', () => {
+  const TAKES = ['--redis-list', 'app:traces']
+
+  test('may do so, and nothing is moved', async () => {
+    const { url, ask } = await redis()
+    await ask('LPUSH', 'app:traces', '{}', '{}')
+    expect(await doctor(url, ...TAKES)).toMatchObject([
+      { state: 'ok', message: expect.stringContaining('answers, version') },
+      { state: 'ok', message: 'the user may take from the list app:traces' },
+      { state: 'ok', message: '2 elements wait in app:traces' },
+    ])
+    expect(await ask('LLEN', 'app:traces')).toBe(2)
+    expect(await ask('DBSIZE')).toBe(1)
+  })
+
+  test('of a key that is no list, and with dead elements', async () => {
+    const { url, ask } = await redis()
+    await ask('SET', 'app:traces', 'x')
+    expect(await doctor(url, ...TAKES)).toContainEqual(
+      expect.objectContaining({ state: 'wrong', message: 'app:traces is a string, and no list' }),
+    )
+    await ask('DEL', 'app:traces')
+    await ask('XADD', '{app:traces}:dead', '*', 'reason', 'x')
+    expect(await doctor(url, ...TAKES)).toContainEqual(
+      expect.objectContaining({
+        state: 'warning',
+        message: '1 elements that were no record are in {app:traces}:dead',
+      }),
+    )
+  })
+
+  test('as a user who may not move', async () => {
+    const { port, ask } = await redis()
+    await ask('ACL', 'SETUSER', 'app', 'on', '>word-app', '~*', '+@all', '-lmove', '-blmove')
+    const [, message] = await doctor(`redis://app:word-app@127.0.0.1:${port}`, ...TAKES)
+    expect(message).toMatchObject({
+      state: 'wrong',
+      message: expect.stringContaining('the user may not give LMOVE, BLMOVE'),
+      fix: 'ACL SETUSER: docs/redis-list.md names the commands',
+    })
+  })
+})

@@ -1,4 +1,4 @@
-// `offpath up --once` and Redis: of a relay that forwards, and of one of a pool.
+// `offpath up --once` and Redis: of a relay that forwards, of one that takes from a list, and of one of a pool.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type RedisServer, startRedisServer } from '../testing/redis-server.ts'
 import { type Sandbox, sandbox } from './cli.fixture.ts'
@@ -68,4 +68,32 @@ test('a relay of a pool refuses it, and says what to do instead', async () => {
   const { code, stdout, stderr } = await box.offpath('up', '--once', '--redis-receive', 'true')
   expect([code, stdout]).toEqual([2, ''])
   expect(stderr).toMatch(/--once is not for a relay of a pool .*--export-drain/)
+})
+
+test('what is in a list by then is taken and handed over', async () => {
+  const times = { start_time: 1790000000, end_time: 1790000001 }
+  const elements = Array.from({ length: 300 }, (_, n) =>
+    JSON.stringify({ name: `n${n}`, ...times }),
+  )
+  await redis.ask('LPUSH', 'app:traces', ...elements, 'no json')
+  const { code, outcome } = await forwardOnce('--redis-list', 'app:traces')
+  expect(code).toBe(0)
+  expect(outcome).toMatchObject({
+    done: true,
+    redisList: { taken: 300, malformed: 1, trouble: null },
+    exporters: [{ name: 'redis', delivered: 300 }],
+  })
+  expect(await redis.ask('LLEN', 'app:traces')).toBe(0)
+})
+
+test('a list that is none is said, and the rest goes out', async () => {
+  await redis.ask('SET', 'app:traces', 'x')
+  await box.killedApp()
+  const { code, outcome } = await forwardOnce('--redis-list', 'app:traces')
+  expect(code).toBe(1)
+  expect(outcome).toMatchObject({
+    done: false,
+    redisList: { state: 'refused', trouble: expect.stringMatching(/^WRONGTYPE/) },
+    exporters: [{ name: 'redis', delivered: 5 }],
+  })
 })

@@ -46,6 +46,8 @@ export interface Outcome {
   readonly open: number
   /** Of the spool: not read, or written since. */
   readonly unreadBytes: number
+  /** Null: it takes from no list. */
+  readonly redisList: Stats['redisList']
   readonly storeFull: boolean
   readonly exporters: readonly ExporterOutcome[]
 }
@@ -129,6 +131,7 @@ function outcomeOf(done: boolean, before: StoreStats['exporters'], stats: Stats)
     done,
     open: stats.open,
     unreadBytes: stats.spool.reduce((sum, { unreadBytes }) => sum + unreadBytes, 0),
+    redisList: stats.redisList,
     storeFull: stats.relay?.storeFull ?? false,
     exporters,
   }
@@ -169,6 +172,10 @@ function render(outcome: Outcome, stats: Stats, terminal: Terminal): string {
         ...laneNotes(`scores to ${name}`, scores?.delivery ?? null),
         ...laneNotes(`media to ${name}`, media?.delivery ?? null),
       )
+    }
+    const list = stats.redisList
+    if (list !== null && list.trouble !== null) {
+      lines.push(`list ${printable(list.list)}: ${list.state}: ${printable(list.trouble)}`)
     }
     if (unreadBytes > 0) {
       const why = storeFull ? ': the store is full' : ''

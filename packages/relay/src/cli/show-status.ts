@@ -1,4 +1,4 @@
-import type { RedisGroupStats } from '../http/redis-stats.ts'
+import type { RedisGroupStats, RedisListStats } from '../http/redis-stats.ts'
 import type { Stats } from '../http/stats.ts'
 import { bytes, clockTime, count, duration, plural } from './format.ts'
 import { type Cell, renderTable } from './table.ts'
@@ -61,7 +61,35 @@ function relaySection(stats: Stats, terminal: Terminal, runs: boolean): string {
     if (full.length > 0) rows.push(['', fullText(full, redis.maxLength, terminal)])
     for (const group of redis.groups) rows.push(['', groupText(group, terminal)])
   }
+  if (stats.redisList) rows.push(...listRows(stats.redisList, terminal))
   return rows.map(([title, text]) => `${terminal.style('dim', title.padEnd(13))}${text}\n`).join('')
+}
+
+function listRows(list: RedisListStats, terminal: Terminal): [string, string][] {
+  const { length, processing, unreadBytes, taken, malformed, givenBack, dead } = list
+  const known = (n: number | null): string => (n === null ? 'unknown' : count(n))
+  const facts = [`${known(length)} waiting`, `${known(processing)} being taken`]
+  if (unreadBytes > 0) facts.push(`${bytes(unreadBytes)} not read yet`)
+  facts.push(`${count(taken)} taken`)
+  if (givenBack > 0) facts.push(`${count(givenBack)} given back for dead relays`)
+  const place = `${printable(list.url)} ${printable(list.list)}`
+  const rows: [string, string][] = [['redis list', `${place}: ${facts.join(', ')}`]]
+  const tell = (style: Style, text: string): void => {
+    rows.push(['', terminal.style(style, text)])
+  }
+  if (list.trouble !== null) {
+    const style = list.state === 'refused' ? 'red' : 'yellow'
+    tell(style, `${list.state}: ${printable(list.trouble)}`)
+  }
+  if (list.waiting !== null) tell('yellow', `nothing is taken: ${printable(list.waiting)}`)
+  if (malformed > 0) {
+    const reason = list.lastMalformed?.reason ?? ''
+    tell('red', `${count(malformed)} were no record, the last one ${printable(reason)}`)
+  }
+  if ((list.deadLength ?? 0) > 0) {
+    tell('red', `${known(list.deadLength)} in the stream ${printable(dead)}, with reasons`)
+  }
+  return rows
 }
 
 /** Streams to which nothing is added any more, or soon. */

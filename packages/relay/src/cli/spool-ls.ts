@@ -1,4 +1,5 @@
 import { listSegments, type Segment, type Tier } from '../http/segments.ts'
+import { listSpoolOf } from '../receivers/redis-list/spool.ts'
 import type { Run } from './call.ts'
 import { bytes, clockTime, count, plural } from './format.ts'
 import { renderTable } from './table.ts'
@@ -15,6 +16,7 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
   }
   add(config['spool.dir'], 'memory')
   add(config['spool.disk-dir'], 'disk')
+  for (const directory of listSpoolOf(config)) add(directory, 'disk')
   if (json) {
     terminal.print(jsonLine({ segments }))
     return 0

@@ -29,8 +29,8 @@ export const run: Run = async ({ json, loaded: { config }, terminal }) => {
 }
 
 /** Whether nothing waits for somebody to act. What was lost or rejected before is told, and stays so for ever. */
-function isWell({ relay, exporters }: Stats): boolean {
-  if (relay === null || relay.storeFull) return false
+function isWell({ relay, exporters, redisList }: Stats): boolean {
+  if (relay === null || relay.storeFull || redisList?.state === 'refused') return false
   return exporters
     .flatMap(({ delivery, scores, media }) => [delivery, scores?.delivery, media?.delivery])
     .every((delivery) => !STUCK.includes(delivery?.state ?? 'ok'))

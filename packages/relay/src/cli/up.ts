@@ -115,6 +115,12 @@ function sourceRows(config: Config): [string, string][] {
   return [
     ['reads', config['spool.dir']],
     ['', config['spool.disk-dir']],
+    ...listRow(config),
     ['stores', `${config['store.dir']} (${keep})`],
   ]
+}
+
+function listRow(config: Config): [string, string][] {
+  const list = config['redis.list']
+  return list === undefined ? [] : [['', `${config['redis.url']?.shown}, list ${list}`]]
 }

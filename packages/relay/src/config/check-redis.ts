@@ -28,6 +28,18 @@ export function redisProblems(
       'redis.receive and otlp.receive cannot both be true: a relay of a pool has no store; receive beside the application, and forward',
     )
   }
+  if (origins.has('redis.list')) {
+    const at = origins.get('redis.list')
+    if (target === undefined) {
+      const fix = `${variableOf('redis.url')}, ${flagOf('redis.url')}`
+      problems.push(`${at}: redis.list needs redis.url too (${fix})`)
+    }
+    if (receives) {
+      problems.push(
+        `${at}: redis.list needs a store, and a relay of a pool (redis.receive) has none: run another relay for the list, with redis.forward if the pool is to deliver`,
+      )
+    }
+  }
   const targets = ['langfuse.public-key', 'langfuse.projects', 'otlp.url'] as const
   if (receives && !targets.some((name) => origins.has(name))) {
     problems.push(

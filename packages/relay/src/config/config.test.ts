@@ -292,6 +292,32 @@ describe('problems', () => {
       ],
     ],
     [
+      'a list without Redis',
+      { env: { OFFPATH_REDIS_LIST: 'app:traces' } },
+      ['OFFPATH_REDIS_LIST: redis.list needs redis.url too (OFFPATH_REDIS_URL, --redis-url)'],
+    ],
+    [
+      'a pool that takes from a list',
+      {
+        flags: {
+          'redis.url': 'redis://r',
+          'redis.receive': 'true',
+          'redis.list': 'a',
+          'otlp.url': 'http://o',
+        },
+      },
+      [
+        '--redis-list: redis.list needs a store, and a relay of a pool (redis.receive) has none: run another relay for the list, with redis.forward if the pool is to deliver',
+      ],
+    ],
+    [
+      'a list that a cluster would not find together',
+      { flags: { 'redis.url': 'redis://r', 'redis.list': 'a{}b' } },
+      [
+        '--redis-list: "a{}b" is not valid; expected a key such as offpath:list (letters, digits, . _ : / -, one part in braces)',
+      ],
+    ],
+    [
       'a password in a URL that is none, unshown',
       { env: { OFFPATH_REDIS_URL: 'redis://u:hunter2@r@s' } },
       [
@@ -345,7 +371,7 @@ test('a password that others can read is refused', () => {
 describe('warnings', () => {
   test('a Redis that nothing is done with', () => {
     expect(load({ env: { OFFPATH_REDIS_URL: 'redis://r' } }).warnings).toEqual([
-      'OFFPATH_REDIS_URL: redis.url is not used: neither redis.forward nor redis.receive is true',
+      'OFFPATH_REDIS_URL: redis.url is not used: neither redis.forward nor redis.receive is true, and redis.list is not set',
     ])
   })
 

@@ -96,8 +96,9 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
 
   if (problems.length === 0) problems.push(...contradictions(values, origins))
   if (problems.length > 0) throw new ConfigError(problems)
-  if (origins.has('redis.url') && !values.get('redis.forward') && !values.get('redis.receive')) {
-    const why = 'neither redis.forward nor redis.receive is true'
+  const uses = ['redis.forward', 'redis.receive', 'redis.list'] as const
+  if (origins.has('redis.url') && !uses.some((name) => values.get(name))) {
+    const why = 'neither redis.forward nor redis.receive is true, and redis.list is not set'
     warnings.push(`${origins.get('redis.url')}: ${REDIS_UNUSED}: ${why}`)
   }
   warnings.push(...misspelt(env))

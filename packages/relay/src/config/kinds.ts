@@ -24,6 +24,7 @@ export interface Values {
   switch: boolean
   redis: RedisTarget
   stream: string
+  list: string
   gzip: 'auto' | 'always' | 'never'
   level: 'debug' | 'info' | 'warn' | 'error'
 }
@@ -91,6 +92,14 @@ export const KINDS: { readonly [K in Kind]: KindOf<Values[K]> } = {
   stream: {
     expects: 'a name such as offpath (letters, digits, . _ : -)',
     parse: (text) => (/^[\w.:-]{1,200}$/.test(text) ? text : undefined),
+  },
+  list: {
+    expects: 'a key such as offpath:list (letters, digits, . _ : / -, one part in braces)',
+    parse: (text) => {
+      return /^[\w.:/-]*(\{[\w.:/-]+\})?[\w.:/-]*$/.test(text) && text.length <= 200
+        ? text || undefined
+        : undefined
+    },
   },
   gzip: oneOf(['auto', 'always', 'never']),
   level: oneOf(['debug', 'info', 'warn', 'error']),

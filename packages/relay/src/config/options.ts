@@ -162,7 +162,13 @@ const OPTIONS = {
   'redis.claim-idle': {
     kind: 'duration',
     default: '60s',
-    about: 'After so long without a sign of the relay that holds an entry another one takes over',
+    about:
+      'After so long without a sign of the relay that holds an entry, or elements of a list, others take over',
+  },
+  'redis.list': {
+    kind: 'list',
+    default: undefined,
+    about: 'Key of a list that applications push JSON to, which this relay takes; unset: none',
   },
   'export.gzip': {
     kind: 'gzip',

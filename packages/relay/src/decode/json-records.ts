@@ -19,8 +19,8 @@ import { LOST_MARKER, type Tables } from './tables.ts'
 
 // JSON records: docs/json-records.md. One object a line; long strings lie behind the text as parts.
 
-const STRING_KEY = '$offpath:string'
-const BLOB_KEY = '$offpath:blob'
+export const STRING_KEY = '$offpath:string'
+export const BLOB_KEY = '$offpath:blob'
 const MEDIA_KEY = '$offpath:media'
 const OBJECT_KEY = '$offpath:object'
 const KINDS = ['internal', 'server', 'client', 'producer', 'consumer']
@@ -29,7 +29,7 @@ const LEVELS = ['DEBUG', 'DEFAULT', 'WARNING', 'ERROR']
 const FLAGS = ['remote_parent', 'app_root', 'as_root']
 const PART_UTF16 = 2
 
-type Json = Record<string, unknown>
+export type Json = Record<string, unknown>
 
 type ValueType = 'any' | 'text' | 'object' | 'boolean' | 'integer' | 'level'
 type Field = readonly [key: string, type: ValueType, field: number]
@@ -571,7 +571,7 @@ function textOf(bytes: Buffer, from: number, to: number): { lines: string[]; end
 }
 
 /** What JSON.parse gives for an integer that a number can't hold, by the reviver below. */
-interface LargeInteger {
+export interface LargeInteger {
   readonly rawJSON: string
 }
 
@@ -581,11 +581,16 @@ const { rawJSON, isRawJSON } = JSON as unknown as {
   isRawJSON(value: unknown): value is LargeInteger
 }
 
-function isLargeInteger(value: unknown): value is LargeInteger {
+export function isLargeInteger(value: unknown): value is LargeInteger {
   return isRawJSON(value)
 }
 
-function parse(line: string): Json {
+/**
+ * A record's object: integers that a number can't hold stay exact, and what is nested too deep is cut.
+ *
+ * @throws an Error when the text is no JSON object
+ */
+export function parse(line: string): Json {
   const isDeep = mayBeDeep(line)
   let value: unknown
   try {

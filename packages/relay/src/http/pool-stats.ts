@@ -46,6 +46,7 @@ export function poolStats({ relay, url, consumer, maxLength, members, trimming }
       maxLength,
       groups: members.map((member) => groupStats(member, consumer, trimming)),
     },
+    redisList: null,
     spool: [],
     accepted: 0,
     open: 0,

@@ -1,3 +1,6 @@
+import type { Config } from '../config/options.ts'
+import type { ListStatus } from '../receivers/redis-list/receiver.ts'
+
 /** Of a relay of a pool: what it has read from Redis, since it started, and how much waits there. */
 export interface RedisStats {
   /** Without user and password. */
@@ -31,4 +34,24 @@ export interface RedisGroupStats {
   /** Of the whole group: held by relays; waiting to be read, null: Redis does not know. As of some seconds ago. */
   readonly pending: number
   readonly lag: number | null
+}
+
+/** Of a list that applications push to. Counts are of elements, since the relay started. */
+export interface RedisListStats extends Omit<ListStatus, 'lastMalformed'> {
+  /** Of the Redis, without user and password. */
+  readonly url: string
+  /** Why the newest one was no record, and when, ISO 8601. */
+  readonly lastMalformed: { readonly at: string; readonly reason: string } | null
+}
+
+export function redisListStats(
+  config: Config,
+  { lastMalformed, ...status }: ListStatus,
+): RedisListStats {
+  const { at, reason } = lastMalformed ?? { at: 0, reason: '' }
+  return {
+    url: config['redis.url']?.shown ?? '',
+    ...status,
+    lastMalformed: lastMalformed && { at: new Date(at).toISOString(), reason },
+  }
 }

@@ -78,6 +78,22 @@ export const fullStats: Stats = {
       },
     ],
   },
+  redisList: {
+    url: 'redis://127.0.0.1:6379',
+    list: 'offpath:list',
+    state: 'ok',
+    trouble: null,
+    waiting: null,
+    length: 40,
+    processing: 4,
+    dead: '{offpath:list}:dead',
+    deadLength: 2,
+    taken: 30,
+    malformed: 2,
+    givenBack: 5,
+    unreadBytes: 7,
+    lastMalformed: { at: '2026-11-24T10:00:00.000Z', reason: 'is not UTF-8' },
+  },
   spool: [
     {
       dir: '/spool',

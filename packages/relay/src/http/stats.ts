@@ -2,8 +2,9 @@ import { statfsSync } from 'node:fs'
 import type { Config } from '../config/options.ts'
 import type { DeliveryStatus } from '../export/progress.ts'
 import { directoryBytes } from '../private-directory.ts'
+import { listSpoolOf } from '../receivers/redis-list/spool.ts'
 import type { ApartRow, StoreReader, VitalsRow } from '../store/read.ts'
-import type { RedisStats } from './redis-stats.ts'
+import type { RedisListStats, RedisStats } from './redis-stats.ts'
 import { listSegments, type Segment, type Tier } from './segments.ts'
 
 /** What /api/stats answers and `offpath status --json` prints. */
@@ -19,6 +20,8 @@ export interface Stats extends Omit<StoreStats, 'exporters' | 'writers' | 'curso
   } | null
   /** Null: it reads a spool. */
   readonly redis: RedisStats | null
+  /** Null: it takes from no list, or no relay runs. */
+  readonly redisList: RedisListStats | null
   readonly spool: readonly SpoolStats[]
   readonly writers: readonly (WriterStats & {
     /** Null: not to be told from here. */
@@ -288,7 +291,8 @@ export function fullStats(
 ): Stats {
   const memory = segmentsIn(config['spool.dir'], 'memory')
   const disk = segmentsIn(config['spool.disk-dir'], 'disk')
-  const byWriter = Map.groupBy([...memory, ...disk], ({ writer }) => writer)
+  const list = listSpoolOf(config).flatMap((directory) => segmentsIn(directory, 'disk'))
+  const byWriter = Map.groupBy([...memory, ...disk, ...list], ({ writer }) => writer)
   return {
     ...stored,
     relay: live?.relay ?? null,
@@ -298,6 +302,7 @@ export function fullStats(
       capBytes: config['retention.size'],
     },
     redis: null,
+    redisList: live?.redisList ?? null,
     spool: [
       spoolStats(config['spool.dir'], 'memory', config['spool.cap'], memory, cursors),
       spoolStats(config['spool.disk-dir'], 'disk', config['spool.disk-cap'], disk, cursors),
@@ -325,6 +330,7 @@ interface Live {
   readonly deliveries: readonly DeliveryStatus[]
   readonly scoreDeliveries: readonly DeliveryStatus[]
   readonly mediaDeliveries: readonly DeliveryStatus[]
+  readonly redisList: RedisListStats | null
 }
 
 function deliveryOf(

@@ -4,7 +4,7 @@ import { LOSS_REASONS } from '@offpath/sdk/spool-format'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Way } from '../receivers/otlp/intake.ts'
 import { REJECTIONS } from '../receivers/otlp/spans.ts'
-import type { RedisGroupStats } from './redis-stats.ts'
+import type { RedisGroupStats, RedisListStats } from './redis-stats.ts'
 import type { Stats } from './stats.ts'
 
 type Labels = Record<string, string>
@@ -443,6 +443,47 @@ export function declareTotals(registry: Registry): (stats: Stats) => void {
     ['exporter'],
   )
 
+  counter(
+    'offpath_redis_list_taken_total',
+    'Elements taken from the list since the relay started',
+    ofList(({ taken }) => taken),
+  )
+  counter(
+    'offpath_redis_list_malformed_total',
+    'Elements that were no record, and went to the dead ones, since the relay started',
+    ofList(({ malformed }) => malformed),
+  )
+  counter(
+    'offpath_redis_list_given_back_total',
+    'Elements given back for relays that had died, since the relay started',
+    ofList(({ givenBack }) => givenBack),
+  )
+  gauge(
+    'offpath_redis_list_length',
+    'Elements that no relay has taken',
+    ofList(({ length }) => length),
+  )
+  gauge(
+    'offpath_redis_list_processing',
+    'Elements that this relay has taken, and that are not on its disk yet',
+    ofList(({ processing }) => processing),
+  )
+  gauge(
+    'offpath_redis_list_dead_length',
+    'Elements in the stream of dead ones',
+    ofList(({ deadLength }) => deadLength),
+  )
+  gauge(
+    'offpath_redis_list_unread_bytes',
+    "Bytes in the list's spool that are not in the store yet",
+    ofList(({ unreadBytes }) => unreadBytes),
+  )
+  gauge(
+    'offpath_redis_list_taking',
+    '1: elements are taken; 0: they cannot be, or there is no room for them, status says why',
+    ofList(({ trouble, waiting }) => (trouble === null && waiting === null ? 1 : 0)),
+  )
+
   gauge(
     'offpath_recording_seconds_per_observation',
     "Time that recording and writing took on the application's thread, lately",
@@ -541,6 +582,14 @@ function byGroup(of: (group: RedisGroupStats) => number | null): (stats: Stats) 
       const value = of(group)
       return value === null ? [] : [[{ exporter: group.name }, value]]
     })
+}
+
+/** None where no list is taken from, or a figure is not known. */
+function ofList(of: (list: RedisListStats) => number | null): (stats: Stats) => Values {
+  return ({ redisList }) => {
+    const value = redisList === null ? null : of(redisList)
+    return value === null ? [] : [[{}, value]]
+  }
 }
 
 function byTier(of: (spool: Stats['spool'][number]) => number | null): (stats: Stats) => Values {

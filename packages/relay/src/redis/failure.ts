@@ -53,3 +53,8 @@ function textOf(error: unknown): string {
   // Of certificates the message alone says what is wrong in prose.
   return code === undefined || message.includes(code) ? message : `${message} (${code})`
 }
+
+/** Redis has no memory left: it takes away, and adds nothing. */
+export function isFull(error: unknown): boolean {
+  return error instanceof SendError && error.message.startsWith('OOM ')
+}

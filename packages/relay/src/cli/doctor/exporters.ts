@@ -14,15 +14,14 @@ const never = new AbortController().signal
 
 export async function checkExporters(config: Config): Promise<Check[]> {
   const exporters = configuredExporters(config)
-  if (exporters.length === 0 && !config['redis.forward']) {
-    const fix = 'set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or OFFPATH_OTLP_URL'
-    return [warning('exporters', 'none is configured: traces stay in the store', fix)]
-  }
+  const isNone = exporters.length === 0 && !config['redis.forward']
+  const fix = 'set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or OFFPATH_OTLP_URL'
+  const none = warning('exporters', 'none is configured: traces stay in the store', fix)
   const checks = await Promise.all([
     checkRedis(config),
     ...exporters.map((exporter) => checkExporter(exporter, config)),
   ])
-  return checks.flat()
+  return isNone ? [none, ...checks.flat()] : checks.flat()
 }
 
 async function checkExporter(exporter: HttpExporter, config: Config): Promise<Check[]> {

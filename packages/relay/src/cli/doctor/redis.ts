@@ -5,6 +5,7 @@ import type { RedisTarget } from '../../config/redis-url.ts'
 import { redisConnection } from '../../configured-exporters.ts'
 import { SendError } from '../../export/http.ts'
 import { connectRedis, type RedisConnection } from '../../redis/connection.ts'
+import { type ListKeys, listKeysOf } from '../../redis/lists.ts'
 import { deadStreamOf, scoreStreamOf, streamsOf } from '../../redis/streams.ts'
 import { count } from '../format.ts'
 import { adviceFor } from './advice.ts'
@@ -22,28 +23,71 @@ const OPTIONS = {
   authority: 'redis.tls-ca=<its file>',
 }
 
-/** Whether this relay could hand over to Redis, or deliver from there; nothing when it does neither. */
+/** Whether this relay could hand over to Redis, deliver from there or take from a list; nothing when it does none of it. */
 export async function checkRedis(config: Config): Promise<Check[]> {
-  if (!config['redis.forward'] && !config['redis.receive']) return []
+  const roles = rolesOf(config)
+  const [role] = roles
+  if (role === undefined) return []
   const { shown } = config['redis.url'] as RedisTarget
   const connection = connectRedis({ ...redisConnection(config), stallMs: TIMEOUT_MS })
   try {
-    const streams = streamsOf(config['redis.stream'], config['redis.partitions'])
-    const [first = ''] = streams
+    const [[first]] = role.probes
     await connection.call(first, ['PING'])
-    const [server, commands, lengths] = await Promise.all([
+    const [server, ...checks] = await Promise.all([
       checkServer(connection, first),
-      checkCommands(connection, first, config),
-      checkLengths(connection, [...streams, scoreStreamOf(config['redis.stream'])], config),
+      ...roles.map((one) => checkCommands(connection, one)),
+      ...roles.map((one) => one.look(connection)),
     ])
     const answers = ok(NAME, `${shown} answers${server.version}`)
-    return [answers, ...server.checks, ...commands, ...lengths]
+    return [answers, ...server.checks, ...checks.flat()]
   } catch (error) {
     if (!(error instanceof SendError)) throw error
     return [wrong(NAME, `${shown}: ${error.message}`, adviceFor(error, OPTIONS))]
   } finally {
     await connection.close()
   }
+}
+
+/** What the relay is to Redis. */
+interface Role {
+  /** What its user may do if all is well. */
+  readonly what: string
+  readonly probes: readonly [Probe, ...Probe[]]
+  /** Where its commands are named. */
+  readonly docs: string
+  /** What there is in Redis. */
+  look(connection: RedisConnection): Promise<Check[]>
+}
+
+function rolesOf(config: Config): Role[] {
+  const roles: Role[] = []
+  const receives = config['redis.receive']
+  if (receives || config['redis.forward']) {
+    const streams = streamsOf(config['redis.stream'], config['redis.partitions'])
+    const [first = ''] = streams
+    const scores = scoreStreamOf(config['redis.stream'])
+    const dead = deadStreamOf(config['redis.stream'])
+    roles.push({
+      what: receives ? 'deliver from its streams' : 'add to its streams',
+      // That of scores by its key: a user may be held to those of the other streams.
+      probes: receives
+        ? [...probesOfPool(first, dead), readProbe(scores)]
+        : [...probesOfForwarder(first), ...probesOfForwarder(scores)],
+      docs: 'docs/redis-streams.md',
+      look: (connection) => checkLengths(connection, [...streams, scores], config),
+    })
+  }
+  const list = config['redis.list']
+  if (list !== undefined) {
+    const keys = listKeysOf(list)
+    roles.push({
+      what: `take from the list ${list}`,
+      probes: probesOfList(keys),
+      docs: 'docs/redis-list.md',
+      look: (connection) => checkKeys(connection, keys),
+    })
+  }
+  return roles
 }
 
 /** Its version, what it does when its memory is full, and whether it keeps what it has. */
@@ -91,17 +135,8 @@ async function checkServer(
 /** Whether the user may give the commands that are needed. */
 async function checkCommands(
   connection: RedisConnection,
-  stream: string,
-  config: Config,
+  { what, probes, docs }: Role,
 ): Promise<Check[]> {
-  const scoreStream = scoreStreamOf(config['redis.stream'])
-  const probes = config['redis.receive']
-    ? [
-        ...probesOfPool(stream, deadStreamOf(config['redis.stream'])),
-        // By its key: a user may be held to those of the other streams.
-        readProbe(scoreStream),
-      ]
-    : [...probesOfForwarder(stream), ...probesOfForwarder(scoreStream)]
   const answers = await Promise.all(
     probes.map(async ([key, args]) => {
       return { name: args[0], error: await outcome(connection, key, args) }
@@ -116,7 +151,7 @@ async function checkCommands(
   if (refused.length > 0) {
     const names = [...new Set(refused.map(({ name }) => name))].join(', ')
     const message = `the user may not give ${names}: ${refused[0]!.error.message}`
-    return [wrong(NAME, message, 'ACL SETUSER: docs/redis-streams.md names the commands')]
+    return [wrong(NAME, message, `ACL SETUSER: ${docs} names the commands`)]
   }
   if (busy.length > 0) {
     const { name, error } = busy[0]!
@@ -124,7 +159,6 @@ async function checkCommands(
       wrong(NAME, `it does not take ${name} now: ${error.message}`, adviceFor(error, OPTIONS)),
     ]
   }
-  const what = config['redis.receive'] ? 'deliver from its streams' : 'add to its streams'
   return [ok(NAME, `the user may ${what}`)]
 }
 
@@ -136,7 +170,7 @@ const NO_ID = '0-0'
 /** Nor this; there is no such group. */
 const NO = 'offpath-doctor'
 
-function probesOfForwarder(stream: string): Probe[] {
+function probesOfForwarder(stream: string): [Probe, ...Probe[]] {
   return [
     [stream, ['XLEN', stream]],
     [stream, ['XADD', stream, 'NOMKSTREAM', NO_ID, 'v', '0']],
@@ -147,7 +181,7 @@ function readProbe(stream: string): Probe {
   return [stream, ['XREADGROUP', 'GROUP', NO, NO, 'COUNT', '1', 'STREAMS', stream, NO]]
 }
 
-function probesOfPool(stream: string, deadStream: string): Probe[] {
+function probesOfPool(stream: string, deadStream: string): [Probe, ...Probe[]] {
   return [
     [stream, ['XLEN', stream]],
     readProbe(stream),
@@ -161,6 +195,55 @@ function probesOfPool(stream: string, deadStream: string): Probe[] {
     [stream, ['XTRIM', stream, 'MINID', NO]],
     [deadStream, ['XADD', deadStream, 'NOMKSTREAM', NO_ID, 'v', '0']],
   ]
+}
+
+/** Of lists that are not there: nothing is moved. SADD alone is not tried, for it would add. */
+function probesOfList(keys: ListKeys): [Probe, ...Probe[]] {
+  const { list, relays, dead } = keys
+  const [from, to] = [keys.processing(NO), keys.processing(`${NO}-2`)]
+  const life = keys.life(NO)
+  return [
+    [list, ['LLEN', list]],
+    [list, ['LRANGE', from, '0', '0']],
+    [list, ['LMOVE', from, to, 'RIGHT', 'LEFT']],
+    [list, ['BLMOVE', from, to, 'RIGHT', 'LEFT', '0.01']],
+    [list, ['LTRIM', from, '0', '0']],
+    [list, ['LREM', from, '-1', '']],
+    [list, ['PEXPIRE', life, '1']],
+    [list, ['SET', life, '', 'XX']],
+    [list, ['EXISTS', life]],
+    [list, ['DEL', life]],
+    [list, ['SMEMBERS', relays]],
+    [list, ['SREM', relays, NO]],
+    [list, ['XLEN', dead]],
+    [list, ['XADD', dead, 'NOMKSTREAM', NO_ID, 'v', '0']],
+  ]
+}
+
+/** Whether what lies there is what it should be. */
+async function checkKeys(connection: RedisConnection, keys: ListKeys): Promise<Check[]> {
+  const wanted = [
+    [keys.list, 'list', 'redis.list names the key that applications LPUSH to'],
+    [keys.dead, 'stream', 'rename or delete it: what is no record is put there'],
+    [keys.relays, 'set', 'rename or delete it: relays know each other by it'],
+  ] as const
+  const checks: Check[] = []
+  for (const [key, type, fix] of wanted) {
+    const found = await outcome(connection, key, ['TYPE', key])
+    if (found instanceof SendError || found === type || found === 'none') continue
+    checks.push(wrong(NAME, `${key} is a ${found}, and no ${type}`, fix))
+  }
+  if (checks.length > 0) return checks
+  const [waiting, dead] = await Promise.all([
+    outcome(connection, keys.list, ['LLEN', keys.list]),
+    outcome(connection, keys.list, ['XLEN', keys.dead]),
+  ])
+  checks.push(ok(NAME, `${count(Number(waiting) || 0)} elements wait in ${keys.list}`))
+  if (Number(dead) > 0) {
+    const message = `${count(Number(dead))} elements that were no record are in ${keys.dead}`
+    checks.push(warning(NAME, message, `redis-cli XREVRANGE '${keys.dead}' + - COUNT 10`))
+  }
+  return checks
 }
 
 async function checkLengths(

@@ -235,6 +235,12 @@ export class SpoolReceiver {
     }
   }
 
+  /** How far the segments are read that are being read, by path. */
+  offsets(): ReadonlyMap<string, number> {
+    const cursors = [...this.#writers.values()].map(({ cursor }) => cursor)
+    return new Map(cursors.flatMap(({ path, offset }) => (path === null ? [] : [[path, offset]])))
+  }
+
   /** The oldest data file that is needed for what is open. */
   oldestFile(): number {
     let oldest = Number.POSITIVE_INFINITY
