@@ -385,8 +385,8 @@ export class StoreReader {
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
         deadDropped: counters[`${name}.deadDropped`] ?? 0,
-        scores: row.scores === 1 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
-        media: row.media === 1 ? this.#apart(Number(row.id), name, 'media', counters) : null,
+        scores: row.scores !== 0 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
+        media: row.media !== 0 ? this.#apart(Number(row.id), name, 'media', counters) : null,
       }
     })
   }
