@@ -1,3 +1,4 @@
+import { runSeeds } from '../test/model/trial.ts'
 import { killApplications, killPythonApplications } from './chaos/applications.ts'
 import { killListRelays } from './chaos/lists.ts'
 import { killRedis } from './chaos/redis-loss.ts'
@@ -13,9 +14,9 @@ const KILLS: Record<string, typeof killApplications | typeof killRelays> = {
   started: killStarted,
   list: killListRelays,
 }
-const OTHERS: Record<string, (line: CommandLine) => Promise<void>> = { redis, soak: mix }
+const OTHERS: Record<string, (line: CommandLine) => Promise<void>> = { redis, model, soak: mix }
 
-const USAGE = `Usage: npm run chaos -- app|python|relay|started|list|redis [--times <n>] [--seed <n>] [--json]
+const USAGE = `Usage: npm run chaos -- app|python|relay|started|list|redis|model [--times <n>] [--seed <n>] [--json]
        npm run chaos -- soak [--minutes <n>] [--seed <n>] [--faults <name>,…] [--long] [--json]
 
 app, python, relay, started, list: kills the application, one in Python, the relay, applications that start their relay themselves,
@@ -26,6 +27,10 @@ came from a list may.
 redis: kills Redis under load, with appendfsync always, with everysec, with a replica that takes over, and with one that was cut
 off before; counts the entries that it had acknowledged and has no more (default 20 times each). Exit code 1 when any is lost with always. What a machine that
 loses power takes is not seen by this: the kernel keeps what a killed process has written.
+
+model: runs steps drawn at random (100 lists of them, from a random seed on) on spool, store and outbox in this process, beside a
+plain model of what should come of them: record, flush, read, deliver, crash, restart, disk full. The first list that
+fails is made as short as can be and printed, for test/model/regressions.ts; exit code 1.
 
 soak: applications, relays, Redis and a pool, and all faults at random for so many minutes (default 2), the same for the same seed.
 Then all is let through, and every observation accounted for. --long: Redis is away for a minute, and who was refused waits
@@ -49,6 +54,19 @@ async function redis(line: CommandLine): Promise<void> {
   const result = await killRedis(kills(line, 20))
   print(line, result)
   process.exitCode = result.always.lost === 0 ? 0 : 1
+}
+
+async function model(line: CommandLine): Promise<void> {
+  const seed = line.wholeNumber('seed', 0) ?? Math.floor(Math.random() * 1e9)
+  const met = { observations: 0, kills: 0, requests: 0 }
+  try {
+    await runSeeds(line.wholeNumber('times', 1) ?? 100, seed, met)
+  } catch (error) {
+    console.error((error as Error).message)
+    console.error((error as Error).cause ?? '')
+    process.exitCode = 1
+  }
+  print(line, { seed, ...met })
 }
 
 async function mix(line: CommandLine): Promise<void> {

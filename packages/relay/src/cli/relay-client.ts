@@ -122,15 +122,6 @@ export function reasonOf(error: unknown): string {
   return cause?.message ?? message
 }
 
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
 function relayError(message: string): Error {
   return Object.assign(new Error(message), { code: 'OFFPATH_RELAY' })
 }

@@ -1,9 +1,10 @@
 import type { Config } from '../config/options.ts'
 import { STUCK } from '../export/lane.ts'
 import { fullStats, type Stats, storeStats } from '../http/stats.ts'
+import { isLeased } from '../receivers/spool/lease.ts'
 import { readRelayFile } from '../relay-file.ts'
 import type { Run } from './call.ts'
-import { asksForToken, authorization, isRunning, nameOf, reasonOf } from './relay-client.ts'
+import { asksForToken, authorization, nameOf, reasonOf } from './relay-client.ts'
 import { renderStatus } from './show-status.ts'
 import { openStore } from './store.ts'
 import { jsonLine } from './text.ts'
@@ -65,13 +66,14 @@ export async function askRelay(config: Config): Promise<Stats | 'none' | string>
   const token = config['http.token']
   try {
     const answer = await ask(file.url, token)
-    if (answer.status === 401 && isRunning(file.pid)) return asksForToken(file, token)
+    if (answer.status === 401 && isLeased(config['store.dir'])) return asksForToken(file, token)
     const stats = (await answer.json()) as Stats
     // A killed relay's file may name a port that another program has taken since.
     if (stats.relay?.pid === file.pid && stats.store?.dir === config['store.dir']) return stats
     return 'none'
   } catch (error) {
-    if (!isRunning(file.pid)) return 'none'
+    // Its pid may be another process's by now. The lock is a relay's, and goes with it.
+    if (!isLeased(config['store.dir'])) return 'none'
     return `${nameOf(file)} does not answer: ${reasonOf(error)}`
   }
 }

@@ -1,5 +1,4 @@
-// What conformance.ts asks of all exporters, as far as it is not about HTTP (answers, compression, spans that are rejected:
-// Redis takes any entry), and what is Redis' alone. The servers are real.
+// What is Redis' alone; conformance.ts asks the rest. The server is real.
 import { FIELD } from '@offpath/sdk/spool-format'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createLog } from '../log.ts'
@@ -8,27 +7,18 @@ import { measureEntry, readEntry } from '../redis/entry.ts'
 import { readScores } from '../redis/score-entry.ts'
 import { allocateChunk } from '../store/chunk.ts'
 import type { StoredSpan } from '../store/span.ts'
-import { type RedisServer, startRedisServer, targetOf } from '../testing/redis-server.ts'
+
+import { type RedisServer, startRedisServer } from '../testing/redis-server.ts'
 import { systemClock } from './clock.ts'
 import type { DeliveryOptions } from './delivery.ts'
-import {
-  type FakeClock,
-  field,
-  makeSpan,
-  manualClock,
-  resource,
-  startFakeClock,
-  text,
-} from './fixtures.ts'
+import { field, makeSpan, resource, text } from './fixtures.ts'
+
 import { type Harness, startHarness } from './harness.ts'
 import { type RedisExporterOptions, redisExporter } from './redis.ts'
 import { startScoreDelivery } from './score-delivery.ts'
 
-const PASSWORD = 'a-secret/with:special@signs'
-
 let redis: RedisServer
 let harness: Harness | undefined
-let clock: FakeClock | undefined
 beforeAll(async () => {
   redis = await startRedisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
 })
@@ -38,8 +28,6 @@ afterEach(async () => {
   redis.resume()
   await harness?.close()
   harness = undefined
-  clock?.stop()
-  clock = undefined
 })
 
 async function start(
@@ -73,9 +61,6 @@ const many = (count: number, bytes = 10): StoredSpan[] =>
   Array.from({ length: count }, () =>
     makeSpan({ fields: [field(FIELD.input, text('x'.repeat(bytes)))] }),
   )
-const idsOf = (spans: readonly StoredSpan[]): string[] =>
-  spans.map(({ spanId }) => spanId.toString('hex'))
-const turns = () => new Promise((resolve) => setTimeout(resolve, 50))
 const until = async (condition: () => boolean): Promise<void> => {
   const deadline = Date.now() + 8000
   while (!condition()) {
@@ -85,23 +70,6 @@ const until = async (condition: () => boolean): Promise<void> => {
 }
 
 describe('exporter redis', () => {
-  it('adds each span once, in the order of their ends', async () => {
-    const { commit, held, law } = await start({}, { concurrency: 1 })
-    const spans = many(1000)
-    commit(spans.slice(0, 10))
-    commit(spans.slice(10, 500))
-    commit(spans.slice(500))
-    await held(0)
-    expect(idsOf((await entries()).flat())).toEqual(idsOf(spans))
-    expect(law()).toMatchObject({ accepted: 1000, delivered: 1000 })
-    expect(harness!.delivery.status()).toMatchObject({
-      name: 'redis',
-      url: `redis://127.0.0.1:${redis.port}`,
-      state: 'ok',
-      lastError: null,
-    })
-  })
-
   it('keeps the spans of a trace in one stream', async () => {
     const { commit, held } = await start({ partitions: 4 })
     const spans = many(200).map((span, i) => {
@@ -116,33 +84,6 @@ describe('exporter redis', () => {
       expect(stream.flat()).toHaveLength(50)
       for (const { traceId } of stream.flat()) expect(traceId.readUInt32BE(0) % 4).toBe(n)
     }
-  })
-
-  it('waits a little for an entry to become full, and not when it is told to hurry', async () => {
-    const time = manualClock(0)
-    const { commit, held, delivery } = await start({}, { clock: time, lingerMs: 250 })
-    commit(many(3))
-    commit(many(4))
-    await turns()
-    expect(await entries()).toEqual([])
-    time.pass(250)
-    await held(0)
-    expect((await entries()).map(({ length }) => length)).toEqual([7])
-    commit(many(2))
-    delivery.hurry()
-    await held(0)
-  })
-
-  it('keeps entries within their bytes; a span that is longer goes alone', async () => {
-    const { commit, held } = await start()
-    commit([...many(100, 1000), ...many(1, 50_000), ...many(3, 1000)])
-    await held(0)
-    const lengths = entriesOf(await redis.ask('XRANGE', 'test:{0}', '-', '+')).map(
-      ({ bytes }) => bytes!.length,
-    )
-    expect(lengths.filter((length) => length > 20_000)).toHaveLength(1)
-    expect(Math.max(...lengths)).toBeLessThan(51_000)
-    expect(lengths.length).toBeLessThan(10)
   })
 
   it('gets through a Redis that is away', async () => {
@@ -195,51 +136,6 @@ describe('exporter redis', () => {
     commit(many(1))
     await held(0)
     expect(await redis.ask('XLEN', 'test:{0}')).toBe(302)
-  })
-
-  it('waits while Redis has no memory', async () => {
-    await redis.ask('CONFIG', 'SET', 'maxmemory', '1')
-    const { commit, held, delivery } = await start()
-    commit(many(20))
-    await until(() => delivery.status().state === 'retrying')
-    expect(delivery.status().message).toMatch(/^OOM /)
-    await redis.ask('CONFIG', 'SET', 'maxmemory', '0')
-    await held(0)
-  })
-
-  it('keeps everything while its password is refused, and shows it nowhere', async () => {
-    clock = startFakeClock(0)
-    const own = await startRedisServer({ password: 'another' })
-    const target = targetOf(`redis://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${own.port}`)
-    const { commit, held, law, lines, delivery, store } = await start({ target }, { clock })
-    commit(many(20))
-    await until(() => delivery.status().state === 'unauthorized')
-    expect(delivery.status().message).toMatch(/^WRONGPASS /)
-    expect(law()).toMatchObject({ held: 20 })
-    await own.ask('CONFIG', 'SET', 'requirepass', PASSWORD)
-    await held(0)
-    expect((await entries('test:{0}', own)).flat()).toHaveLength(20)
-    const shown = [lines.join(), JSON.stringify([delivery.status(), store.counters()])].join()
-    expect(shown).toContain('WRONGPASS')
-    expect(shown).not.toContain(PASSWORD)
-    await own.close()
-  })
-
-  it('stops within its time; what is not added goes after the next start', async () => {
-    const { commit, held, law, restart } = await start()
-    commit(many(1))
-    await held(0)
-    redis.pause()
-    commit(many(20))
-    await until(() => harness!.delivery.status().inFlight > 0)
-    const began = performance.now()
-    await harness!.delivery.stop(100)
-    expect(performance.now() - began).toBeLessThan(1000)
-    expect(law()).toMatchObject({ held: 20 })
-    redis.resume()
-    restart()
-    await held(0)
-    expect(law()).toMatchObject({ delivered: 21 })
   })
 })
 

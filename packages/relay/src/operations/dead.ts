@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { cutMedia } from '../export/media.ts'
 import {
   DEAD_KINDS,
@@ -13,9 +12,10 @@ import type { StoreReader } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
 import { checkExporter, type Operated, roomFor } from './operated.ts'
 import type { DeadSelection } from './requests.ts'
+import { Turns } from './turns.ts'
 import { Versions } from './versions.ts'
 
-/** Between slices others have their turn. */
+/** Dead letters that are read at once. */
 const SLICE = 500
 
 export interface Retried {
@@ -47,18 +47,37 @@ export async function retryDead(
   const unknown: string[] = []
   const done = { retried: 0, superseded: 0, notConfigured: 0, gone: 0, noRoom: 0, unknown }
   const versions = new Versions(reader)
+  const turns = new Turns()
 
-  const spans = (exporter: string, letters: readonly DeadSpan[]): void => {
-    versions.catchUp()
+  const spans = async (exporter: string, letters: readonly DeadSpan[]): Promise<void> => {
+    const left = [...Map.groupBy(letters, (letter) => letter.chunk)]
+    while (left.length > 0) {
+      while (!versions.catchUp(turns)) await turns.next()
+      left.splice(0, ofOneTurn(exporter, left))
+      await turns.next()
+    }
+  }
+
+  /** Returns of how many chunks it has taken the letters. */
+  const ofOneTurn = (
+    exporter: string,
+    letters: readonly (readonly [number, readonly DeadSpan[]])[],
+  ): number => {
     let room = roomFor(on, exporter)
+    let taken = 0
     const chosen = new Map<number, number[]>()
     const old: number[] = []
-    for (const [chunk, ofChunk] of Map.groupBy(letters, (letter) => letter.chunk)) {
+    for (const [chunk, ofChunk] of letters) {
+      if (taken > 0 && turns.isOver) break
+      taken++
       const heads = reader.headsOf(chunk) ?? []
       const fresh: number[] = []
-      for (const { id, index } of ofChunk) {
+      for (const letter of ofChunk) {
+        const { id, index } = letter
         const head = heads[index]
-        if (head === undefined) done.gone++
+        // Somebody else had them sent again, or dropped them, in a turn between.
+        if (reader.dead.get(letter) === undefined) unknown.push(deadId(letter))
+        else if (head === undefined) done.gone++
         else if (versions.isOld(head)) old.push(id)
         else fresh.push(index)
       }
@@ -75,6 +94,7 @@ export async function retryDead(
     }
     done.superseded += on.store.dropDeadLetters(exporter, old)
     done.retried += on.sendAgain(exporter, chosen).spans
+    return taken
   }
 
   const scores = (exporter: string, letters: readonly DeadScore[]): void => {
@@ -84,14 +104,26 @@ export async function retryDead(
 
   const media = async (exporter: string, letters: readonly DeadMedia[]): Promise<void> => {
     for (const [trace, ofTrace] of Map.groupBy(letters, (letter) => letter.traceId)) {
-      const stored = reader.trace(trace)?.spans ?? []
-      for (const letter of ofTrace) {
-        const found = contentOf(letter, stored, on)
-        const isRetried = found !== undefined && on.store.media.retry(exporter, letter.id, found)
-        if (isRetried) done.retried++
-        else done.gone++
+      const left = Map.groupBy(ofTrace, (letter) => letter.observationId)
+      for (const stored of reader.chunksOf(trace)) {
+        for (const span of stored) {
+          const observation = span.spanId.toString('hex')
+          const ofSpan = left.get(observation)
+          if (ofSpan === undefined) continue
+          const found = contentsOf(span, ofSpan, on)
+          const rest = ofSpan.filter((letter) => !found.has(letter))
+          if (rest.length > 0) left.set(observation, rest)
+          else left.delete(observation)
+          for (const [{ id }, content] of found) {
+            if (turns.isOver) await turns.next()
+            if (on.store.media.retry(exporter, id, content)) done.retried++
+            else done.gone++
+          }
+        }
+        if (left.size === 0) break
+        if (turns.isOver) await turns.next()
       }
-      await turn()
+      for (const { length } of left.values()) done.gone += length
     }
   }
 
@@ -104,7 +136,7 @@ export async function retryDead(
       })
       done.notConfigured += letters.length - taken.length
       const ofSpans = taken.filter((row) => row.what === 'span')
-      if (ofSpans.length > 0) spans(exporter, ofSpans)
+      await spans(exporter, ofSpans)
       const ofScores = taken.filter((row) => row.what === 'score')
       if (ofScores.length > 0) scores(exporter, ofScores)
       await media(
@@ -113,7 +145,7 @@ export async function retryDead(
       )
     }
     on.wake()
-    await turn()
+    await turns.next()
   }
   return done
 }
@@ -125,6 +157,7 @@ export async function dropDead(
   which: DeadSelection,
 ): Promise<Dropped> {
   const { store } = on
+  const turns = new Turns()
   const unknown: string[] = []
   let dropped = 0
   for (const rows of slices(reader.dead, which, unknown)) {
@@ -135,7 +168,7 @@ export async function dropDead(
       dropped += store.scores.dropDead(exporter, ids('score'))
       dropped += store.media.dropDead(exporter, ids('media'))
     }
-    await turn()
+    await turns.next()
   }
   return { dropped, unknown }
 }
@@ -166,14 +199,19 @@ function* slices(dead: DeadLetters, which: DeadSelection, unknown: string[]): It
   }
 }
 
-/** What was rejected, from its observation: content is not kept apart from it. */
-function contentOf(
-  { observationId, field, sha256 }: DeadMedia,
-  spans: readonly StoredSpan[],
+/** What was rejected, from a version of its observation: content is not kept apart from it. */
+function contentsOf(
+  span: StoredSpan,
+  letters: readonly DeadMedia[],
   { store }: Operated,
-): ReturnType<typeof cutMedia>['media'][number] | undefined {
-  return spans
-    .filter(({ spanId }) => spanId.toString('hex') === observationId)
-    .flatMap((span) => cutMedia(span, (parts, into, at) => store.loadParts(parts, into, at)).media)
-    .find((media) => media.sha256 === sha256 && media.field === field)
+): Map<DeadMedia, ReturnType<typeof cutMedia>['media'][number]> {
+  const { media } = cutMedia(span, (parts, into, at) => store.loadParts(parts, into, at))
+  const found = new Map<DeadMedia, (typeof media)[number]>()
+  for (const letter of letters) {
+    const one = media.find(
+      ({ sha256, field }) => sha256 === letter.sha256 && field === letter.field,
+    )
+    if (one !== undefined) found.set(letter, one)
+  }
+  return found
 }

@@ -76,7 +76,8 @@ function* chunks(
 ): Generator<StoredSpan[]> {
   const last = reader.lastChunk()
   const versions = new Versions(reader)
-  versions.catchUp()
+  // In a process of its own: nobody waits for a turn.
+  versions.catchUp({ isOver: false })
   for (let after: number | null = 0; after !== null; ) {
     const found = reader.chunksEnded(after, filter, SLICE)
     after = found.last

@@ -6,7 +6,7 @@ import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { otlpExporter } from '../export/exporters.ts'
-import { field, makeSpan, resource, text } from '../export/fixtures.ts'
+import { field, json, makeSpan, resource, text } from '../export/fixtures.ts'
 import { startHarness } from '../export/harness.ts'
 import { type DeadRow, deadId } from '../store/dead-letters.ts'
 import { StoreReader } from '../store/read.ts'
@@ -87,6 +87,7 @@ function waiting(exporter: string): string[] {
       .map(({ spanId }) => spanId.toString('hex')),
   )
 }
+const idOfTrace = ({ traceId }: StoredSpan): string => traceId.toString('hex')
 const idsOf = (spans: readonly StoredSpan[]): string[] =>
   spans.map(({ spanId }) => spanId.toString('hex'))
 
@@ -266,6 +267,65 @@ describe('dead letters', () => {
     const refusal = { code: 'OFFPATH_OPERATION', message }
     await expect(operations.retryDead(body)).rejects.toMatchObject(refusal)
     await expect(operations.dropDead(body)).rejects.toMatchObject(refusal)
+  })
+})
+
+describe('while much is done', () => {
+  /** What came of it, when no turn took longer; by the processor's time, as on a busy machine the clock tells nothing. */
+  async function inShortTurns<T>(work: () => Promise<T>): Promise<T> {
+    let longest = 0
+    let isDone = false
+    let before = process.cpuUsage()
+    const done = work().finally(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      await new Promise((resolve) => setImmediate(resolve))
+      const { user, system } = process.cpuUsage(before)
+      longest = Math.max(longest, (user + system) / 1000)
+      before = process.cpuUsage()
+    }
+    expect(longest).toBeLessThan(50)
+    return done
+  }
+  const CHUNKS = 60
+  const first = makeSpan()
+  const version = (revision: number): StoredSpan[] =>
+    Array.from({ length: 400 }, (_, at) => {
+      const spanId = Buffer.alloc(8)
+      spanId.writeUInt32BE(at + 1)
+      return { ...first, spanId, revision, fields: [field(FIELD.input, text('x'.repeat(2000)))] }
+    })
+
+  test('others have their turn between dead letters of many chunks, and versions of many spans', async () => {
+    for (let i = 1; i <= CHUNKS; i++) settle('a', commit(version(i)), [0], 399)
+    const retried = await inShortTurns(() => operations.retryDead({ all: true }))
+    expect(retried).toMatchObject({ retried: 1, superseded: CHUNKS - 1 })
+    const again = await inShortTurns(() => operations.replay({ from: '1970-01-02', exporter: 'a' }))
+    expect(again).toMatchObject({ exporters: [{ observations: 399 }] })
+  })
+
+  test('others have their turn while the content of many media is looked for', async () => {
+    const contents = Array.from({ length: 60 }, (_, at) => Buffer.alloc(20_000, at))
+    const uris = contents.map((content) => `data:image/png;base64,${content.toString('base64')}`)
+    const input = field(FIELD.input, json(uris))
+    settle('a', commit([{ ...first, fields: [input] }]))
+    for (let i = 1; i <= CHUNKS; i++) commit(version(0))
+    const place = { exporter: 'a', project: '', writer: 'w', traceId: idOfTrace(first) }
+    const media = contents.map((content) => ({
+      content,
+      sha256: createHash('sha256').update(content).digest('hex'),
+      contentType: 'image/png',
+      field: 'input' as const,
+    }))
+    store.media.add({ ...place, observationId: idsOf([first])[0]! }, media)
+    store.media.add({ ...place, observationId: 'f'.repeat(16) }, [media[0]!])
+    for (let i = 0; i <= contents.length; i++) {
+      const one = store.media.next('a', '', new Set())!
+      store.media.settle('a', one, { type: 'dead', reason: 'no' })
+    }
+    const retried = await inShortTurns(() => operations.retryDead({ all: true }))
+    expect(retried).toMatchObject({ retried: contents.length, gone: 1 })
   })
 })
 

@@ -1,9 +1,9 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import type { SpanHead } from '../store/chunk.ts'
 import type { ChunkRow, StoreReader } from '../store/read.ts'
 import { markAgain } from '../store/states.ts'
 import { namesOf, type Operated, roomFor } from './operated.ts'
 import { OperationError, type ReplayRequest } from './requests.ts'
+import { Turns } from './turns.ts'
 import { Versions } from './versions.ts'
 
 export interface Replayed {
@@ -17,8 +17,9 @@ export interface Replayed {
   readonly unreadable: number
 }
 
-/** Between slices others have their turn. */
-const SLICE = 32
+/** Chunks whose traces are looked at, and observations whose media are forgotten, in one go. */
+const CHUNKS = 8
+const OBSERVATIONS = 500
 const MB = 1024 ** 2
 
 interface Plan {
@@ -85,12 +86,15 @@ async function planOf(
       if (states === undefined) sum.bytes += chunk.bytes
     }
   }
+  const turns = new Turns()
   for (let after: number | null = 0; after !== null; ) {
-    versions.catchUp()
-    const found = reader.chunksEnded(after, request, SLICE)
-    found.chunks.forEach(add)
+    while (!versions.catchUp(turns)) await turns.next()
+    const found = reader.chunksEnded(after, request, CHUNKS)
+    for (const chunk of found.chunks) {
+      if (turns.isOver) await turns.next()
+      add(chunk)
+    }
     after = found.last
-    await turn()
   }
   return { chunks, unreadable, exporters }
 }
@@ -123,27 +127,28 @@ async function mark(
   { chunks, exporters }: Plan,
 ): Promise<Map<string, number>> {
   const marked = new Map<string, number>()
-  for (let at = 0; at < chunks.length; at += SLICE) {
-    versions.catchUp()
-    const chosen = new Map<number, number[]>()
-    const observations: { traceId: string; observationId: string }[] = []
-    for (const chunk of chunks.slice(at, at + SLICE)) {
-      const heads = reader.headsOf(chunk) ?? []
-      const indexes = chosenOf(heads, versions, request)
-      chosen.set(chunk, indexes)
-      for (const index of indexes) {
-        const { traceId, spanId } = heads[index]!
-        observations.push({
-          traceId: traceId.toString('hex'),
-          observationId: spanId.toString('hex'),
-        })
+  const turns = new Turns()
+  for (const chunk of chunks) {
+    const heads = reader.headsOf(chunk) ?? []
+    const { media } = on.store
+    const taking = [...exporters.keys()].filter((name) => media.isTaking(name))
+    for (let at = 0; at < heads.length && taking.length > 0; at += OBSERVATIONS) {
+      const some = heads.slice(at, at + OBSERVATIONS)
+      const observations = chosenOf(some, versions, request).map((index) => ({
+        traceId: some[index]!.traceId.toString('hex'),
+        observationId: some[index]!.spanId.toString('hex'),
+      }))
+      for (const name of taking) {
+        media.forget(name, observations)
+        if (turns.isOver) await turns.next()
       }
     }
+    while (!versions.catchUp(turns)) await turns.next()
+    const chosen = new Map([[chunk, chosenOf(heads, versions, request)]])
     for (const name of exporters.keys()) {
-      if (on.store.media.isTaking(name)) on.store.media.forget(name, observations)
       marked.set(name, (marked.get(name) ?? 0) + on.sendAgain(name, chosen).spans)
     }
-    await turn()
+    if (turns.isOver) await turns.next()
   }
   return marked
 }

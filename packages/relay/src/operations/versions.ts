@@ -1,5 +1,6 @@
 import type { SpanHead } from '../store/chunk.ts'
 import type { StoreReader } from '../store/read.ts'
+import type { Turns } from './turns.ts'
 
 /** Which spans have newer versions: Langfuse keeps what comes last, so an older one must not be sent after it. */
 export class Versions {
@@ -11,8 +12,11 @@ export class Versions {
     this.#reader = reader
   }
 
-  /** To be called in the turn in which something is chosen: the relay goes on storing. */
-  catchUp(): void {
+  /**
+   * True: all versions are known, and what is chosen is to be marked in this turn, as the relay goes on storing. False: this
+   * turn is over, and there are more; to be called again in the next.
+   */
+  catchUp(turns: Pick<Turns, 'isOver'>): boolean {
     const last = this.#reader.lastChunk()
     for (const chunk of this.#reader.revisedChunks(this.#seen)) {
       for (const head of this.#reader.headsOf(chunk) ?? []) {
@@ -20,8 +24,11 @@ export class Versions {
           this.#newest.set(keyOf(head), head.revision)
         }
       }
+      this.#seen = chunk
+      if (turns.isOver) return false
     }
     this.#seen = last
+    return true
   }
 
   isOld(head: SpanHead): boolean {

@@ -117,6 +117,23 @@ test('what is old goes: settled rows, and what waits for an exporter that is no 
   expect(files()).toEqual([])
 })
 
+test('an exporter that takes media no more, and is named still, has what waits for it expire', () => {
+  store.media.add(place, [media('one'), media('two')])
+  store.media.settle('a', next()!, { type: 'dead', reason: 'no' })
+  store.exporters(['a'])
+  store.close()
+  // A command while no relay runs: what it had sent again would wait, and nobody would send it.
+  store = new Store(directory)
+  store.exportersAsBefore()
+  expect([store.exporterNames(), store.media.isTaking('a')]).toEqual([['a'], false])
+  // It is shown as long as it is there.
+  expect(figures()).toMatchObject({ accepted: 2, dead: 1, held: 1 })
+  store.media.expire(Date.now() + 1)
+  expect(figures()).toMatchObject({ held: 0, dropped: { expired: 1 } })
+  store.exporters(['a'], [], ['a'])
+  expect(store.media.isTaking('a')).toBe(true)
+})
+
 test('a dead letter is accepted once more, with its content, or dropped', async () => {
   const image = media('image')
   store.media.add(place, [image, media('other'), media('third')])

@@ -314,7 +314,7 @@ export class MediaOutbox {
     )
   }
 
-  /** Removes what was settled before that (ms), and drops what waits for exporters that are no longer named. */
+  /** Removes what was settled before that (ms), and drops what waits for exporters that take media no more. */
   expire(before: number): void {
     const gone: string[] = []
     this.#within.transaction(() => {
@@ -355,7 +355,7 @@ const SQL = {
   unsettled: `SELECT 1 FROM media
     WHERE writer = ? AND id <= ? AND exporter = ? AND state < 2 LIMIT 1`,
   held: 'SELECT count(*) AS held FROM media WHERE exporter = ? AND state < 2',
-  exporters: 'SELECT id, name FROM exporter WHERE media = 1',
+  exporters: 'SELECT id, name FROM exporter WHERE media > 0',
   expireSettled: `DELETE FROM media WHERE id IN (
     SELECT id FROM media WHERE state >= 2 AND changed < ? LIMIT ?)`,
   trimSettled: `DELETE FROM media WHERE id IN (

@@ -249,6 +249,18 @@ export class StoreReader {
     return { summary: summary.row(), spans: [...newest.values()] }
   }
 
+  /** All versions of a trace's spans, those of one chunk at a time and the newest first: for who reads them in turns. */
+  *chunksOf(traceId: string): Generator<StoredSpan[]> {
+    const bytes = Buffer.from(traceId, 'hex')
+    for (let last = MAX_ID; ; ) {
+      const chunk = this.#sql.chunksLike.get(keyBytes(bytes), last)
+      if (chunk === undefined) return
+      this.#data.forget()
+      yield this.#spans(chunk, bytes)
+      last = Number(chunk.id) - 1
+    }
+  }
+
   #spans(chunk: Row, traceId?: Buffer): StoredSpan[] {
     const bytes = this.#bytes(chunk)
     if (bytes === null) return []
@@ -426,8 +438,8 @@ export class StoreReader {
         resent: counters[`${name}.resent`] ?? 0,
         notResent: counters[`${name}.notResent`] ?? 0,
         deadDropped: counters[`${name}.deadDropped`] ?? 0,
-        scores: row.scores === 1 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
-        media: row.media === 1 ? this.#apart(Number(row.id), name, 'media', counters) : null,
+        scores: row.scores !== 0 ? this.#apart(Number(row.id), name, 'scores', counters) : null,
+        media: row.media !== 0 ? this.#apart(Number(row.id), name, 'media', counters) : null,
       }
     })
   }

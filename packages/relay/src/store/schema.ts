@@ -60,7 +60,7 @@ const MIGRATIONS: readonly string[] = [
     FROM chunk c WHERE c.id = outbox.chunk), 0) WHERE states IS NOT NULL;
   `,
   `
-  -- scores: it takes them.
+  -- scores: 1 = it takes them, 2 = it did, and there may be some of it, 0 = it never did.
   ALTER TABLE exporter ADD COLUMN scores INTEGER NOT NULL DEFAULT 0;
   -- A score for each exporter that takes it, until it is settled; json: as Langfuse's API has it; project: '' = none is
   -- named; reason: why it was rejected, which makes it a dead letter. No id is given twice: delivery remembers them.
@@ -72,7 +72,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX score_dead ON score (id) WHERE reason IS NOT NULL;
   `,
   `
-  -- media: it takes media.
+  -- media: likewise.
   ALTER TABLE exporter ADD COLUMN media INTEGER NOT NULL DEFAULT 0;
   -- Content that stands in a field of an observation (store/media.ts); ids and sha256 in hex. state: 0 waiting, 1 uploaded
   -- and Langfuse not told, 2 delivered, 3 dead, 4 dropped; note: what is to be told, or a reason; changed: ms since 1970.

@@ -201,7 +201,7 @@ export class ScoreOutbox {
 
   // --- retention ---
 
-  /** Inside a transaction: removes dead letters older than that (ms), and what waits for exporters that are no longer named. */
+  /** Inside a transaction: removes dead letters older than that (ms), and what waits for exporters that take scores no more. */
   expire(before: number): void {
     this.#sql.expireDead.run(before, SLICE)
     for (const row of this.#sql.exporters.all()) {
@@ -244,7 +244,7 @@ const SQL = {
   unsettled: `SELECT 1 FROM score
     WHERE writer = ? AND id <= ? AND exporter = ? AND reason IS NULL LIMIT 1`,
   held: 'SELECT count(*) AS held FROM score WHERE exporter = ? AND reason IS NULL',
-  exporters: 'SELECT id, name FROM exporter WHERE scores = 1',
+  exporters: 'SELECT id, name FROM exporter WHERE scores > 0',
   expireDead: `DELETE FROM score WHERE id IN (
     SELECT id FROM score WHERE reason IS NOT NULL AND committed < ? LIMIT ?)`,
   expireHeld: `DELETE FROM score WHERE id IN (SELECT id FROM score

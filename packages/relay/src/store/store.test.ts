@@ -279,6 +279,21 @@ describe('the outbox', () => {
     expect(oldest()[0]).toBeGreaterThanOrEqual(second)
   })
 
+  test('scores that wait for an exporter that takes none any more expire, counted', () => {
+    store.exporters(['a'], ['a'])
+    const scores = [{ project: '', json: '{"id":"s"}' }]
+    const writer = { id: 'w', resource, header: '{}', state: '{}', vitals: [], scores }
+    store.commit({ writers: [writer], cursors: [], counters: {} })
+    // It has lost its keys, and a command while no relay runs must not believe that it takes them.
+    store.exporters(['a'])
+    store.exportersAsBefore()
+    expect(store.scores.isTaking('a')).toBe(false)
+    const figures = () => read((reader) => reader.exporters()[0]!.scores)
+    expect(figures()).toMatchObject({ accepted: 1, held: 1 })
+    store.scores.expire(Date.now() + 1)
+    expect(figures()).toMatchObject({ accepted: 1, held: 0, dropped: { expired: 1 } })
+  })
+
   test('drops what it is told to, counted; revisions and what is settled are no observations', () => {
     commit(many(3))
     commit([...many(2), makeSpan({ revision: 1 })])

@@ -450,6 +450,8 @@ export class Store {
         this.#count({ [before]: missed - (known ? 0 : this.#counter(before)) })
         this.#sql.putExporter.run(name)
       }
+      this.#sql.tookScores.run()
+      this.#sql.tookMedia.run()
       for (const name of scores) this.#sql.takesScores.run(name)
       for (const name of media) this.#sql.takesMedia.run(name)
     })
@@ -900,6 +902,8 @@ const SQL = {
   exporterOf: 'SELECT active, left FROM exporter WHERE name = ?',
   putExporter: `INSERT INTO exporter (name, active, left) VALUES (?, 1, 0)
     ON CONFLICT (name) DO UPDATE SET active = 1`,
+  tookScores: 'UPDATE exporter SET scores = 2 WHERE scores = 1',
+  tookMedia: 'UPDATE exporter SET media = 2 WHERE media = 1',
   takesScores: 'UPDATE exporter SET scores = 1 WHERE name = ?',
   takesMedia: 'UPDATE exporter SET media = 1 WHERE name = ?',
   leaveExporter: 'UPDATE exporter SET active = 0, left = ? WHERE id = ?',

@@ -248,4 +248,7 @@ test('a descriptor closed under the writer costs a segment and nothing else', ()
   event(spool, 'after')
   expect(contentOf(spool.memory).observations.map((o) => o.name)).toEqual(['before', 'after'])
   expect(segmentsIn(spool.memory).length).toBe(2)
+  // Not with the preamble: a reader would miss at once what only the frame behind it brings.
+  const [, carried] = segmentsIn(spool.memory)
+  expect(carried?.frames.map((frame) => frame.started)).toEqual([1, 2])
 })

@@ -92,6 +92,8 @@ export class SpoolWriter {
   #segment: Segment | undefined
   #previous: SegmentHeader['previous'] = null
   #identity: ProcessIdentity | undefined
+  /** Observations started up to the end of the last frame, written or lost: what a preamble may say. */
+  #started = 0
   #slowUntil = 0
   #reopenAt = 0
   #everOpened = false
@@ -139,6 +141,8 @@ export class SpoolWriter {
     mayRotate: boolean,
     preamble: () => Buffer | undefined,
   ): number {
+    const startedBefore = this.#started
+    this.#started = started
     const now = performance.now()
     if (now < this.#slowUntil) {
       this.lastLoss = 'slow_disk'
@@ -153,13 +157,14 @@ export class SpoolWriter {
       }
       this.#release(open)
     }
-    return this.#carry(frame, payloadBytes, kind, started, preamble, now)
+    return this.#carry(frame, payloadBytes, kind, startedBefore, started, preamble, now)
   }
 
   #carry(
     frame: Buffer,
     payloadBytes: number,
     kind: number,
+    startedBefore: number,
     started: number,
     preamble: () => Buffer | undefined,
     now: number,
@@ -171,7 +176,7 @@ export class SpoolWriter {
       if (segment === undefined) continue
       const wrote =
         (before === undefined ||
-          this.#write(segment, before, payloadOf(before), FRAME_KIND.records, started)) &&
+          this.#write(segment, before, payloadOf(before), FRAME_KIND.records, startedBefore)) &&
         this.#write(segment, frame, payloadBytes, kind, started)
       if (wrote) return before === undefined ? APPENDED : CARRIED
       this.#release(segment)

@@ -1,0 +1,19 @@
+import { setImmediate } from 'node:timers/promises'
+
+/** The relay's loop also reads the spool, and answers. A chunk or a transaction, which are not cut, come on top. */
+const TURN_MS = 10
+
+/** What is long goes in turns, so that others have theirs in between. */
+export class Turns {
+  #since = performance.now()
+
+  /** To be asked between small pieces of work. */
+  get isOver(): boolean {
+    return performance.now() - this.#since >= TURN_MS
+  }
+
+  async next(): Promise<void> {
+    await setImmediate()
+    this.#since = performance.now()
+  }
+}

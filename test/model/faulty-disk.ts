@@ -1,0 +1,67 @@
+// What can go wrong with the files of one directory: writes that fail, and a process that is as good as killed.
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+
+type Fault = 'full' | 'short' | null
+
+export class FaultyDisk {
+  /** Of files whose path says that they are of this kind. */
+  spool: Fault = null
+  store: Fault = null
+  /** Nothing is deleted or renamed: the process that would is dead. */
+  frozen = false
+  readonly #root: string
+  readonly #original = {
+    openSync: fs.openSync,
+    writeSync: fs.writeSync,
+    unlinkSync: fs.unlinkSync,
+    renameSync: fs.renameSync,
+  }
+  readonly #paths = new Map<number, string>()
+
+  /** From now on, until `close`, for files under `root`. */
+  constructor(root: string) {
+    this.#root = root
+    const { openSync, writeSync, unlinkSync, renameSync } = this.#original
+    fs.openSync = (...args: Parameters<typeof openSync>) => {
+      const fd = openSync(...args)
+      this.#paths.set(fd, String(args[0]))
+      return fd
+    }
+    fs.writeSync = ((fd: number, buffer: Buffer, ...rest: (number | undefined)[]) => {
+      const [offset = 0, length, at] = rest
+      const bytes = length ?? buffer.length - offset
+      const fault = this.#faultOf(this.#paths.get(fd) ?? '')
+      if (fault === 'full') throw failure('ENOSPC', 'no space left on device, write')
+      return writeSync(fd, buffer, offset, fault === 'short' ? bytes >> 1 : bytes, at ?? null)
+    }) as typeof writeSync
+    fs.unlinkSync = (path) => {
+      this.#refuseFrozen(String(path))
+      unlinkSync(path)
+    }
+    fs.renameSync = (from, to) => {
+      this.#refuseFrozen(String(from))
+      renameSync(from, to)
+    }
+    syncBuiltinESMExports()
+  }
+
+  #faultOf(path: string): Fault {
+    if (!path.startsWith(this.#root)) return null
+    if (/\.(seg|claim|free|new)$/.test(path)) return this.spool
+    return path.endsWith('.dat') ? this.store : null
+  }
+
+  #refuseFrozen(path: string): void {
+    if (this.frozen && path.startsWith(this.#root)) throw failure('EIO', 'the process is dead')
+  }
+
+  close(): void {
+    Object.assign(fs, this.#original)
+    syncBuiltinESMExports()
+  }
+}
+
+function failure(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { code })
+}
