@@ -44,6 +44,7 @@ export function sandbox(variables: Record<string, string> = {}): Sandbox {
   const dir = mkdtempSync(join(memory, 'offpath-cli-'))
   const env = {
     PATH: process.env.PATH ?? '',
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? '',
     HOME: dir,
     OFFPATH_SPOOL_DIR: join(dir, 'spool'),
     OFFPATH_SPOOL_DISK_DIR: join(dir, 'disk'),
