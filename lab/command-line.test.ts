@@ -5,13 +5,13 @@ import { expect, test } from 'vitest'
 const node = ['--conditions=offpath-source', '--no-warnings']
 
 test.each<[program: string, args: string, says: string]>([
-  ['bench', '', 'which one? There are recorder, load, relay, python'],
-  ['bench', 'loda', 'no loda; there are recorder, load, relay, python'],
+  ['bench', '', 'which one? There are recorder, load, relay, delivery, python'],
+  ['bench', 'loda', 'no loda; there are recorder, load, relay, delivery, python'],
   ['bench', 'load relay', 'one at a time: load, not relay as well'],
   [
     'bench',
     'load --foo',
-    'no option --foo; there are --quick, --json, --rounds, --cases, --subjects, --seed, --scale',
+    'no option --foo; there are --quick, --json, --rounds, --cases, --subjects, --seed, --scale, --out, --dir, --backlog-gb',
   ],
   ['bench', 'load --quick=yes', '--quick takes no value'],
   ['bench', 'load --rounds', '--rounds needs a value'],
@@ -32,8 +32,12 @@ test.each<[program: string, args: string, says: string]>([
     'load --subjects foo',
     '--subjects foo: there are none, offpath, langfuse, langfuse-tuned, otel',
   ],
-  ['chaos', '', 'which one? There are app, python, relay'],
-  ['chaos', 'app -n 3', 'no option -n; there are --json, --times, --seed'],
+  ['chaos', '', 'which one? There are app, python, relay, started, list, redis, model, soak'],
+  [
+    'chaos',
+    'app -n 3',
+    'no option -n; there are --json, --long, --times, --seed, --minutes, --faults',
+  ],
   ['chaos', 'relay --times -3', '--times -3: it takes a whole number from 1 up'],
 ])('%s %s: %s', (program, args, says) => {
   const words = args.split(' ').filter(Boolean)

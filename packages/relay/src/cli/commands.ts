@@ -131,7 +131,8 @@ An observation:
 accepted = delivered + dead-lettered + dropped + held.
 
 Exit code 1 when something waits for you: no relay runs or answers, the store is full, Redis refuses its list, or an
-exporter is unauthorized, misconfigured or without keys. What was lost or rejected is told and is no such reason: it stays true for ever.
+exporter is unauthorized, misconfigured or without keys. What was lost or rejected is told and is no such
+reason: it stays true for ever.
 
 --json prints what /api/stats answers:
   {"relay":{…}|null,"store":{"dir","bytes","capBytes"}|null,"redis":{…}|null,"redisList":{…}|null,

@@ -63,6 +63,7 @@ test('what a killed application left is delivered, what it left open as interrup
       done: true,
       open: 0,
       unreadBytes: 0,
+      redisList: null,
       storeFull: false,
       exporters: [
         {
