@@ -11,6 +11,13 @@ const killLoops = '**/*.kill.test.ts'
 const pythonTests = '**/*.python.test.ts'
 const never = ['**/node_modules/**', '**/dist/**']
 
+// Of the relay, what starts relays, applications or Redis for each test: most of its time, and the same on each Node.
+const systems = [
+  'packages/relay/src/{cli,application,redis}/**/*.test.ts',
+  'packages/relay/src/receivers/redis*/**/*.test.ts',
+  'packages/relay/src/{pool,receivers/conformance}.test.ts',
+]
+
 // Tests start hundreds of processes from the sources: a relay comes up in half the time when its types are stripped already.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compile')
 
@@ -44,6 +51,16 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'relay',
           include: ['packages/relay/**/*.test.ts'],
+          exclude: [...never, killLoops, ...systems],
+          testTimeout: 20_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'relay-systems',
+          include: systems,
           exclude: [...never, killLoops],
           testTimeout: 20_000,
           sequence: { groupOrder: 1 },
