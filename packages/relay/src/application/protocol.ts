@@ -9,7 +9,7 @@ export type FromRelay =
   | { readonly type: 'leftOut'; readonly lines: number }
   /** The configuration is wrong, as it will be the next time. */
   | { readonly type: 'refused'; readonly words: string }
-  /** Another relay has the spool or the store. */
+  /** Another relay reads the spool. */
   | { readonly type: 'taken'; readonly words: string }
   | { readonly type: 'failed'; readonly words: string }
   /** The last words of a relay that was told to end. */

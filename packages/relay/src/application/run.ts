@@ -46,9 +46,11 @@ export async function run(application: Application): Promise<number> {
     relay = await start(loaded, log)
   } catch (error) {
     const { code, message, stack, syscall } = error as NodeJS.ErrnoException
-    const isTaken = code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED'
+    const isLocked = code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED'
+    const isTaken = isLocked && (await isRead(loaded.config['spool.dir']))
     const isTold = code?.startsWith('OFFPATH_') || syscall !== undefined
-    const words = isTold ? message : (stack ?? message)
+    let words = isTold ? message : (stack ?? message)
+    if (code === 'OFFPATH_SPOOL_LOCKED' && !isTaken) words += ': name another spool.disk-dir'
     application.send({ type: isTaken ? 'taken' : 'failed', words })
     return isTaken ? 3 : 1
   }
@@ -70,6 +72,17 @@ export async function run(application: Application): Promise<number> {
   }
   application.send({ type: 'ended', delivered })
   return 0
+}
+
+/** Of the three directories only this one shows that somebody reads what we would. */
+async function isRead(spool: string): Promise<boolean> {
+  // Loads node:sqlite, as the relay does: not before its warning is quiet.
+  const { isLeased } = await import('../receivers/spool/lease.ts')
+  try {
+    return isLeased(spool)
+  } catch {
+    return false
+  }
 }
 
 async function start({ config, origins }: LoadedConfig, log: Log): Promise<SpoolRelay> {

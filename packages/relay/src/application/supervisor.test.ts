@@ -53,6 +53,25 @@ test('of several processes one has the relay, and another takes over when that e
   expect(place.names()).toEqual(['a', 'b'])
 })
 
+test('who shares but the store or the disk directory is told so, for nobody reads its spool', async () => {
+  const first = place.start()
+  await first.call('ready')
+  const spool = (name: string) => ({ spool: { dir: `${place.box.dir}/spool-${name}` } })
+  const second = place.start(spool('2'))
+  const third = place.start({ ...spool('3'), store: { dir: `${place.box.dir}/store-3` } })
+  for (const [app, fix] of [
+    [second, 'store.dir'],
+    [third, 'spool.disk-dir'],
+  ] as const) {
+    await expect
+      .poll(async () => (await app.status()).state, { timeout: 30_000 })
+      .toBe('restarting')
+    expect((await app.status()).message).toMatch(
+      new RegExp(`^another relay .* name another ${fix}; the relay ended with code 1; it is`),
+    )
+  }
+})
+
 test('workers of a cluster share one relay', async () => {
   const app = place.start({ workers: 2 })
   const ask = (worker: number, ...call: unknown[]): Promise<unknown> => app.ask(worker, ...call)
@@ -69,5 +88,5 @@ test('workers of a cluster share one relay', async () => {
   ])
   expect(await app.leaves()).toBe(0)
   expect(place.names()).toEqual(['one', 'zero'])
-  await expect.poll(() => relaysOf(place.box)).toEqual([])
+  await expect.poll(() => relaysOf(place.box), { timeout: 30_000 }).toEqual([])
 })

@@ -64,6 +64,8 @@ export class Supervisor {
   #startedAt = 0
   #delivered = false
   #outcome: 'taken' | 'refused' | 'told' | null = null
+  /** What the relay said of why it ends. */
+  #words: string | null = null
   #ended: (() => void) | undefined
   #stopping: Promise<boolean> | undefined
 
@@ -98,6 +100,7 @@ export class Supervisor {
     }
     this.#startedAt = performance.now()
     this.#outcome = null
+    this.#words = null
     try {
       this.carrier = launch({
         onMessage: (message) => this.#take(message),
@@ -138,15 +141,13 @@ export class Supervisor {
         log('warn', `${message.lines} lines of the relay were not taken in time`)
         return
       case 'taken':
-        this.#outcome = 'taken'
-        this.message = message.words.slice(0, MAX_WORDS)
-        return
       case 'refused':
-        this.#outcome = 'refused'
-        this.message = message.words.slice(0, MAX_WORDS)
+        this.#outcome = message.type
+        this.#words = message.words.slice(0, MAX_WORDS)
         return
       case 'failed':
-        log('error', message.words.slice(0, MAX_WORDS))
+        this.#words = message.words.slice(0, MAX_WORDS)
+        log('error', this.#words)
         return
       case 'ended':
         this.#delivered = message.delivered
@@ -160,7 +161,7 @@ export class Supervisor {
     this.carrier = null
     this.url = null
     this.spool = null
-    const words = this.message
+    const words = this.#words
     if (this.state === 'stopping' || this.state === 'stopped') this.#ended?.()
     else if (this.#outcome === 'refused') this.#refuse(words ?? how)
     else if (this.#outcome === 'taken') {
@@ -176,7 +177,7 @@ export class Supervisor {
     const message = `the relay ${how}; it is started again in ${this.#delay / 1000} s`
     this.#given.log('warn', message)
     this.restarts++
-    this.#become('restarting', message)
+    this.#become('restarting', this.#words === null ? message : `${this.#words}; ${message}`)
     this.#later(this.#delay, () => this.#start())
     this.#delay = Math.min(2 * this.#delay, MAX_DELAY_MS)
   }
