@@ -94,7 +94,12 @@ test.each<[string, unknown, string]>([
     'unknown option redis.receive (a relay of a pool runs by itself: `offpath up`)',
   ],
   ['the drain', { export: { drain: '5s' } }, 'unknown option export.drain (it is drainMs here)'],
-  ['drainMs', { drainMs: -1 }, 'drainMs: -1 is not a number of milliseconds from 0'],
+  ['drainMs', { drainMs: -1 }, 'drainMs: -1 is not a number of milliseconds from 0 to 2147478647'],
+  [
+    'more than a timer can wait',
+    { drainMs: 2 ** 31 - 1 },
+    'drainMs: 2147483647 is not a number of milliseconds from 0 to 2147478647',
+  ],
   ['in', { in: 'sidecar' }, "in: 'sidecar' is not 'child' or 'thread'"],
   ['config', { config: '/nowhere.yaml' }, "config: '/nowhere.yaml' is not a file that is there"],
   [

@@ -14,6 +14,7 @@ import {
 } from '../config/options.ts'
 import { didYouMean } from '../config/suggest.ts'
 import type { LogLevel } from '../log.ts'
+import { STOP_MS } from './supervisor.ts'
 
 /** A relay of a pool reads no spool, and `drainMs` says how long the end may take. */
 type Excluded = 'redis.receive' | 'export.drain'
@@ -91,6 +92,8 @@ export interface ReadOptions {
 }
 
 const DRAIN_MS = 5000
+/** What a timer can wait for, with what an end may take on top. */
+const LONGEST_MS = 2 ** 31 - 1 - STOP_MS
 const OWN = ['in', 'config', 'drainMs', 'waitAtExit', 'node', 'enabled', 'onLog'] as const
 const SECTIONS = [
   ...new Set(OPTION_NAMES.filter(isGiven).map((name) => name.slice(0, name.indexOf('.')))),
@@ -123,7 +126,7 @@ export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): R
     'drainMs',
     given.drainMs,
     isMilliseconds(given.drainMs),
-    'a number of milliseconds from 0',
+    `a number of milliseconds from 0 to ${LONGEST_MS}`,
   )
   for (const name of ['waitAtExit', 'enabled'] as const) {
     own(name, given[name], typeof given[name] === 'boolean', 'true or false')
@@ -151,9 +154,8 @@ export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): R
   }
 }
 
-/** Milliseconds that a timer can wait for. */
 export function isMilliseconds(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value < 2 ** 31
+  return typeof value === 'number' && value >= 0 && value <= LONGEST_MS
 }
 
 function readSection(

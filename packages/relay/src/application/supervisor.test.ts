@@ -25,7 +25,7 @@ test('a relay that dies is started again', async () => {
   await app.call('ready')
   const { pid } = await app.status()
   process.kill(pid as number, 'SIGKILL')
-  await expect.poll(async () => (await app.status()).state).toBe('restarting')
+  await expect.poll(async () => (await app.status()).state, { timeout: 30_000 }).toBe('restarting')
   await app.call('record', 'meanwhile')
   await place.langfuse.waitForSpans(1, 30_000)
   const status = await app.status()
@@ -35,6 +35,23 @@ test('a relay that dies is started again', async () => {
   expect(await app.stderr).toBe(
     '[offpath] warn the relay was ended by SIGKILL; it is started again in 1 s\n',
   )
+})
+
+test('stop is not told that nothing was left while no relay is there to read it', async () => {
+  const app = place.start()
+  await app.call('ready')
+  process.kill((await app.status()).pid as number, 'SIGKILL')
+  await expect.poll(async () => (await app.status()).state, { timeout: 30_000 }).toBe('restarting')
+  await app.call('record', 'unread')
+  expect(await app.call('stop')).toBe(false)
+})
+
+test('stop settles though the relay hears nothing, and nothing else keeps the application running', async () => {
+  const app = place.start()
+  await app.call('ready')
+  process.kill((await app.status()).pid as number, 'SIGSTOP')
+  app.child.stdin?.end(`${JSON.stringify(['stop', 0])}\n`)
+  expect(await app.ended()).toBe(0)
 })
 
 test('of several processes one has the relay, and another takes over when that ends', async () => {

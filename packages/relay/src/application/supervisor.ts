@@ -45,7 +45,7 @@ const LOOK_MS = 1000
 /** While another process starts one. */
 const SOON_MS = 200
 /** What a relay needs to end beyond what it was given to deliver. */
-const STOP_MS = 5000
+export const STOP_MS = 5000
 const MAX_WORDS = 1000
 
 export class Supervisor {
@@ -206,20 +206,21 @@ export class Supervisor {
     clearTimeout(this.#timer)
     const { carrier } = this
     if (carrier === null) {
-      if (this.state === 'refused') return false
-      if (this.state !== 'off') this.#become('stopped')
-      return true
+      const { state } = this
+      if (state !== 'off' && state !== 'refused') this.#become('stopped')
+      return state === 'off' || state === 'elsewhere'
     }
     this.#become('stopping')
     const ended = new Promise<void>((resolve) => {
       this.#ended = resolve
     })
     carrier.send({ type: 'end', drainMs })
-    const kill = setTimeout(() => carrier.kill(), drainMs + STOP_MS)
+    // Also what keeps the application running until then: the relay itself does not.
+    const kill = setInterval(() => carrier.kill(), drainMs + STOP_MS)
     await ended
-    clearTimeout(kill)
+    clearInterval(kill)
     this.#become('stopped')
-    return this.#delivered
+    return this.#delivered || this.#outcome === 'taken'
   }
 
   /** At the application's exit, without its event loop. */
