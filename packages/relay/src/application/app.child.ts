@@ -32,6 +32,7 @@ if (workers !== undefined && cluster.isPrimary) {
     record: (name: string) => void startObservation(name).end(),
     open: (name: string) => void startObservation(name),
     flush: (timeoutMs: number) => relay.flush({ timeoutMs }),
+    chdir: (directory: string) => process.chdir(directory),
     stop: (drainMs?: number) => relay.stop(drainMs === undefined ? {} : { drainMs }),
     recordAndExit: (name: string) => {
       startObservation(name).end()

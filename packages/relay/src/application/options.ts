@@ -1,6 +1,7 @@
 // The options of `startRelay`: those of offpath.yaml by section, and a few of its own. What is wrong in code is thrown at
 // the call, all of it at once; what is wrong in the environment or in offpath.yaml the relay itself tells.
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError } from '../config/config-error.ts'
 import { KINDS, parseDuration } from '../config/kinds.ts'
@@ -142,7 +143,7 @@ export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): R
     )
   }
   if (problems.length > 0) throw new ConfigError(problems.map((line) => `startRelay: ${line}`))
-  if (given.config !== undefined) variables.OFFPATH_CONFIG = given.config
+  if (given.config !== undefined) variables.OFFPATH_CONFIG = resolve(given.config)
   return {
     in: place ?? 'child',
     drainMs: drainMs ?? DRAIN_MS,

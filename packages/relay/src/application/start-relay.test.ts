@@ -1,5 +1,5 @@
 // An application that starts its relay itself, as real processes: how it ends, and what becomes of what it recorded.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { gone, relaysOf, usePlace } from './app.fixture.ts'
@@ -67,6 +67,33 @@ test('waitAtExit: the application is gone only when all is delivered', async () 
   expect(await app.ended()).toBe(7)
   expect(place.names()).toEqual(['last'])
   expect(relaysOf(place.box)).toEqual([])
+})
+
+test.each([['child'], ['thread']])(
+  'what the relay says while an exit waits for it goes to stderr, for onLog is not called any more (%s)',
+  async (where) => {
+    place.langfuse.faults = () => ({ type: 'status', status: 503 })
+    const app = place.start({ in: where, waitAtExit: true, drainMs: 300, onLog: true })
+    await app.call('ready')
+    app.call('recordAndExit', 'last').catch(() => {})
+    expect(await app.ended()).toBe(7)
+    expect(await app.stderr).toContain(' warn  not all is delivered: the rest goes out at the next')
+  },
+)
+
+test('a relay that is started again has the configuration of the first, wherever the application has gone', async () => {
+  mkdirSync(join(place.box.dir, 'later'))
+  const yaml = join(place.box.dir, 'offpath.yaml')
+  writeFileSync(yaml, 'retention: { age: 3d }')
+  const app = place.start({ config: 'offpath.yaml' }, { OFFPATH_STORE_DIR: './relative' })
+  await app.call('ready')
+  const { pid } = await app.status()
+  await app.call('chdir', join(place.box.dir, 'later'))
+  process.kill(pid as number, 'SIGKILL')
+  await expect.poll(async () => (await app.status()).restarts, { timeout: 30_000 }).toBe(1)
+  expect(await app.call('record', 'a')).toBe(null)
+  expect(await app.call('flush', 30_000)).toBe(true)
+  expect(existsSync(join(place.box.dir, 'later/relative'))).toBe(false)
 })
 
 test('a configuration that is wrong is told once, and the application goes on', async () => {

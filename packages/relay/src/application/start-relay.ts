@@ -92,7 +92,7 @@ function launch(options: ReadOptions, env: NodeJS.ProcessEnv): StartedRelay {
   const carried = {
     node: options.node ?? process.execPath,
     env: relayEnvironment(env, { ...options.variables, ...spool.variables }),
-    start: { drainMs, logs: options.onLog !== undefined },
+    start: { drainMs, logs: options.onLog !== undefined, cwd: process.cwd() },
   }
   const waiting = new Set<() => void>()
   const supervisor = new Supervisor({

@@ -226,7 +226,7 @@ export class Supervisor {
   /** At the application's exit, without its event loop. */
   stopNow(): void {
     const { drainMs } = this.#given
-    this.carrier?.send({ type: 'end', drainMs })
+    this.carrier?.send({ type: 'end', drainMs, isDeaf: true })
     this.carrier?.waitForEnd(drainMs + STOP_MS)
   }
 }
