@@ -29,6 +29,18 @@ test('one call delivers what is recorded, and keeps neither the application nor 
   expect(await app.stderr).toBe('')
 })
 
+test('flush waits for what was recorded before the SDK was shut down', async () => {
+  place.langfuse.faults = () => ({ type: 'status', status: 503 })
+  const app = place.start()
+  await app.call('ready')
+  await app.call('record', 'a')
+  await app.call('shutdown')
+  expect(await app.call('flush', 300)).toBe(false)
+  place.langfuse.faults = () => undefined
+  expect(await app.call('flush', 30_000)).toBe(true)
+  expect(place.names()).toEqual(['a'])
+})
+
 test('an application that is killed leaves a relay that delivers what it had, and goes', async () => {
   const app = place.start()
   await app.call('ready')

@@ -177,7 +177,8 @@ function launch(options: ReadOptions, env: NodeJS.ProcessEnv): StartedRelay {
       const { recorder, delivered } = sdkState()
       const spooled = recorder?.handOver() ?? true
       checkSpool()
-      if (recorder === undefined) return true
+      // Nothing was ever recorded; after a shutdown of the SDK there is no recorder, and what it wrote is still waited for.
+      if (recorder === undefined && delivered === undefined) return true
       if (isOver() || delivered === undefined) return false
       const isDelivered = delivered(timeoutMs)
       supervisor.hurry()
