@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError } from '../config/config-error.ts'
-import { KINDS, parseDuration } from '../config/kinds.ts'
+import { KINDS, parseDuration, withoutUser } from '../config/kinds.ts'
 import {
   isOptionName,
   type KindOfOption,
@@ -103,7 +103,7 @@ const SECTIONS = [
 /** @throws ConfigError with all that is wrong, a line each */
 export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): ReadOptions {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const what = `${show(given)} is not an object of options`
+    const what = `${typeOf(given)} is not an object of options`
     throw new ConfigError([`startRelay: ${what}, such as { store: { dir: '/data' } }`])
   }
   const problems: string[] = []
@@ -170,7 +170,7 @@ function readSection(
   const camels = known.map(camelOf)
   if (given === undefined) return
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    problems.push(`${section}: ${show(given)} is not an object of ${camels.join(', ')}`)
+    problems.push(`${section}: ${typeOf(given)} is not an object of ${camels.join(', ')}`)
     return
   }
   for (const [key, value] of Object.entries(given)) {
@@ -238,10 +238,10 @@ function pairsOf(value: unknown, text: (value: unknown) => string | undefined): 
   )
 }
 
-/** What contains a comma would be two in a variable. */
+/** What contains a comma would be two in a variable. An empty variable counts as none: a comma alone is a list of none. */
 function joined(parts: readonly (string | undefined)[]): string | undefined {
   return parts.every((part) => part !== undefined && !part.includes(','))
-    ? parts.join(',')
+    ? parts.join(',') || ','
     : undefined
 }
 
@@ -279,13 +279,20 @@ function camelOf(name: OptionName): string {
     .replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
+/** In the place of a value that may hold secrets. */
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'an array' : `a ${typeof value}`
+}
+
 /** On one line, without running its code. */
 function show(value: unknown): string {
-  return inspect(value, {
+  const shown = inspect(value instanceof URL ? value.href : value, {
     depth: 1,
     breakLength: Number.POSITIVE_INFINITY,
     customInspect: false,
     maxArrayLength: 5,
     maxStringLength: 200,
   })
+  return withoutUser(shown)
 }
