@@ -33,6 +33,11 @@ if (workers !== undefined && cluster.isPrimary) {
     open: (name: string) => void startObservation(name),
     shutdown: () => shutdown(),
     flush: (timeoutMs: number) => relay.flush({ timeoutMs }),
+    startsWhileStopping: () => {
+      const stopped = relay.stop()
+      startRelay(options)
+      return stopped
+    },
     chdir: (directory: string) => process.chdir(directory),
     stop: (drainMs?: number) => relay.stop(drainMs === undefined ? {} : { drainMs }),
     recordAndExit: (name: string) => {

@@ -41,6 +41,14 @@ test('flush waits for what was recorded before the SDK was shut down', async () 
   expect(place.names()).toEqual(['a'])
 })
 
+test('a call while the relay stops is told that it starts nothing', async () => {
+  const app = place.start()
+  await app.call('ready')
+  expect(await app.call('startsWhileStopping')).toBe(true)
+  await app.leaves()
+  expect(await app.stderr).toContain('a startRelay is ignored while the relay stops')
+})
+
 test('an application that is killed leaves a relay that delivers what it had, and goes', async () => {
   const app = place.start()
   await app.call('ready')

@@ -74,8 +74,11 @@ export function startRelay(options: StartRelayOptions = {}): StartedRelay {
   const { env } = process
   const read = readOptions(options, env)
   const given = JSON.stringify(options)
-  if (started !== undefined && started.relay.status().state !== 'stopped') {
-    if (given !== started.given) warn('a second startRelay with other options is ignored')
+  const state = started?.relay.status().state
+  if (started !== undefined && state !== 'stopped') {
+    if (state === 'stopping')
+      warn('a startRelay is ignored while the relay stops: await stop() first')
+    else if (given !== started.given) warn('a second startRelay with other options is ignored')
     return started.relay
   }
   const relay = launch(read, env)
