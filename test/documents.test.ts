@@ -57,4 +57,7 @@ test('docs/faults.md names tests that there are, and every fault of a soak', () 
   const mixed = found([read('lab/chaos/soak/faults.ts')], RegExp(`'((?:${places})-[\\w-]+)'`, 'g'))
   expect(mixed.length).toBeGreaterThan(25)
   expect(mixed.filter((name) => !faults.includes(`\`${name}\``))).toEqual([])
+  const told = found([faults], RegExp(`\`((?:${places})-[\\w-]+)\``, 'g'))
+  // A program has such a name, too.
+  expect(told.filter((name) => ![...mixed, 'redis-server'].includes(name))).toEqual([])
 })

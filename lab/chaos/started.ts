@@ -1,10 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
 import { readRelayFile } from '../../packages/relay/src/relay-file.ts'
 import { startLangfuseServer } from '../../test/langfuse-server/server.ts'
 import type { ChaosResult } from './account.ts'
 import { type ChaosOptions, settled, tornTails } from './applications.ts'
-import { makePlace, type Relay, startRelay, startWriter } from './processes.ts'
+import { makePlace, type Relay, startRelay, startWriter, type Writer } from './processes.ts'
 
 /** A relay that an application has left may deliver for so long. */
 const ALONE_MS = 70_000
@@ -20,15 +21,21 @@ export async function killStarted(options: ChaosOptions): Promise<ChaosResult> {
   const env = { ...place.env, STARTS_RELAY: 'true' }
   const killRelay = (): void => {
     const pid = readRelayFile(place.env.OFFPATH_STORE_DIR as string)?.pid
+    if (pid === undefined) return
     try {
-      if (pid !== undefined) process.kill(pid, 'SIGKILL')
+      // The file may be a killed relay's, and its pid another process's by now.
+      const title = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+      if (title.startsWith('offpath relay')) process.kill(pid, 'SIGKILL')
     } catch {
       // It is gone already.
     }
   }
   const acknowledged = new Map<string, number>()
-  const start = (n: number): { run: string; writer: ReturnType<typeof startWriter> } => {
-    return { run: `app${n}`, writer: startWriter(`app${n}`, 20, env) }
+  const writers = new Set<Writer>()
+  const start = (n: number): { run: string; writer: Writer } => {
+    const writer = startWriter(`app${n}`, 20, env)
+    writers.add(writer)
+    return { run: `app${n}`, writer }
   }
   let previous = start(0)
   let relay: Relay | undefined
@@ -62,7 +69,7 @@ export async function killStarted(options: ChaosOptions): Promise<ChaosResult> {
       tornTails: await tornTails(relay.url),
     }
   } finally {
-    await previous.writer.kill()
+    await Promise.all([...writers].map((writer) => writer.kill()))
     await relay?.stop()
     await target.close()
     place.remove()

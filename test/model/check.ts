@@ -1,4 +1,5 @@
-// What has to hold: the law at any time, and at the end that all is where the model says.
+// What has to hold: the law at any time, and at the end that all is where the model says. Once a backlog was full, which that of
+// `b` alone can be, nobody looks at the contents that this destination got, and dead letters are not compared.
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CapturedSpan } from '../langfuse-server/types.ts'

@@ -1,4 +1,5 @@
-// What can go wrong with the files of one directory: writes that fail, and a process that is as good as killed.
+// What can go wrong with the files of one directory: writes that fail, and a process that is as good as killed. A full store fails
+// writes to data files (.dat) alone: SQLite's own do not come by here.
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 

@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { type FrameSink, Recorder } from '../../packages/sdk/src/recorder/recorder.ts'
-import { LOSS_REASONS } from '../../packages/sdk/src/spool/format.ts'
+import { FRAME, LOSS_REASONS } from '../../packages/sdk/src/spool/format.ts'
 import type { Tier } from '../../packages/sdk/src/spool/tier.ts'
 import { APPENDED, LOST, ROTATED, SpoolWriter } from '../../packages/sdk/src/spool/writer.ts'
 import { testOptions } from '../../packages/sdk/src/testing/options.ts'
@@ -67,7 +67,7 @@ export class Application {
 
   #append(...args: Parameters<SpoolWriter['append']>): number {
     const [frame, payloadBytes, , started, mayRotate] = args
-    const payload = Buffer.from(frame.subarray(44, 44 + payloadBytes))
+    const payload = Buffer.from(frame.subarray(FRAME.payload, FRAME.payload + payloadBytes))
     if (!this.isAlive) {
       this.unwritten.push(payload)
       return APPENDED

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { accountOf } from './account.ts'
+import { accountOf, missingOf } from './account.ts'
 
 const times = (...names: [string, number][]) => new Map(names)
 const nothing = { deadLetters: [], trimmed: [], held: [], dropped: {} }
@@ -45,4 +45,17 @@ test('what arrives of one that was killed before it could say so was accepted', 
 test('what is counted as dropped and arrives is told', () => {
   const said = new Map([['a1', { recorded: 1, lost: { slow_disk: 1 } }]])
   expect(accountOf({ ...nothing, said, received: times(['a1-1', 1]) }).lost).toBe(-1)
+})
+
+test('one that is lost does not hide behind one that is counted as dropped and arrives', () => {
+  const said = new Map([
+    ['a1', { recorded: 1, lost: { slow_disk: 1 } }],
+    ['b1', { recorded: 1, lost: {} }],
+  ])
+  const seen = { ...nothing, said, received: times(['a1-1', 1]) }
+  expect(accountOf(seen).lost).toBe(0)
+  expect(missingOf(seen)).toEqual([
+    'a1: 0 of 1 are missing, and it counts 1: ',
+    'b1: 1 of 1 are missing, and it counts 0: 1',
+  ])
 })

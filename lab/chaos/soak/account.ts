@@ -29,6 +29,9 @@ export interface Seen {
   readonly dropped: Readonly<Record<string, number>>
 }
 
+/** Numbers of missing observations in a message. */
+const SHOWN = 20
+
 export function accountOf(seen: Seen): Account {
   const { said, received } = seen
   /** Numbers by run of which it is known what became of them. */
@@ -71,4 +74,16 @@ export function accountOf(seen: Seen): Account {
   }
   const lost = accepted - delivered - deadLettered - held - counted
   return { accepted, delivered, deadLettered, dropped, held, lost, duplicates }
+}
+
+/** Of each run with more or fewer missing than its application says, which. */
+export function missingOf({ said, received, deadLetters, trimmed, held }: Seen): string[] {
+  const arrived = new Set([...received.keys(), ...deadLetters, ...trimmed, ...held])
+  return [...said].flatMap(([run, { recorded, lost }]) => {
+    const all = Array.from({ length: recorded }, (_, i) => i + 1)
+    const missing = all.filter((n) => !arrived.has(`${run}-${n}`))
+    const counted = Object.values(lost).reduce((sum, count) => sum + count, 0)
+    if (missing.length === counted) return []
+    return `${run}: ${missing.length} of ${recorded} are missing, and it counts ${counted}: ${missing.slice(0, SHOWN).join(' ')}`
+  })
 }

@@ -13,8 +13,8 @@ const nothing: End = () => {}
 export interface Fault extends Schedulable {
   /** Why it cannot be had here; null: it can. */
   readonly missing: string | null
-  /** Returns what ends it. */
-  begin(): Promise<End> | End
+  /** Returns what ends it; null: it did not come to it, and nothing is to be ended. */
+  begin(): Promise<End | null> | End
 }
 
 export interface FaultOptions {
@@ -103,8 +103,10 @@ export function faultsOf(world: World, options: FaultOptions): readonly Fault[] 
     fault('pool', 'pool-killed-before-acknowledging', 0, async () => {
       const keeper = one()
       await keeper.stop()
-      await keeper.upUntilEnd(crashAt('acknowledge'), SHORT_MS)
-      return keeper.up
+      const isKilled = await keeper.upUntilKilled(crashAt('acknowledge'), SHORT_MS)
+      if (isKilled) return keeper.up
+      await keeper.up()
+      return null
     }),
     fault('pool', 'pool-of-four', LONG_MS, async () => {
       const more = pool.slice(poolSize)

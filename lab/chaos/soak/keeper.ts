@@ -7,7 +7,7 @@ export interface Keeper {
   readonly name: string
   /** How often it ended by itself, in whatever way: nobody wanted it to. */
   readonly ends: number
-  /** Resolves when it is up. */
+  /** Resolves when it is up; rejects when it cannot be started for minutes. */
   up(): Promise<void>
   /** SIGKILL, and not started again until `up`. */
   kill(): Promise<void>
@@ -15,13 +15,15 @@ export interface Keeper {
   stop(): Promise<void>
   /** SIGSTOP; the function that is returned ends it. */
   pause(): () => void
-  /** Up with further variables, as to be killed at a point of crash-point.ts; resolves when it has ended. */
-  upUntilEnd(env: NodeJS.ProcessEnv, timeoutMs: number): Promise<boolean>
+  /** Up with variables by which it is killed at a point of crash-point.ts; false: it did not come there. */
+  upUntilKilled(env: NodeJS.ProcessEnv, timeoutMs: number): Promise<boolean>
   /** Null: it does not answer. */
   stats(): Promise<Stats | null>
 }
 
 const AGAIN_MS = 300
+/** Longer than any fault that is in its way. */
+const START_MS = 120_000
 const ANSWER_MS = 2000
 
 /** @param log a file that its log is added to */
@@ -32,7 +34,7 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
   let starting: Promise<void> | null = null
 
   const start = async (): Promise<void> => {
-    while (wanted && relay === null) {
+    for (const end = performance.now() + START_MS; wanted && relay === null; ) {
       try {
         const started = await startRelay(env, log)
         relay = started
@@ -41,11 +43,14 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
           relay = null
           if (!wanted) return
           ends++
-          void up()
+          // Who asks it next, or waits for it, is told.
+          up().catch(() => {})
         })
-      } catch {
-        // Its log says why.
+      } catch (error) {
         ends++
+        if (performance.now() > end) {
+          throw new Error(`${name} cannot be started: ${(error as Error).message}; see ${log}`)
+        }
         await delay(AGAIN_MS)
       }
     }
@@ -59,7 +64,7 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
   }
   const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
     wanted = false
-    await starting
+    await starting?.catch(() => {})
     const ending = relay
     relay = null
     // One that is stopped hears SIGTERM when it goes on.
@@ -81,15 +86,15 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
       paused?.kill('SIGSTOP')
       return () => void paused?.kill('SIGCONT')
     },
-    async upUntilEnd(more, timeoutMs) {
+    async upUntilKilled(more, timeoutMs) {
       const one = await startRelay({ ...env, ...more }, log).catch(() => null)
-      if (one === null) return true
+      if (one === null) return false
       const ended = await Promise.race([
         one.ended.then(() => true),
         delay(timeoutMs, false, { ref: false }),
       ])
       if (!ended) await one.kill()
-      return ended
+      return ended && one.child.signalCode === 'SIGKILL'
     },
     async stats() {
       if (relay === null) return null

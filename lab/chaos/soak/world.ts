@@ -51,13 +51,29 @@ export interface WorldOptions {
   readonly observationsPerSecond: number
 }
 
+/** What it writes into its directory stays when it cannot be started. */
 export async function startWorld(options: WorldOptions): Promise<World> {
+  const undo: (() => Promise<void> | void)[] = []
+  try {
+    return await start(options, undo)
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+async function start(options: WorldOptions, undo: (() => Promise<void> | void)[]): Promise<World> {
   const directory = mkdtempSync(join(tmpdir(), 'offpath-soak-'))
   const target = await startTarget(KEYS)
+  undo.push(() => target.close())
   const way = await openWay(target.server.port)
+  undo.push(() => way.close())
   const redis = await startRedisPair()
+  undo.push(() => redis.close())
   const spoolDisk = mountDisk(join(directory, 'spool-disk'), 24)
+  undo.push(() => spoolDisk.remove())
   const storeDisk = mountDisk(join(directory, 'store-disk'), 160)
+  undo.push(() => storeDisk.remove())
   const clockOf = (name: string): Clock => makeClock(join(directory, `clock-${name}`))
   const clocks = {
     applications: clockOf('applications'),
@@ -129,6 +145,10 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     return startFleet(name, APPLICATIONS, each, { ...clocks.applications.env, ...spool })
   }
   const first = pool.slice(0, options.poolSize)
+  undo.push(
+    async () =>
+      void (await Promise.all([relay, forwarder, ...first].map((keeper) => keeper.stop()))),
+  )
   await Promise.all([relay, forwarder, ...first].map((keeper) => keeper.up()))
   const direct = fleet('direct', spools[0] as NodeJS.ProcessEnv)
   const forwarded = fleet('forwarded', spools[1] as NodeJS.ProcessEnv)

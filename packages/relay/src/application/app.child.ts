@@ -2,7 +2,7 @@
 // stdin say, answering each with a line.
 import cluster from 'node:cluster'
 import { createInterface } from 'node:readline'
-import { startObservation } from '@offpath/sdk'
+import { shutdown, startObservation } from '@offpath/sdk'
 import { startRelay } from 'offpath'
 
 const { onLog: logs, workers, ...options } = JSON.parse(process.argv[2] ?? '{}')
@@ -31,7 +31,14 @@ if (workers !== undefined && cluster.isPrimary) {
     lines: () => lines,
     record: (name: string) => void startObservation(name).end(),
     open: (name: string) => void startObservation(name),
+    shutdown: () => shutdown(),
     flush: (timeoutMs: number) => relay.flush({ timeoutMs }),
+    startsWhileStopping: () => {
+      const stopped = relay.stop()
+      startRelay(options)
+      return stopped
+    },
+    chdir: (directory: string) => process.chdir(directory),
     stop: (drainMs?: number) => relay.stop(drainMs === undefined ? {} : { drainMs }),
     recordAndExit: (name: string) => {
       startObservation(name).end()

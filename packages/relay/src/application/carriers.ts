@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { FromRelay, Start, ToRelay } from './protocol.ts'
+import type { FromRelay, Shared, Start, ToRelay } from './protocol.ts'
 
 export interface Carrier {
   /** Null: it is a thread, or could not be started. */
@@ -78,22 +78,28 @@ export function startChild({ node, env, start, onMessage, onEnd }: Carried): Car
 }
 
 export function startThread({ env, start, onMessage, onEnd }: Carried): Carrier {
-  const ended = new Int32Array(new SharedArrayBuffer(4))
+  const shared: Shared = {
+    ended: new Int32Array(new SharedArrayBuffer(4)),
+    waiting: new Int32Array(new SharedArrayBuffer(4)),
+  }
   const worker = new Worker(ENTRY, {
     name: 'offpath-relay',
     env,
     execArgv: FLAGS,
-    workerData: { ...start, ended } satisfies Start,
+    workerData: { ...start, shared } satisfies Start,
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
   })
   worker.unref()
   let how: string | undefined
-  worker.on('message', onMessage)
+  worker.on('message', (message: FromRelay) => {
+    Atomics.sub(shared.waiting, 0, 1)
+    onMessage(message)
+  })
   worker.on('error', (error: Error) => {
     how = `failed: ${error.message}`
   })
   worker.on('exit', (code) => {
-    Atomics.store(ended, 0, 1)
+    Atomics.store(shared.ended, 0, 1)
     onEnd(how ?? `ended with code ${code}`)
   })
   return {
@@ -101,7 +107,7 @@ export function startThread({ env, start, onMessage, onEnd }: Carried): Carrier 
     threadId: worker.threadId,
     send: (message) => worker.postMessage(message),
     kill: () => void worker.terminate(),
-    waitForEnd: (timeoutMs) => void Atomics.wait(ended, 0, 0, timeoutMs),
+    waitForEnd: (timeoutMs) => void Atomics.wait(shared.ended, 0, 0, timeoutMs),
   }
 }
 

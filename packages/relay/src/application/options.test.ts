@@ -1,6 +1,9 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { loadConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { isEnabled, relayEnvironment } from './environment.ts'
 import { isOldNode, OLDEST_NODE } from './node-version.ts'
@@ -58,11 +61,21 @@ test('options of all kinds become variables as docs/configuration.md writes them
   })
 })
 
+test('a list of none comes before that of offpath.yaml, too', () => {
+  const env = variables({ http: { allowedHosts: [] }, otlp: { headers: {} } })
+  const dir = mkdtempSync(join(tmpdir(), 'offpath-options-'))
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const yaml = 'http: { allowed-hosts: [a.example] }\notlp: { headers: { a: b }, url: "http://o" }'
+  writeFileSync(join(dir, 'offpath.yaml'), yaml)
+  const { config } = loadConfig({ flags: new Map(), env, cwd: dir })
+  expect([config['http.allowed-hosts'], config['otlp.headers']]).toEqual([[], {}])
+})
+
 test.each<[string, unknown, string]>([
   [
     'no object',
     'child',
-    "'child' is not an object of options, such as { store: { dir: '/data' } }",
+    "a string is not an object of options, such as { store: { dir: '/data' } }",
   ],
   ['a misspelt section', { langfus: {} }, 'unknown option langfus (did you mean langfuse?)'],
   [
@@ -75,12 +88,26 @@ test.each<[string, unknown, string]>([
     { langfuse: { 'public-key': 'pk' } },
     'unknown option langfuse.public-key (did you mean langfuse.publicKey?)',
   ],
-  ['no section', { http: 7411 }, 'http: 7411 is not an object of host, port, allowedHosts, token'],
+  [
+    'no section',
+    { http: 7411 },
+    'http: a number is not an object of host, port, allowedHosts, token',
+  ],
   ['a port', { http: { port: 99_999 } }, 'http.port: 99999 is not a port from 0 to 65535'],
   [
     'milliseconds',
     { export: { timeout: 30_000 } },
     "export.timeout: 30000 is not a duration: write '30000ms'",
+  ],
+  [
+    'a URL in the place of a section',
+    { redis: 'redis://user:hidden@host' },
+    'redis: a string is not an object of url, passwordFile, tlsCa, forward, stream, partitions, maxLength, entryBytes, claimIdle, list',
+  ],
+  [
+    'a URL with a password',
+    { langfuse: { baseUrl: new URL('https://user:hidden@host') } },
+    "langfuse.baseUrl: 'https://[redacted]@host/' is not a URL such as https://example.com",
   ],
   ['a secret', { http: { token: 17 } }, 'http.token: [redacted] is not text'],
   [
@@ -94,7 +121,12 @@ test.each<[string, unknown, string]>([
     'unknown option redis.receive (a relay of a pool runs by itself: `offpath up`)',
   ],
   ['the drain', { export: { drain: '5s' } }, 'unknown option export.drain (it is drainMs here)'],
-  ['drainMs', { drainMs: -1 }, 'drainMs: -1 is not a number of milliseconds from 0'],
+  ['drainMs', { drainMs: -1 }, 'drainMs: -1 is not a number of milliseconds from 0 to 2147478647'],
+  [
+    'more than a timer can wait',
+    { drainMs: 2 ** 31 - 1 },
+    'drainMs: 2147483647 is not a number of milliseconds from 0 to 2147478647',
+  ],
   ['in', { in: 'sidecar' }, "in: 'sidecar' is not 'child' or 'thread'"],
   ['config', { config: '/nowhere.yaml' }, "config: '/nowhere.yaml' is not a file that is there"],
   [

@@ -1,9 +1,10 @@
 // The options of `startRelay`: those of offpath.yaml by section, and a few of its own. What is wrong in code is thrown at
 // the call, all of it at once; what is wrong in the environment or in offpath.yaml the relay itself tells.
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError } from '../config/config-error.ts'
-import { KINDS, parseDuration } from '../config/kinds.ts'
+import { KINDS, parseDuration, withoutUser } from '../config/kinds.ts'
 import {
   isOptionName,
   type KindOfOption,
@@ -14,6 +15,7 @@ import {
 } from '../config/options.ts'
 import { didYouMean } from '../config/suggest.ts'
 import type { LogLevel } from '../log.ts'
+import { STOP_MS } from './supervisor.ts'
 
 /** A relay of a pool reads no spool, and `drainMs` says how long the end may take. */
 type Excluded = 'redis.receive' | 'export.drain'
@@ -91,6 +93,8 @@ export interface ReadOptions {
 }
 
 const DRAIN_MS = 5000
+/** What a timer can wait for, with what an end may take on top. */
+const LONGEST_MS = 2 ** 31 - 1 - STOP_MS
 const OWN = ['in', 'config', 'drainMs', 'waitAtExit', 'node', 'enabled', 'onLog'] as const
 const SECTIONS = [
   ...new Set(OPTION_NAMES.filter(isGiven).map((name) => name.slice(0, name.indexOf('.')))),
@@ -99,7 +103,7 @@ const SECTIONS = [
 /** @throws ConfigError with all that is wrong, a line each */
 export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): ReadOptions {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const what = `${show(given)} is not an object of options`
+    const what = `${typeOf(given)} is not an object of options`
     throw new ConfigError([`startRelay: ${what}, such as { store: { dir: '/data' } }`])
   }
   const problems: string[] = []
@@ -123,7 +127,7 @@ export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): R
     'drainMs',
     given.drainMs,
     isMilliseconds(given.drainMs),
-    'a number of milliseconds from 0',
+    `a number of milliseconds from 0 to ${LONGEST_MS}`,
   )
   for (const name of ['waitAtExit', 'enabled'] as const) {
     own(name, given[name], typeof given[name] === 'boolean', 'true or false')
@@ -139,7 +143,7 @@ export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): R
     )
   }
   if (problems.length > 0) throw new ConfigError(problems.map((line) => `startRelay: ${line}`))
-  if (given.config !== undefined) variables.OFFPATH_CONFIG = given.config
+  if (given.config !== undefined) variables.OFFPATH_CONFIG = resolve(given.config)
   return {
     in: place ?? 'child',
     drainMs: drainMs ?? DRAIN_MS,
@@ -151,9 +155,8 @@ export function readOptions(given: StartRelayOptions, env: NodeJS.ProcessEnv): R
   }
 }
 
-/** Milliseconds that a timer can wait for. */
 export function isMilliseconds(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value < 2 ** 31
+  return typeof value === 'number' && value >= 0 && value <= LONGEST_MS
 }
 
 function readSection(
@@ -167,7 +170,7 @@ function readSection(
   const camels = known.map(camelOf)
   if (given === undefined) return
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    problems.push(`${section}: ${show(given)} is not an object of ${camels.join(', ')}`)
+    problems.push(`${section}: ${typeOf(given)} is not an object of ${camels.join(', ')}`)
     return
   }
   for (const [key, value] of Object.entries(given)) {
@@ -235,10 +238,10 @@ function pairsOf(value: unknown, text: (value: unknown) => string | undefined): 
   )
 }
 
-/** What contains a comma would be two in a variable. */
+/** What contains a comma would be two in a variable. An empty variable counts as none: a comma alone is a list of none. */
 function joined(parts: readonly (string | undefined)[]): string | undefined {
   return parts.every((part) => part !== undefined && !part.includes(','))
-    ? parts.join(',')
+    ? parts.join(',') || ','
     : undefined
 }
 
@@ -276,13 +279,20 @@ function camelOf(name: OptionName): string {
     .replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
+/** In the place of a value that may hold secrets. */
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'an array' : `a ${typeof value}`
+}
+
 /** On one line, without running its code. */
 function show(value: unknown): string {
-  return inspect(value, {
+  const shown = inspect(value instanceof URL ? value.href : value, {
     depth: 1,
     breakLength: Number.POSITIVE_INFINITY,
     customInspect: false,
     maxArrayLength: 5,
     maxStringLength: 200,
   })
+  return withoutUser(shown)
 }

@@ -9,7 +9,7 @@ export type FromRelay =
   | { readonly type: 'leftOut'; readonly lines: number }
   /** The configuration is wrong, as it will be the next time. */
   | { readonly type: 'refused'; readonly words: string }
-  /** Another relay has the spool or the store. */
+  /** Another relay reads the spool. */
   | { readonly type: 'taken'; readonly words: string }
   | { readonly type: 'failed'; readonly words: string }
   /** The last words of a relay that was told to end. */
@@ -21,6 +21,8 @@ export type ToRelay = End | { readonly type: 'hurry' }
 export interface End {
   readonly type: 'end'
   readonly drainMs: number
+  /** The application waits without its event loop: nobody takes lines any more. */
+  readonly isDeaf?: true
 }
 
 /** What a relay needs to know beside its configuration: an argument of the child, or the thread's data. */
@@ -28,6 +30,16 @@ export interface Start {
   readonly drainMs: number
   /** Log lines go to the application; else those from `warn` on to stderr. */
   readonly logs: boolean
-  /** Of a thread: becomes 1 when it has ended, for an application that waits without its event loop. */
-  readonly ended?: Int32Array
+  /** Of the application when it called `startRelay`: relative paths and offpath.yaml are those from there. */
+  readonly cwd: string
+  /** Of a thread. */
+  readonly shared?: Shared
+}
+
+/** Numbers that a thread and its application share. */
+export interface Shared {
+  /** Becomes 1 when the thread has ended, for an application that waits without its event loop. */
+  readonly ended: Int32Array
+  /** Messages that the application has not taken yet. */
+  readonly waiting: Int32Array
 }

@@ -1,6 +1,7 @@
 // A relay's life under an application: `offpath up`, with messages in the place of a terminal.
+import { writeSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
-import { type LoadedConfig, loadProcessConfig } from '../config/config.ts'
+import { type LoadedConfig, loadConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { createLog, type Log } from '../log.ts'
 import { quietSqliteWarning } from '../quiet-sqlite.ts'
@@ -19,7 +20,8 @@ export async function run(application: Application): Promise<number> {
   quietSqliteWarning()
   let loaded: LoadedConfig
   try {
-    loaded = loadProcessConfig(new Map())
+    const { cwd } = application.start
+    loaded = loadConfig({ flags: new Map(), env: process.env, cwd })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     application.send({ type: 'refused', words: error.problems.join('; ') })
@@ -30,14 +32,19 @@ export async function run(application: Application): Promise<number> {
     application.send({ type: 'refused', words })
     return 2
   }
-  const log = logOf(application, loaded)
+  let isDeaf = false
+  const log = logOf(application, loaded, () => isDeaf)
   for (const warning of loaded.warnings) log.warn(warning)
   let relay: SpoolRelay | undefined
   const told = Promise.race([
     new Promise<End | null>((resolve) => {
       application.listen((message) => {
-        if (message?.type === 'hurry') relay?.hurry()
-        else resolve(message)
+        if (message?.type === 'hurry') {
+          relay?.hurry()
+          return
+        }
+        isDeaf = message?.isDeaf ?? false
+        resolve(message)
       })
     }),
     signalled(application.start.drainMs),
@@ -46,9 +53,11 @@ export async function run(application: Application): Promise<number> {
     relay = await start(loaded, log)
   } catch (error) {
     const { code, message, stack, syscall } = error as NodeJS.ErrnoException
-    const isTaken = code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED'
+    const isLocked = code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED'
+    const isTaken = isLocked && (await isRead(loaded.config['spool.dir']))
     const isTold = code?.startsWith('OFFPATH_') || syscall !== undefined
-    const words = isTold ? message : (stack ?? message)
+    let words = isTold ? message : (stack ?? message)
+    if (code === 'OFFPATH_SPOOL_LOCKED' && !isTaken) words += ': name another spool.disk-dir'
     application.send({ type: isTaken ? 'taken' : 'failed', words })
     return isTaken ? 3 : 1
   }
@@ -72,6 +81,17 @@ export async function run(application: Application): Promise<number> {
   return 0
 }
 
+/** Of the three directories only this one shows that somebody reads what we would. */
+async function isRead(spool: string): Promise<boolean> {
+  // Loads node:sqlite, as the relay does: not before its warning is quiet.
+  const { isLeased } = await import('../receivers/spool/lease.ts')
+  try {
+    return isLeased(spool)
+  } catch {
+    return false
+  }
+}
+
 async function start({ config, origins }: LoadedConfig, log: Log): Promise<SpoolRelay> {
   const { openRelay } = await import('../relay.ts')
   try {
@@ -85,16 +105,32 @@ async function start({ config, origins }: LoadedConfig, log: Log): Promise<Spool
 }
 
 /** Lines to the application; where it takes none, and once it is gone those of interest, to stderr. */
-function logOf({ send, isGone, start: { logs } }: Application, loaded: LoadedConfig): Log {
+function logOf(
+  { send, isGone, start: { logs } }: Application,
+  loaded: LoadedConfig,
+  isDeaf: () => boolean,
+): Log {
   const { config, origins } = loaded
   const level = logs || origins.has('log.level') ? config['log.level'] : 'warn'
   return createLog((text) => {
     const line = text.trimEnd()
     const [, severity = 'warn', rest = line] = /^\S+ (debug|info|warn|error) +(.*)/.exec(line) ?? []
-    if (logs && !isGone()) send({ type: 'log', level: severity as 'warn', line: rest })
-    else if (!logs || (severity !== 'info' && severity !== 'debug'))
-      process.stderr.write(`[offpath] ${text}`)
+    if (logs && !isGone() && !isDeaf()) {
+      send({ type: 'log', level: severity as 'warn', line: rest })
+    } else if (!logs || (severity !== 'info' && severity !== 'debug')) {
+      const toStderr = isDeaf() ? writeToStderr : process.stderr.write.bind(process.stderr)
+      toStderr(`[offpath] ${text}`)
+    }
   }, level)
+}
+
+/** That of a thread goes through the application's event loop. */
+function writeToStderr(text: string): void {
+  try {
+    writeSync(2, text)
+  } catch {
+    // It is closed, or its reader does not follow.
+  }
 }
 
 /** In a child: what ends a whole group of processes (systemd) is meant for the relay too. A second one ends it at once. */

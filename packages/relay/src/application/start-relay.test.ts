@@ -1,5 +1,5 @@
 // An application that starts its relay itself, as real processes: how it ends, and what becomes of what it recorded.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { gone, relaysOf, usePlace } from './app.fixture.ts'
@@ -27,6 +27,26 @@ test('one call delivers what is recorded, and keeps neither the application nor 
   await place.langfuse.waitForSpans(2, 30_000)
   await gone(pid)
   expect(await app.stderr).toBe('')
+})
+
+test('flush waits for what was recorded before the SDK was shut down', async () => {
+  place.langfuse.faults = () => ({ type: 'status', status: 503 })
+  const app = place.start()
+  await app.call('ready')
+  await app.call('record', 'a')
+  await app.call('shutdown')
+  expect(await app.call('flush', 300)).toBe(false)
+  place.langfuse.faults = () => undefined
+  expect(await app.call('flush', 30_000)).toBe(true)
+  expect(place.names()).toEqual(['a'])
+})
+
+test('a call while the relay stops is told that it starts nothing', async () => {
+  const app = place.start()
+  await app.call('ready')
+  expect(await app.call('startsWhileStopping')).toBe(true)
+  await app.leaves()
+  expect(await app.stderr).toContain('a startRelay is ignored while the relay stops')
 })
 
 test('an application that is killed leaves a relay that delivers what it had, and goes', async () => {
@@ -67,6 +87,33 @@ test('waitAtExit: the application is gone only when all is delivered', async () 
   expect(await app.ended()).toBe(7)
   expect(place.names()).toEqual(['last'])
   expect(relaysOf(place.box)).toEqual([])
+})
+
+test.each([['child'], ['thread']])(
+  'what the relay says while an exit waits for it goes to stderr, for onLog is not called any more (%s)',
+  async (where) => {
+    place.langfuse.faults = () => ({ type: 'status', status: 503 })
+    const app = place.start({ in: where, waitAtExit: true, drainMs: 300, onLog: true })
+    await app.call('ready')
+    app.call('recordAndExit', 'last').catch(() => {})
+    expect(await app.ended()).toBe(7)
+    expect(await app.stderr).toContain(' warn  not all is delivered: the rest goes out at the next')
+  },
+)
+
+test('a relay that is started again has the configuration of the first, wherever the application has gone', async () => {
+  mkdirSync(join(place.box.dir, 'later'))
+  const yaml = join(place.box.dir, 'offpath.yaml')
+  writeFileSync(yaml, 'retention: { age: 3d }')
+  const app = place.start({ config: 'offpath.yaml' }, { OFFPATH_STORE_DIR: './relative' })
+  await app.call('ready')
+  const { pid } = await app.status()
+  await app.call('chdir', join(place.box.dir, 'later'))
+  process.kill(pid as number, 'SIGKILL')
+  await expect.poll(async () => (await app.status()).restarts, { timeout: 30_000 }).toBe(1)
+  expect(await app.call('record', 'a')).toBe(null)
+  expect(await app.call('flush', 30_000)).toBe(true)
+  expect(existsSync(join(place.box.dir, 'later/relative'))).toBe(false)
 })
 
 test('a configuration that is wrong is told once, and the application goes on', async () => {

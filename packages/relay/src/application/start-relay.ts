@@ -74,8 +74,11 @@ export function startRelay(options: StartRelayOptions = {}): StartedRelay {
   const { env } = process
   const read = readOptions(options, env)
   const given = JSON.stringify(options)
-  if (started !== undefined && started.relay.status().state !== 'stopped') {
-    if (given !== started.given) warn('a second startRelay with other options is ignored')
+  const state = started?.relay.status().state
+  if (started !== undefined && state !== 'stopped') {
+    if (state === 'stopping')
+      warn('a startRelay is ignored while the relay stops: await stop() first')
+    else if (given !== started.given) warn('a second startRelay with other options is ignored')
     return started.relay
   }
   const relay = launch(read, env)
@@ -92,7 +95,7 @@ function launch(options: ReadOptions, env: NodeJS.ProcessEnv): StartedRelay {
   const carried = {
     node: options.node ?? process.execPath,
     env: relayEnvironment(env, { ...options.variables, ...spool.variables }),
-    start: { drainMs, logs: options.onLog !== undefined },
+    start: { drainMs, logs: options.onLog !== undefined, cwd: process.cwd() },
   }
   const waiting = new Set<() => void>()
   const supervisor = new Supervisor({
@@ -177,7 +180,8 @@ function launch(options: ReadOptions, env: NodeJS.ProcessEnv): StartedRelay {
       const { recorder, delivered } = sdkState()
       const spooled = recorder?.handOver() ?? true
       checkSpool()
-      if (recorder === undefined) return true
+      // Nothing was ever recorded; after a shutdown of the SDK there is no recorder, and what it wrote is still waited for.
+      if (recorder === undefined && delivered === undefined) return true
       if (isOver() || delivered === undefined) return false
       const isDelivered = delivered(timeoutMs)
       supervisor.hurry()

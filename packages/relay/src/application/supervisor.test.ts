@@ -25,7 +25,7 @@ test('a relay that dies is started again', async () => {
   await app.call('ready')
   const { pid } = await app.status()
   process.kill(pid as number, 'SIGKILL')
-  await expect.poll(async () => (await app.status()).state).toBe('restarting')
+  await expect.poll(async () => (await app.status()).state, { timeout: 30_000 }).toBe('restarting')
   await app.call('record', 'meanwhile')
   await place.langfuse.waitForSpans(1, 30_000)
   const status = await app.status()
@@ -35,6 +35,23 @@ test('a relay that dies is started again', async () => {
   expect(await app.stderr).toBe(
     '[offpath] warn the relay was ended by SIGKILL; it is started again in 1 s\n',
   )
+})
+
+test('stop is not told that nothing was left while no relay is there to read it', async () => {
+  const app = place.start()
+  await app.call('ready')
+  process.kill((await app.status()).pid as number, 'SIGKILL')
+  await expect.poll(async () => (await app.status()).state, { timeout: 30_000 }).toBe('restarting')
+  await app.call('record', 'unread')
+  expect(await app.call('stop')).toBe(false)
+})
+
+test('stop settles though the relay hears nothing, and nothing else keeps the application running', async () => {
+  const app = place.start()
+  await app.call('ready')
+  process.kill((await app.status()).pid as number, 'SIGSTOP')
+  app.child.stdin?.end(`${JSON.stringify(['stop', 0])}\n`)
+  expect(await app.ended()).toBe(0)
 })
 
 test('of several processes one has the relay, and another takes over when that ends', async () => {
@@ -53,6 +70,25 @@ test('of several processes one has the relay, and another takes over when that e
   expect(place.names()).toEqual(['a', 'b'])
 })
 
+test('who shares but the store or the disk directory is told so, for nobody reads its spool', async () => {
+  const first = place.start()
+  await first.call('ready')
+  const spool = (name: string) => ({ spool: { dir: `${place.box.dir}/spool-${name}` } })
+  const second = place.start(spool('2'))
+  const third = place.start({ ...spool('3'), store: { dir: `${place.box.dir}/store-3` } })
+  for (const [app, fix] of [
+    [second, 'store.dir'],
+    [third, 'spool.disk-dir'],
+  ] as const) {
+    await expect
+      .poll(async () => (await app.status()).state, { timeout: 30_000 })
+      .toBe('restarting')
+    expect((await app.status()).message).toMatch(
+      new RegExp(`^another relay .* name another ${fix}; the relay ended with code 1; it is`),
+    )
+  }
+})
+
 test('workers of a cluster share one relay', async () => {
   const app = place.start({ workers: 2 })
   const ask = (worker: number, ...call: unknown[]): Promise<unknown> => app.ask(worker, ...call)
@@ -69,5 +105,5 @@ test('workers of a cluster share one relay', async () => {
   ])
   expect(await app.leaves()).toBe(0)
   expect(place.names()).toEqual(['one', 'zero'])
-  await expect.poll(() => relaysOf(place.box)).toEqual([])
+  await expect.poll(() => relaysOf(place.box), { timeout: 30_000 }).toEqual([])
 })

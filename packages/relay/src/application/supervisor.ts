@@ -45,7 +45,7 @@ const LOOK_MS = 1000
 /** While another process starts one. */
 const SOON_MS = 200
 /** What a relay needs to end beyond what it was given to deliver. */
-const STOP_MS = 5000
+export const STOP_MS = 5000
 const MAX_WORDS = 1000
 
 export class Supervisor {
@@ -64,6 +64,8 @@ export class Supervisor {
   #startedAt = 0
   #delivered = false
   #outcome: 'taken' | 'refused' | 'told' | null = null
+  /** What the relay said of why it ends. */
+  #words: string | null = null
   #ended: (() => void) | undefined
   #stopping: Promise<boolean> | undefined
 
@@ -98,6 +100,7 @@ export class Supervisor {
     }
     this.#startedAt = performance.now()
     this.#outcome = null
+    this.#words = null
     try {
       this.carrier = launch({
         onMessage: (message) => this.#take(message),
@@ -138,15 +141,13 @@ export class Supervisor {
         log('warn', `${message.lines} lines of the relay were not taken in time`)
         return
       case 'taken':
-        this.#outcome = 'taken'
-        this.message = message.words.slice(0, MAX_WORDS)
-        return
       case 'refused':
-        this.#outcome = 'refused'
-        this.message = message.words.slice(0, MAX_WORDS)
+        this.#outcome = message.type
+        this.#words = message.words.slice(0, MAX_WORDS)
         return
       case 'failed':
-        log('error', message.words.slice(0, MAX_WORDS))
+        this.#words = message.words.slice(0, MAX_WORDS)
+        log('error', this.#words)
         return
       case 'ended':
         this.#delivered = message.delivered
@@ -160,7 +161,7 @@ export class Supervisor {
     this.carrier = null
     this.url = null
     this.spool = null
-    const words = this.message
+    const words = this.#words
     if (this.state === 'stopping' || this.state === 'stopped') this.#ended?.()
     else if (this.#outcome === 'refused') this.#refuse(words ?? how)
     else if (this.#outcome === 'taken') {
@@ -176,7 +177,7 @@ export class Supervisor {
     const message = `the relay ${how}; it is started again in ${this.#delay / 1000} s`
     this.#given.log('warn', message)
     this.restarts++
-    this.#become('restarting', message)
+    this.#become('restarting', this.#words === null ? message : `${this.#words}; ${message}`)
     this.#later(this.#delay, () => this.#start())
     this.#delay = Math.min(2 * this.#delay, MAX_DELAY_MS)
   }
@@ -205,26 +206,27 @@ export class Supervisor {
     clearTimeout(this.#timer)
     const { carrier } = this
     if (carrier === null) {
-      if (this.state === 'refused') return false
-      if (this.state !== 'off') this.#become('stopped')
-      return true
+      const { state } = this
+      if (state !== 'off' && state !== 'refused') this.#become('stopped')
+      return state === 'off' || state === 'elsewhere'
     }
     this.#become('stopping')
     const ended = new Promise<void>((resolve) => {
       this.#ended = resolve
     })
     carrier.send({ type: 'end', drainMs })
-    const kill = setTimeout(() => carrier.kill(), drainMs + STOP_MS)
+    // Also what keeps the application running until then: the relay itself does not.
+    const kill = setInterval(() => carrier.kill(), drainMs + STOP_MS)
     await ended
-    clearTimeout(kill)
+    clearInterval(kill)
     this.#become('stopped')
-    return this.#delivered
+    return this.#delivered || this.#outcome === 'taken'
   }
 
   /** At the application's exit, without its event loop. */
   stopNow(): void {
     const { drainMs } = this.#given
-    this.carrier?.send({ type: 'end', drainMs })
+    this.carrier?.send({ type: 'end', drainMs, isDeaf: true })
     this.carrier?.waitForEnd(drainMs + STOP_MS)
   }
 }

@@ -47,7 +47,7 @@ test('a thread that is ended in the middle leaves spool and store free', async (
     const thread = startThread({
       node: '',
       env: place.box.env,
-      start: { drainMs: 0, logs: true },
+      start: { drainMs: 0, logs: true, cwd: place.box.dir },
       onMessage: ({ type }) => {
         if (type === 'ready') ready.resolve()
         else if (type !== 'log') ready.reject(new Error(type))

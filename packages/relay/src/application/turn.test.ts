@@ -38,6 +38,17 @@ test('where it cannot be told, everybody may: the lease decides', () => {
   expect([turn().take(), turn().take()]).toEqual([true, true])
 })
 
+test('the end of a relay that has lost the lease says nothing of the one that has it', () => {
+  const waits = turn()
+  const lost = takeLease(directory)
+  rmSync(join(directory, 'relay.lease'))
+  const lease = takeLease(directory)
+  lost.release()
+  expect(waits.looksTaken()).toBe(true)
+  lease.release()
+  expect(waits.looksTaken()).toBe(false)
+})
+
 test('an orderly end of the relay is seen at once, a death by its silence', async () => {
   const waits = turn()
   expect(waits.looksTaken()).toBe(false)

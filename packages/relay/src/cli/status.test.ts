@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,9 +10,15 @@ import { lockStore } from '../store/lock.ts'
 import { askRelay } from './status.ts'
 
 /** What a killed relay has left: its pid is another process's by now, and its port another program's, which answers so. */
-async function leftBehind(answer: number | null): Promise<Config> {
+async function leftBehind(
+  answer: number | null,
+  onRequest: (request: IncomingMessage) => void = () => {},
+): Promise<Config> {
   const dir = mkdtempSync(join(tmpdir(), 'offpath-status-'))
-  const server = createServer((_, response) => response.writeHead(answer ?? 0).end())
+  const server = createServer((request, response) => {
+    onRequest(request)
+    response.writeHead(answer ?? 0).end()
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`
@@ -39,3 +45,10 @@ test.each([
     expect(await askRelay(config)).toBe('none')
   },
 )
+
+test('the token is not given to a program that has the port of a killed relay', async () => {
+  const requests: IncomingMessage[] = []
+  const config = await leftBehind(401, (request) => requests.push(request))
+  expect(await askRelay({ ...config, 'http.token': 'secret' })).toBe('none')
+  expect(requests).toEqual([])
+})

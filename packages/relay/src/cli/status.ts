@@ -63,16 +63,17 @@ function ask(url: string, token: string | undefined): Promise<Response> {
 export async function askRelay(config: Config): Promise<Stats | 'none' | string> {
   const file = readRelayFile(config['store.dir'])
   if (file === null) return 'none'
+  // Its port may be another program's by now, which is not to be given the token. The lock is a relay's, and goes with it.
+  if (!isLeased(config['store.dir'])) return 'none'
   const token = config['http.token']
   try {
     const answer = await ask(file.url, token)
-    if (answer.status === 401 && isLeased(config['store.dir'])) return asksForToken(file, token)
+    if (answer.status === 401) return asksForToken(file, token)
     const stats = (await answer.json()) as Stats
-    // A killed relay's file may name a port that another program has taken since.
+    // It may be the file of the relay before.
     if (stats.relay?.pid === file.pid && stats.store?.dir === config['store.dir']) return stats
     return 'none'
   } catch (error) {
-    // Its pid may be another process's by now. The lock is a relay's, and goes with it.
     if (!isLeased(config['store.dir'])) return 'none'
     return `${nameOf(file)} does not answer: ${reasonOf(error)}`
   }

@@ -245,7 +245,9 @@ describe('problems', () => {
     [
       'a URL with keys in it',
       { env: { LANGFUSE_HOST: 'https://pk:sk@x' } },
-      ['LANGFUSE_HOST: "https://pk:sk@x" is not valid; expected a URL such as https://example.com'],
+      [
+        'LANGFUSE_HOST: "https://[redacted]@x" is not valid; expected a URL such as https://example.com',
+      ],
     ],
     [
       'a secret is not repeated',

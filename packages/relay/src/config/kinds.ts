@@ -167,6 +167,11 @@ function parseUrl(text: string): URL | undefined {
   return url
 }
 
+/** For messages: what is refused may be a URL with a password. */
+export function withoutUser(text: string): string {
+  return text.replace(/\/\/.*@/s, '//[redacted]@')
+}
+
 function hosts(names: readonly string[]): readonly string[] | undefined {
   const clean = names.filter((name) => name !== '').map((name) => name.toLowerCase())
   return clean.every((name) => /^([a-z0-9._-]+|\[[0-9a-f:.]+\])$/.test(name)) ? clean : undefined

@@ -1,5 +1,5 @@
 import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
-import { KINDS, type Surroundings } from './kinds.ts'
+import { KINDS, type Surroundings, withoutUser } from './kinds.ts'
 import { isOptionName, OPTION_NAMES, type OptionName, optionOf } from './options.ts'
 import { didYouMean } from './suggest.ts'
 
@@ -87,7 +87,8 @@ function readValue(
 
 /** What is wrong with a value; a secret is not repeated. */
 export function rejected(text: string, expects: string, secret: boolean | undefined): string {
-  const shown = JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)
+  const safe = withoutUser(text)
+  const shown = JSON.stringify(safe.length > 100 ? `${safe.slice(0, 100)}…` : safe)
   return secret ? `expected ${expects}` : `${shown} is not valid; expected ${expects}`
 }
 

@@ -124,6 +124,7 @@ export async function retryDead(
         if (turns.isOver) await turns.next()
       }
       for (const { length } of left.values()) done.gone += length
+      if (turns.isOver) await turns.next()
     }
   }
 

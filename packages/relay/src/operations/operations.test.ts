@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -326,6 +327,26 @@ describe('while much is done', () => {
     }
     const retried = await inShortTurns(() => operations.retryDead({ all: true }))
     expect(retried).toMatchObject({ retried: contents.length, gone: 1 })
+  })
+
+  test('others have their turn while a large store is looked through for what has expired', async () => {
+    const chunk = commit([first])
+    const database = new DatabaseSync(join(directory, 'offpath.db'))
+    const columns = database.prepare("SELECT name FROM pragma_table_info('chunk')").all()
+    const copied = columns.map(({ name }) => (name === 'id' ? 'c.id + i' : `c.${name}`))
+    database.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+      INSERT INTO chunk SELECT ${copied.join(', ')} FROM n, chunk c WHERE c.id = ${chunk}`)
+    database.close()
+    const content = Buffer.alloc(10)
+    const sha256 = createHash('sha256').update(content).digest('hex')
+    const media = { content, sha256, contentType: 'image/png', field: 'input' as const }
+    const place = { exporter: 'a', project: '', writer: 'w', observationId: 'f'.repeat(16) }
+    for (let i = 0; i < 20; i++) {
+      store.media.add({ ...place, traceId: i.toString(16).padStart(32, 'a') }, [media])
+      store.media.settle('a', store.media.next('a', '', new Set())!, { type: 'dead', reason: 'no' })
+    }
+    const retried = await inShortTurns(() => operations.retryDead({ all: true }))
+    expect(retried).toEqual({ ...RETRIED, gone: 20 })
   })
 })
 

@@ -95,6 +95,7 @@ async function planOf(
       add(chunk)
     }
     after = found.last
+    if (turns.isOver) await turns.next()
   }
   return { chunks, unreadable, exporters }
 }

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** The relay's loop also reads the spool, and answers. A chunk or a transaction, which are not cut, come on top. */
+/** The relay's loop also reads the spool, and answers. A chunk, a transaction or a look at 10 000 rows is not cut, and comes on top. */
 const TURN_MS = 10
 
 /** What is long goes in turns, so that others have theirs in between. */

@@ -17,17 +17,20 @@ export class Versions {
    * turn is over, and there are more; to be called again in the next.
    */
   catchUp(turns: Pick<Turns, 'isOver'>): boolean {
-    const last = this.#reader.lastChunk()
-    for (const chunk of this.#reader.revisedChunks(this.#seen)) {
-      for (const head of this.#reader.headsOf(chunk) ?? []) {
-        if (head.revision > (this.#newest.get(keyOf(head)) ?? 0)) {
-          this.#newest.set(keyOf(head), head.revision)
+    while (this.#seen < this.#reader.lastChunk()) {
+      const { chunks, last } = this.#reader.revisedChunks(this.#seen)
+      for (const chunk of chunks) {
+        for (const head of this.#reader.headsOf(chunk) ?? []) {
+          if (head.revision > (this.#newest.get(keyOf(head)) ?? 0)) {
+            this.#newest.set(keyOf(head), head.revision)
+          }
         }
+        this.#seen = chunk
+        if (turns.isOver) return false
       }
-      this.#seen = chunk
+      this.#seen = last
       if (turns.isOver) return false
     }
-    this.#seen = last
     return true
   }
 

@@ -114,6 +114,8 @@ export interface WriterRow {
 const CLOCK_SLACK_MS = 600_000
 /** Read in one piece: a row of each chunk would take five times as long. */
 const KEYS_CHUNKS = 128
+/** Looked at in one go for who works in turns: some ms. */
+const SCANNED_CHUNKS = 10_000
 /** Of a trace that is shown. */
 const MAX_TRACE_CHUNKS = 10_000
 
@@ -249,15 +251,19 @@ export class StoreReader {
     return { summary: summary.row(), spans: [...newest.values()] }
   }
 
-  /** All versions of a trace's spans, those of one chunk at a time and the newest first: for who reads them in turns. */
+  /**
+   * All versions of a trace's spans, those of one chunk at a time and the newest first: for who reads them in turns. None, where
+   * many chunks were looked at in vain.
+   */
   *chunksOf(traceId: string): Generator<StoredSpan[]> {
     const bytes = Buffer.from(traceId, 'hex')
-    for (let last = MAX_ID; ; ) {
-      const chunk = this.#sql.chunksLike.get(keyBytes(bytes), last)
-      if (chunk === undefined) return
+    const first = this.#firstChunk()
+    for (let last = this.lastChunk(); last >= first; ) {
+      const from = last - SCANNED_CHUNKS + 1
+      const chunk = this.#sql.newestLike.get(keyBytes(bytes), from, last)
       this.#data.forget()
-      yield this.#spans(chunk, bytes)
-      last = Number(chunk.id) - 1
+      yield chunk === undefined ? [] : this.#spans(chunk, bytes)
+      last = (chunk === undefined ? from : Number(chunk.id)) - 1
     }
   }
 
@@ -350,7 +356,7 @@ export class StoreReader {
 
   /**
    * Looks at `limit` chunks stored after the chunk `after`: which may have spans of the service that ended at `from` or
-   * later and before `to` (ms). `last` is the last that was looked at; null: there were none.
+   * later and before `to` (ms). `last` is the last that was looked at, perhaps of many that are too old; null: there were none.
    */
   chunksEnded(
     after: number,
@@ -358,25 +364,30 @@ export class StoreReader {
     limit: number,
   ): { chunks: ChunkRow[]; last: number | null } {
     const chunks: ChunkRow[] = []
-    let last: number | null = null
-    this.#data.forget()
+    const newest = this.lastChunk()
+    if (after >= newest) return { chunks, last: null }
+    const end = Math.min(Math.max(after, this.#firstChunk() - 1) + SCANNED_CHUNKS, newest)
     // What ended later was stored later, as far as clocks agree.
-    for (const row of this.#sql.chunksSince.all(after, from - CLOCK_SLACK_MS, limit)) {
-      last = Number(row.id)
+    const rows = this.#sql.chunksSince.all(after, end, from - CLOCK_SLACK_MS, limit)
+    const last = rows.length < limit ? end : Number(rows.at(-1)?.id)
+    this.#data.forget()
+    for (const row of rows) {
       const isOther =
         service !== undefined && this.#resource(Number(row.resource)).service !== service
       if (isOther) continue
       const traces = this.#traces(row)
       const isOutside = ({ first, last: end }: TraceSection): boolean => end < from || first >= to
       if (traces.length > 0 && traces.every(isOutside)) continue
-      chunks.push({ id: last, spans: Number(row.spans), bytes: Number(row.expanded) })
+      chunks.push({ id: Number(row.id), spans: Number(row.spans), bytes: Number(row.expanded) })
     }
     return { chunks, last }
   }
 
-  /** Chunks behind `after` with further versions of spans. */
-  revisedChunks(after: number): number[] {
-    return this.#sql.chunksRevised.all(after).map(({ id }) => Number(id))
+  /** Of some chunks behind `after`, those with further versions of spans; `last` is the last that was looked at. */
+  revisedChunks(after: number): { chunks: number[]; last: number } {
+    const from = Math.max(after, this.#firstChunk() - 1)
+    const last = Math.min(from + SCANNED_CHUNKS, this.lastChunk())
+    return { chunks: this.#sql.chunksRevised.all(from, last).map(({ id }) => Number(id)), last }
   }
 
   /** What an exporter's outbox says of a chunk's spans; null: all wait; undefined: it does not hold the chunk. */
@@ -564,10 +575,13 @@ const SQL = {
   keysOf: `SELECT CAST(group_concat(traces, '') AS BLOB) AS keys, max(committed) AS committed
     FROM chunk WHERE id BETWEEN ? AND ?`,
   chunksLike: 'SELECT * FROM chunk WHERE instr(traces, ?) > 0 AND id <= ? ORDER BY id DESC',
+  newestLike: `SELECT * FROM chunk WHERE instr(traces, ?) > 0 AND id BETWEEN ? AND ?
+    ORDER BY id DESC LIMIT 1`,
   chunksAfter: 'SELECT * FROM chunk WHERE id > ? ORDER BY id',
   chunk: 'SELECT * FROM chunk WHERE id = ?',
-  chunksSince: 'SELECT * FROM chunk WHERE id > ? AND committed >= ? ORDER BY id LIMIT ?',
-  chunksRevised: 'SELECT id FROM chunk WHERE id > ? AND revisions > 0 ORDER BY id',
+  chunksSince: `SELECT * FROM chunk WHERE id > ? AND id <= ? AND committed >= ?
+    ORDER BY id LIMIT ?`,
+  chunksRevised: 'SELECT id FROM chunk WHERE id > ? AND id <= ? AND revisions > 0 ORDER BY id',
   states: `SELECT o.states FROM outbox o JOIN exporter e ON e.id = o.exporter
     WHERE e.name = ? AND o.chunk = ?`,
   lastChunk: 'SELECT max(id) AS id FROM chunk',

@@ -64,23 +64,24 @@ export function takeLease(directory: string): Lease {
     release() {
       if (released) return
       released = true
-      tellItIsFree(path)
+      tellItIsFree(path, held.inode)
       held.database.close()
     },
   }
 }
 
 /** To those who wait for their turn without opening it (`startRelay`). */
-function tellItIsFree(path: string): void {
+function tellItIsFree(path: string, inode: number): void {
   try {
-    utimesSync(path, 0, 0)
+    // It may be another's by now.
+    if (statSync(path).ino === inode) utimesSync(path, 0, 0)
   } catch {
-    // It is gone, or not ours any more: they find it silent after a while.
+    // It is gone: they find it silent after a while.
   }
 }
 
 /**
- * Whether somebody has the directory's lease. Makes nothing; a relay that starts in this very moment finds it taken.
+ * Whether somebody has the directory's lease. Makes nothing.
  *
  * @throws the error of SQLite, when it cannot be told
  */
@@ -104,8 +105,8 @@ function lock(path: string, directory: string): { database: DatabaseSync; inode:
   let database: DatabaseSync | undefined
   try {
     database = new DatabaseSync(path)
-    // Nothing is ever written: no journal beside it.
-    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    // Whoever looks by isLeased has it for a moment. Nothing is ever written: no journal beside it.
+    database.exec('PRAGMA busy_timeout = 50; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
   } catch (error) {
     database?.close()
     if (!/locked/.test((error as Error).message)) {
