@@ -7,7 +7,7 @@ const unzip = promisify(gunzip)
 
 /** A body that is not taken, with the status that says so. */
 export class BodyError extends Error {
-  readonly status: 400 | 413 | 415 | 429
+  readonly status: 400 | 413 | 415 | 429 | 503
   constructor(status: BodyError['status'], message: string) {
     super(message)
     this.status = status
@@ -21,12 +21,15 @@ export interface Bodies {
    * @throws BodyError
    */
   withBody<T>(request: Request, maxBytes: number, use: (body: Buffer) => T): Promise<T>
+  /** Refuses what waits, and what comes from now on. Resolves once nothing is in use, so that what is used can be closed. */
+  close(): Promise<void>
 }
 
 /** @param maxHeld bytes of all bodies that wait; beyond them the next one is refused */
 export function createBodies(maxHeld: number): Bodies {
   let held = 0
   let turn: Promise<unknown> = Promise.resolve()
+  let ends = false
 
   const read = async (request: Request, maxBytes: number): Promise<Buffer> => {
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes)
@@ -64,13 +67,21 @@ export function createBodies(maxHeld: number): Bodies {
     async withBody(request, maxBytes, use) {
       const encoding = (request.headers.get('content-encoding') ?? '').trim().toLowerCase()
       const body = await read(request, maxBytes)
-      const mine = turn.then(async () => use(await unpack(body, encoding, maxBytes)))
+      const mine = turn.then(async () => {
+        const unpacked = ends ? body : await unpack(body, encoding, maxBytes)
+        if (ends) throw new BodyError(503, 'the relay ends')
+        return use(unpacked)
+      })
       turn = mine.catch(() => {})
       try {
         return await mine
       } finally {
         held -= body.length
       }
+    },
+    async close() {
+      ends = true
+      await turn
     },
   }
 }

@@ -29,9 +29,9 @@ export function addImport(app: Hono, intake: Intake, bodies: Bodies): void {
         return c.json(errorBody('busy', error.message), 503)
       }
       if (!(error instanceof BodyError)) throw error
-      if (error.status === 429) c.header('retry-after', RETRY_AFTER_SECONDS)
-      const code =
-        error.status === 413 ? 'too_large' : error.status === 429 ? 'busy' : 'bad_request'
+      const isBusy = error.status === 429 || error.status === 503
+      if (isBusy) c.header('retry-after', RETRY_AFTER_SECONDS)
+      const code = error.status === 413 ? 'too_large' : isBusy ? 'busy' : 'bad_request'
       return c.json(errorBody(code, error.message), error.status)
     }
   })

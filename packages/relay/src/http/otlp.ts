@@ -63,7 +63,13 @@ async function receive(c: Context, receiver: OtlpReceiver): Promise<Response> {
   }
 }
 
-const REASONS = { 400: 'malformed', 413: 'too_large', 415: 'malformed', 429: 'busy' } as const
+const REASONS = {
+  400: 'malformed',
+  413: 'too_large',
+  415: 'malformed',
+  429: 'busy',
+  503: 'busy',
+} as const
 export const REFUSALS = ['malformed', 'too_large', 'busy', 'full', 'backlog', 'store'] as const
 
 /** Langfuse's SDKs say by their public key which project they record for. */

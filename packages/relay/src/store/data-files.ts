@@ -224,6 +224,8 @@ export class DataWriter {
   close(): void {
     this.#closeLeft()
     closeSync(this.#fd)
+    // The number is soon another file's.
+    this.#fd = -1
     this.#reader.close()
   }
 }
