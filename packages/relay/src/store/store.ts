@@ -273,10 +273,12 @@ export class Store {
       const text = 'the store has refused what was read from the spool, which is tried again first'
       throw new StoreError('OFFPATH_STORE_UNUSABLE', text)
     }
+    const mark = this.data.mark()
     try {
       this.commit(batch)
     } catch (error) {
       this.chunks.discard()
+      this.data.rewind(mark)
       this.#placed = []
       this.#unstorable = 0
       this.#failed = null
