@@ -74,10 +74,11 @@ function* chunks(
   filter: ExportFilter,
   exported: Exported,
 ): Generator<StoredSpan[]> {
-  const last = reader.lastChunk()
   const versions = new Versions(reader)
   // In a process of its own: nobody waits for a turn.
   versions.catchUp({ isOver: false })
+  // After it, or a span whose next version comes in between is in neither.
+  const last = reader.lastChunk()
   for (let after: number | null = 0; after !== null; ) {
     const found = reader.chunksEnded(after, filter, SLICE)
     after = found.last
