@@ -2,7 +2,7 @@
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { field, load, makeSpan, text } from '../../export/fixtures.ts'
+import { field, json, load, makeSpan, text } from '../../export/fixtures.ts'
 import { javascript5 } from '../../export/langfuse.ts'
 import { createEncoder } from '../../export/otlp.ts'
 import { spanArbitrary } from '../../export/span.fixture.ts'
@@ -87,6 +87,29 @@ describe('moved to another store', () => {
       { numRuns: 150 },
     )
   })
+
+  it('is JSON as before, however many brackets it has side by side, and text where it is too deep', () => {
+    const messages = Array.from({ length: 300 }, () => ({
+      role: 'user',
+      content: [{ text: '[{"' }],
+    }))
+    const deep = '['.repeat(257) + ']'.repeat(257)
+    const [many, nested] = [json(messages), text(deep)].map((input) =>
+      moved(makeSpan({ fields: [field(FIELD.input, input)] })),
+    )
+    expect(shown(many!)).toMatchObject({ input: messages })
+    expect(shown(nested!)).toMatchObject({ input: deep })
+  })
+
+  it.each(['ERROR', 'WARNING', 'DEBUG'])(
+    'has the level %s of what was interrupted once',
+    (level) => {
+      const span = makeSpan({ interrupted: true, fields: [field(FIELD.level, text(level))] })
+      const twice = moved(moved(span))
+      expect(encoder.encode([twice]).equals(encoder.encode([span]))).toBe(true)
+      expect(shown(twice)).toEqual(shown(span))
+    },
+  )
 
   it('keeps project and level, of which Langfuse is told by other ways', () => {
     const fields = [field(FIELD.level, text('DEBUG')), field(FIELD.input, text('{"a":1}'))]
