@@ -1,4 +1,4 @@
-import { mayBeDeep } from '../decode/depth.ts'
+import { MAX_DEPTH as MAX_TEXT_DEPTH, mayBeDeep } from '../decode/depth.ts'
 import {
   type AnyValue,
   type KeyValue,
@@ -257,6 +257,19 @@ function checkParts(bytes: Buffer): void {
   }
 }
 
+/** Many brackets are no depth: the messages of a chat have hundreds, side by side. */
+function isDeep(bytes: Buffer): boolean {
+  let depth = 0
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number
+    if (byte === 0x22) at = endOfString(bytes, at)
+    else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > MAX_TEXT_DEPTH) return true
+    } else if (byte === 0x7d || byte === 0x5d) depth--
+  }
+  return false
+}
+
 function endOfString(bytes: Buffer, from: number): number {
   for (let at = bytes.indexOf(0x22, from + 1); at !== -1; at = bytes.indexOf(0x22, at + 1)) {
     let slashes = 0
@@ -275,7 +288,7 @@ export function looksLikeJson(bytes: Buffer): boolean {
 /** Whether text is JSON, and not so deep that its readers would fail. */
 export function isValidJson(bytes: Buffer): boolean {
   const json = bytes.toString()
-  if (mayBeDeep(json)) return false
+  if (mayBeDeep(json) && isDeep(bytes)) return false
   try {
     JSON.parse(json)
     return true
