@@ -289,6 +289,43 @@ describe('what others send', () => {
     expect(message.length).toBeGreaterThan(20)
   })
 
+  it('has one copy of a resource, however many releases its spans have, and goes out as it came', () => {
+    const spans = Array.from({ length: 20 }, (_, i) => {
+      const release = Buffer.from(`r${i % 5}`)
+      const attributes = [{ key: 'langfuse.release', value: { type: 'text', bytes: release } }]
+      return request({ spanId: Buffer.alloc(8, i + 1), attributes }).resourceSpans[0]!
+        .scopeSpans[0]!
+    })
+    const whole = {
+      malformed: 0,
+      fault: '',
+      resourceSpans: [{ attributes: [], scopeSpans: spans }],
+    }
+    const { groups } = received(whole)
+    expect(groups.map(({ resource, spans }) => [resource.release, spans.length])).toEqual([
+      ['r0', 4],
+      [null, 16],
+    ])
+    const releases = sent(whole).resourceSpans.flatMap(({ scopeSpans }) =>
+      scopeSpans.flatMap(({ spans }) => spans.map(({ attributes }) => attributes)),
+    )
+    expect(releases.flat()).toHaveLength(20)
+  })
+
+  it('is left out when its resource is too large, or one of too many', () => {
+    const of = (value: string) => ({
+      ...request({}).resourceSpans[0]!,
+      attributes: [{ key: 'a', value: { type: 'text', bytes: Buffer.from(value) } } as KeyValue],
+    })
+    const read = (resourceSpans: TraceRequest['resourceSpans']) =>
+      received({ malformed: 0, fault: '', resourceSpans })
+    const large = read([of('x'.repeat(300_000)), of('b')])
+    expect(large.rejected).toEqual({ too_large: 1 })
+    expect(large.groups).toHaveLength(1)
+    const many = read(Array.from({ length: 2003 }, (_, i) => of(String(i))))
+    expect([many.groups.length, many.rejected]).toEqual([2000, { too_large: 3 }])
+  })
+
   it('with a link that leads nowhere comes without it', () => {
     const link = { traceId: id(2), spanId: id(8), flags: 0, attributes: [] }
     const { groups, linksLeftOut, message } = received(request({ links: [link] }))
