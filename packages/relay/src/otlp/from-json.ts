@@ -4,6 +4,7 @@ import {
   type KeyValue,
   MAX_DEPTH,
   MAX_MESSAGES,
+  MAX_PARTS,
   MalformedError,
   NO_VALUE,
   type ResourceSpans,
@@ -23,8 +24,6 @@ type Json = Readonly<Record<string, unknown>>
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER']
 const CODES = ['UNSET', 'OK', 'ERROR']
 const NO_ID = Buffer.alloc(0)
-/** Of shorter texts even the worst is no burden. */
-const COUNTED_BYTES = 4 * 1024 * 1024
 
 /**
  * Reads a trace request in JSON. A span that is malformed is left out, and counted.
@@ -32,7 +31,7 @@ const COUNTED_BYTES = 4 * 1024 * 1024
  * @throws MalformedError, TooManyError
  */
 export function fromJson(bytes: Buffer): TraceRequest {
-  if (bytes.length > COUNTED_BYTES) checkParts(bytes)
+  checkParts(bytes)
   let json: unknown
   try {
     json = JSON.parse(bytes.toString())
@@ -247,12 +246,14 @@ function enumeration(
  * Counts what becomes objects before they are made. Nesting is bounded here too, for what is deep elsewhere than in values.
  */
 function checkParts(bytes: Buffer): void {
+  let messages = 0
   let parts = 0
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number
     if (byte === 0x22) at = endOfString(bytes, at)
-    else if ((byte === 0x7b || byte === 0x5b || byte === 0x2c) && ++parts > 4 * MAX_MESSAGES) {
-      throw new TooManyError()
+    else if (byte === 0x7b || byte === 0x5b || byte === 0x2c) {
+      if (byte === 0x7b) messages++
+      if (++parts > MAX_PARTS || messages > MAX_MESSAGES) throw new TooManyError()
     }
   }
 }

@@ -3,6 +3,7 @@ import {
   type KeyValue,
   MAX_DEPTH,
   MAX_MESSAGES,
+  MAX_PARTS,
   MalformedError,
   NO_VALUE,
   type ResourceSpans,
@@ -28,6 +29,7 @@ const NO_ID = Buffer.alloc(0)
 export function fromProtobuf(bytes: Buffer): TraceRequest {
   const reader = new Reader(bytes)
   let messages = 0
+  let fields = 0
   let malformed = 0
   let fault = ''
 
@@ -35,7 +37,10 @@ export function fromProtobuf(bytes: Buffer): TraceRequest {
   const message = (field: (number: number) => void): void => {
     if (++messages > MAX_MESSAGES) throw new TooManyError()
     const outer = reader.enter()
-    while (reader.next()) field(reader.field)
+    while (reader.next()) {
+      if (++fields > MAX_PARTS) throw new TooManyError()
+      field(reader.field)
+    }
     reader.leave(outer)
   }
 

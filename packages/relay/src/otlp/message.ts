@@ -78,16 +78,33 @@ export interface TraceRequest {
 
 /** Levels of arrays and lists in a value, as in other implementations of protobuf. */
 export const MAX_DEPTH = 64
-/** Messages (spans, attributes, values) in one request: each costs some 100 bytes of memory, however short it is. */
-export const MAX_MESSAGES = 1_000_000
+/**
+ * Messages (spans, attributes, values) in one request: each takes memory, a span 400 bytes, however short it is. The batches
+ * of the Collector, 8192 spans, may have 30 attributes a span.
+ */
+export const MAX_MESSAGES = 500_000
+/** Fields in protobuf; commas, brackets and braces in JSON. */
+export const MAX_PARTS: number = 4 * MAX_MESSAGES
+
+/** Half a million spans of a request may have one each, so it has no stack, which would take 5 µs. */
+export class Fault extends Error {
+  constructor(message: string) {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
+    super(message)
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
 
 /** What was sent cannot be read as what it is said to be. */
-export class MalformedError extends Error {}
+export class MalformedError extends Fault {}
 
 /** It can be, and has too many parts. */
 export class TooManyError extends Error {
   constructor() {
-    super(`more than ${MAX_MESSAGES} spans, attributes and values in one request`)
+    super(
+      `more than ${MAX_MESSAGES} spans, attributes and values in one request, or ${MAX_PARTS} fields`,
+    )
   }
 }
 

@@ -16,13 +16,14 @@ import {
 } from '../../export/langfuse.ts'
 import { isValidJson, looksLikeJson } from '../../otlp/from-json.ts'
 import { HINT, textValue } from '../../otlp/hints.ts'
-import type {
-  AnyValue,
-  KeyValue,
-  ResourceSpans,
-  TraceRequest,
-  WireScope,
-  WireSpan,
+import {
+  type AnyValue,
+  Fault,
+  type KeyValue,
+  type ResourceSpans,
+  type TraceRequest,
+  type WireScope,
+  type WireSpan,
 } from '../../otlp/message.ts'
 import { plainAttributes, plainOf } from '../../otlp/typed.ts'
 import {
@@ -64,7 +65,7 @@ const MAX_KIND = 5
 const FLAG = { sampled: 1, random: 2, hasRemote: 0x100, remote: 0x200 } as const
 const NOT_NAMED = /^unknown_service(?::|$)/
 
-class Rejected extends Error {
+class Rejected extends Fault {
   readonly reason: Rejection
   constructor(reason: Rejection, message: string) {
     super(message)
