@@ -1,4 +1,5 @@
 import type { Hono } from 'hono'
+import { TooManyError } from '../otlp/message.ts'
 import { BusyError, type Intake } from '../receivers/otlp/intake.ts'
 import { importLines, MAX_LINE_BYTES } from '../receivers/otlp/lines.ts'
 import { type Bodies, BodyError } from './body.ts'
@@ -27,6 +28,9 @@ export function addImport(app: Hono, intake: Intake, bodies: Bodies): void {
       if (error instanceof BusyError) {
         c.header('retry-after', RETRY_AFTER_SECONDS)
         return c.json(errorBody('busy', error.message), 503)
+      }
+      if (error instanceof TooManyError) {
+        return c.json(errorBody('too_large', error.message), 413)
       }
       if (!(error instanceof BodyError)) throw error
       const isBusy = error.status === 429 || error.status === 503

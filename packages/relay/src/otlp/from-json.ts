@@ -1,15 +1,15 @@
 import { MAX_DEPTH as MAX_TEXT_DEPTH, mayBeDeep } from '../decode/depth.ts'
 import {
   type AnyValue,
+  checkCount,
   type KeyValue,
   MAX_DEPTH,
-  MAX_MESSAGES,
-  MAX_PARTS,
   MalformedError,
   NO_VALUE,
+  newCount,
+  type PartCount,
   type ResourceSpans,
   type ScopeSpans,
-  TooManyError,
   type TraceRequest,
   type WireEvent,
   type WireLink,
@@ -28,10 +28,11 @@ const NO_ID = Buffer.alloc(0)
 /**
  * Reads a trace request in JSON. A span that is malformed is left out, and counted.
  *
+ * @param count is set to what was found, also when it throws
  * @throws MalformedError, TooManyError
  */
-export function fromJson(bytes: Buffer): TraceRequest {
-  checkParts(bytes)
+export function fromJson(bytes: Buffer, count: PartCount = newCount()): TraceRequest {
+  countParts(bytes, count)
   let json: unknown
   try {
     json = JSON.parse(bytes.toString())
@@ -40,8 +41,11 @@ export function fromJson(bytes: Buffer): TraceRequest {
   }
   let malformed = 0
   let fault = ''
-  const spansOf = (value: unknown): WireSpan[] =>
-    list(value, 'spans').flatMap((one) => {
+  const spansOf = (value: unknown): WireSpan[] => {
+    const spans = list(value, 'spans')
+    count.spans += spans.length
+    checkCount(count)
+    return spans.flatMap((one) => {
       try {
         return [span(object(one, 'a span'))]
       } catch (error) {
@@ -51,6 +55,7 @@ export function fromJson(bytes: Buffer): TraceRequest {
         return []
       }
     })
+  }
   const request = object(json, 'a request')
   const resourceSpans = list(request.resourceSpans, 'resourceSpans').map((one): ResourceSpans => {
     const { resource, scopeSpans } = object(one, 'an item of resourceSpans')
@@ -244,16 +249,17 @@ function enumeration(
 
 /**
  * Counts what becomes objects before they are made. Nesting is bounded here too, for what is deep elsewhere than in values.
+ *
+ * @throws TooManyError
  */
-function checkParts(bytes: Buffer): void {
-  let messages = 0
-  let parts = 0
+function countParts(bytes: Buffer, count: PartCount): void {
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number
     if (byte === 0x22) at = endOfString(bytes, at)
     else if (byte === 0x7b || byte === 0x5b || byte === 0x2c) {
-      if (byte === 0x7b) messages++
-      if (++parts > MAX_PARTS || messages > MAX_MESSAGES) throw new TooManyError()
+      if (byte === 0x7b) count.messages++
+      count.parts++
+      checkCount(count)
     }
   }
 }

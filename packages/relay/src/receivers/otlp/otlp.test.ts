@@ -256,6 +256,16 @@ test('no page imports, and what is not meant is told', async () => {
   expect(JSON.parse(body.toString())).toMatchObject({ lines: 1, spans: 1, known: 0, problems: [] })
 })
 
+test('lines have no more parts together than a request, however small they are', async () => {
+  await start()
+  const ndjson = { 'content-type': 'application/x-ndjson', 'content-encoding': 'gzip' }
+  const spans = `{"resourceSpans":[{"scopeSpans":[{"spans":[${'{},'.repeat(999)}{}]}]}]}\n`
+  for (const lines of [spans.repeat(51), '\n'.repeat(2_100_000), '{}\n'.repeat(250_000)]) {
+    const { status, body } = await post(gzipSync(lines), ndjson, '/api/import')
+    expect([status, JSON.parse(body.toString()).error.code]).toEqual([413, 'too_large'])
+  }
+})
+
 describe('an answer', () => {
   beforeEach(() => start())
 
