@@ -144,6 +144,12 @@ test('versions of a span count once, whichever of them were in one request', () 
   reader.close()
 })
 
+test('what ends in the future by another clock is known as well', () => {
+  const now = Math.floor(Date.now() / 1000)
+  const span = makeSpan({ startSeconds: now, endSeconds: now + 3600 })
+  expect([take(span), take(span)]).toMatchObject([{ spans: 1 }, { known: 1 }])
+})
+
 test('what another way has brought is known as well, once it ended before this one began', () => {
   const span = makeSpan()
   store.commit(spool([span]))
