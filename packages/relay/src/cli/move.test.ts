@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig } from '../config/config.ts'
 import type { OptionName } from '../config/options.ts'
@@ -270,19 +271,31 @@ describe('an import', () => {
   })
 })
 
-test('lines are handed over whole, and one that is too long is passed over', async () => {
-  async function* pieces(text: string, size: number): AsyncGenerator<Buffer> {
-    const bytes = Buffer.from(text)
+test('lines are handed over whole, a batch at a time, and one that is too long is passed over', async () => {
+  async function* pieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
   }
-  for (const size of [1, 3, 7, 1000]) {
-    const found: (string | null)[] = []
-    for await (const { bytes } of lineBatches(pieces('a\nbb\nlong line\nc\nd', size), 6)) {
-      found.push(bytes === null ? null : bytes.toString())
-    }
-    const rest = found.join('|')
-    if (size === 1000) continue
-    expect(rest.replaceAll('|', '')).toBe('a\nbb\nc\nd')
-    expect(found).toContain(null)
-  }
+  const line = fc.nat(30).map((length) => `${'x'.repeat(length)}\n`)
+  const size = fc.integer({ min: 1, max: 100 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(line, { maxLength: 20 }),
+      fc.boolean(),
+      fc.tuple(size, size, size),
+      async (lines, isCut, [pieceSize, maxLine, batch]) => {
+        if (isCut) lines.push('end')
+        const found: (string | null)[] = []
+        const input = pieces(Buffer.from(lines.join('')), pieceSize)
+        for await (const { bytes } of lineBatches(input, maxLine, batch)) {
+          if (bytes === null) found.push(null)
+          else {
+            const whole = bytes.toString().match(/.*\n|.+$/g) as string[]
+            expect(whole.length === 1 || bytes.length <= batch).toBe(true)
+            found.push(...whole)
+          }
+        }
+        expect(found).toEqual(lines.map((of) => (of.length > maxLine ? null : of)))
+      },
+    ),
+  )
 })
