@@ -1,7 +1,7 @@
 // A store that moves: `offpath export`, `offpath import`, without a relay and through one.
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
@@ -231,7 +231,7 @@ describe('an import', () => {
     )
   })
 
-  test('goes through the relay that runs, also from stdin, and waits while it has no room', async () => {
+  test('goes through the relay that runs, also from stdin', async () => {
     const env = { ...box.env, OFFPATH_STORE_DIR: dirOf('new') }
     const { config } = loadConfig({ flags: new Map(), env, cwd: box.dir })
     const relay = await openRelay(
@@ -252,11 +252,13 @@ describe('an import', () => {
     expect(await child.end()).toBe(0)
   })
 
-  test('of a relay that is too old says so', async () => {
+  /** One that answers imports with these, in turn. */
+  async function fakeRelay(answers: [status: number, body: object][]): Promise<Server> {
     const server = createServer((request, response) => {
       request.resume()
-      const isHealth = request.url === '/health'
-      response.writeHead(isHealth ? 200 : 404).end(JSON.stringify({ pid: process.pid }))
+      const [status, body] =
+        request.url === '/health' ? [200, { pid: process.pid }] : answers.shift()!
+      response.writeHead(status).end(JSON.stringify(body))
     })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -265,6 +267,23 @@ describe('an import', () => {
     const about = { pid: process.pid, url, startedAt: new Date().toISOString() }
     writeFileSync(join(dirOf('new'), 'relay.json'), JSON.stringify(about), { mode: 0o600 })
     writeFileSync(dirOf('lines'), '{}\n')
+    return server
+  }
+
+  test('waits while the relay has no room', async () => {
+    const answers: [number, object][] = [
+      [503, { error: { code: 'busy', message: 'the store is full' } }],
+      [200, { lines: 1, spans: 7, rejected: {}, malformedLines: 0, problems: [] }],
+    ]
+    const server = await fakeRelay(answers)
+    const { code, out } = await cli(importRun, 'new', [dirOf('lines')], { json: '' })
+    expect([code, JSON.parse(out).spans, answers]).toEqual([0, 7, []])
+    server.closeAllConnections()
+    server.close()
+  })
+
+  test('of a relay that is too old says so', async () => {
+    const server = await fakeRelay([[404, {}]])
     await expect(cli(importRun, 'new', [dirOf('lines')])).rejects.toThrow('start it again')
     server.closeAllConnections()
     server.close()
