@@ -324,6 +324,12 @@ describe('what others send', () => {
     expect(large.groups).toHaveLength(1)
     const many = read(Array.from({ length: 2003 }, (_, i) => of(String(i))))
     expect([many.groups.length, many.rejected]).toEqual([2000, { too_large: 3 }])
+
+    const [one] = request({}).resourceSpans[0]!.scopeSpans
+    const long = { name: 'n'.repeat(1_000_000), version: '', attributes: [] }
+    const scopeSpans = [{ scope: long, spans: Array(100).fill(one!.spans[0]) }, one!]
+    const scoped = read([{ attributes: [], scopeSpans }])
+    expect([scoped.rejected, scoped.groups.length]).toEqual([{ too_large: 100 }, 1])
   })
 
   it('with a link that leads nowhere comes without it', () => {

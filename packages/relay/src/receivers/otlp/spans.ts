@@ -77,6 +77,8 @@ class Rejected extends Fault {
 const MAX_RESOURCE_LENGTH = 256 * 1024
 /** In a request: each has a chunk of its own. */
 const MAX_RESOURCES = 2000
+/** Of the scopes of a request, in JSON: each span has a copy of its own. */
+const MAX_SCOPES_LENGTH = 64 * 1024 * 1024
 /** Of one that goes to the resource. */
 const MAX_RELEASE_LENGTH = 1024
 
@@ -151,6 +153,7 @@ export function receivedSpans(
   const rejected: Partial<Record<Rejection, number>> = {}
   let message = request.fault
   let linksLeftOut = 0
+  let scopesLength = 0
   if (request.malformed > 0) rejected.malformed = request.malformed
 
   const reject = (reason: Rejection, why: string, spans: number): void => {
@@ -170,6 +173,12 @@ export function receivedSpans(
       byRelease.has(release) || byRelease.size === Number(byRelease.has(null))
     for (const { scope, spans } of of.scopeSpans) {
       const storedScope = scopeOf(scope)
+      const length = JSON.stringify(storedScope.scope).length * spans.length
+      if (scopesLength + length > MAX_SCOPES_LENGTH) {
+        reject('too_large', 'the scopes of all spans are longer than 64 MB', spans.length)
+        continue
+      }
+      scopesLength += length
       for (const span of spans) {
         try {
           const { release, ...stored } = storedSpan(span, storedScope, project, lifts)
