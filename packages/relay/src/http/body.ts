@@ -2,6 +2,8 @@
 // takes far more memory than the body.
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
+import { MalformedError, TooManyError } from '../otlp/message.ts'
+import { BusyError } from '../receivers/otlp/intake.ts'
 
 const unzip = promisify(gunzip)
 
@@ -85,6 +87,37 @@ export function createBodies(maxHeld: number): Bodies {
     },
   }
 }
+
+export interface Refusal {
+  readonly status: BodyError['status']
+  /** As counters have it. */
+  readonly reason: string
+  readonly message: string
+}
+
+/** What is answered when a body was not taken; null: the error is none of a body. */
+export function refusalOf(error: unknown): Refusal | null {
+  if (error instanceof BusyError) {
+    const { reason, message } = error
+    return { status: reason === 'backlog' ? 429 : 503, reason, message }
+  }
+  if (error instanceof MalformedError) {
+    return { status: 400, reason: 'malformed', message: `no trace request: ${error.message}` }
+  }
+  if (error instanceof TooManyError) {
+    return { status: 413, reason: 'too_large', message: error.message }
+  }
+  if (!(error instanceof BodyError)) return null
+  return { status: error.status, reason: REASONS[error.status], message: error.message }
+}
+
+const REASONS = {
+  400: 'malformed',
+  413: 'too_large',
+  415: 'malformed',
+  429: 'busy',
+  503: 'busy',
+} as const
 
 function tooLarge(maxBytes: number): BodyError {
   return new BodyError(413, `the body is longer than ${maxBytes} bytes (unpacked)`)

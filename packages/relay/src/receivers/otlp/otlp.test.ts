@@ -380,6 +380,6 @@ test('what the store or the backlog has no room for is to be sent again later', 
   ])
   const ndjson = { 'content-type': 'application/x-ndjson' }
   const busy = await post(Buffer.from('{}\n'), ndjson, '/api/import?deliver=true')
-  expect(busy).toMatchObject({ status: 503, retryAfter: '1' })
+  expect(busy).toMatchObject({ status: 429, retryAfter: '1' })
   expect(JSON.parse(busy.body.toString()).error.code).toBe('busy')
 })
