@@ -8,7 +8,7 @@ import { BusyError } from '../receivers/otlp/intake.ts'
 const unzip = promisify(gunzip)
 
 /** A body that is not taken, with the status that says so. */
-export class BodyError extends Error {
+class BodyError extends Error {
   readonly status: 400 | 413 | 415 | 429 | 503
   constructor(status: BodyError['status'], message: string) {
     super(message)

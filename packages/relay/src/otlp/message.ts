@@ -82,11 +82,11 @@ export const MAX_DEPTH = 64
  * Spans, attributes, values … in one request: each takes memory, however short it is. The batches of the Collector, 8192
  * spans, may have 30 attributes a span.
  */
-export const MAX_MESSAGES = 500_000
+const MAX_MESSAGES = 500_000
 /** Each takes 20 µs, and 40 where the store is asked for it. */
-export const MAX_SPANS = 50_000
+const MAX_SPANS = 50_000
 /** Fields in protobuf; commas, brackets and braces in JSON. */
-export const MAX_PARTS: number = 4 * MAX_MESSAGES
+const MAX_PARTS: number = 4 * MAX_MESSAGES
 
 /** What a request was found to have. */
 export interface PartCount {
