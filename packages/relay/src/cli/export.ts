@@ -52,9 +52,8 @@ function traceOf({ flags }: Call): string | undefined {
 }
 
 function oneTrace(reader: StoreReader, prefix: string): string {
-  const ids = prefix.length === 32 ? [prefix] : reader.traceIds(prefix, 2)
-  const [id, other] = ids
-  if (id !== undefined && other === undefined && reader.trace(id) !== null) return id
+  const [id, other] = reader.traceIds(prefix, prefix.length === 32 ? 1 : 2)
+  if (id !== undefined && other === undefined) return id
   const many = other === undefined ? 'no trace begins' : 'several traces begin'
   const message = `${many} with ${prefix}; \`offpath ls\` lists them`
   throw Object.assign(new Error(message), { code: 'OFFPATH_OPERATION' })

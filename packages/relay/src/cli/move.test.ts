@@ -1,12 +1,12 @@
 // A store that moves: `offpath export`, `offpath import`, without a relay and through one.
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../config/config.ts'
 import type { OptionName } from '../config/options.ts'
 import { field, json, makeSpan, resource, text } from '../export/fixtures.ts'
@@ -182,6 +182,14 @@ describe('a store that moves', () => {
     writeFileSync(dirOf('there'), 'mine')
     await expect(exported('old', { out: dirOf('there') })).rejects.toThrow('is there already')
     expect(readFileSync(dirOf('there'), 'utf8')).toBe('mine')
+    const noSpace = vi.spyOn(JSON, 'stringify').mockImplementation(() => {
+      // Stopped here, it would leave no file of the name.
+      expect(existsSync(dirOf('half'))).toBe(false)
+      throw new Error('no space')
+    })
+    await expect(exported('old', { out: dirOf('half') })).rejects.toThrow('no space')
+    noSpace.mockRestore()
+    expect(readdirSync(box.dir).filter((name) => name.startsWith('half'))).toEqual([])
     await expect(exported('old', { trace: 'ffff' })).rejects.toThrow('no trace begins with ffff')
   })
 })
