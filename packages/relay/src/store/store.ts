@@ -277,8 +277,9 @@ export class Store {
     try {
       this.commit(batch)
     } catch (error) {
+      // Not when a listener failed: then it is committed.
+      if (this.behind) this.data.rewind(mark)
       this.chunks.discard()
-      this.data.rewind(mark)
       this.#placed = []
       this.#unstorable = 0
       this.#failed = null

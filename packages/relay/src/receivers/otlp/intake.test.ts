@@ -106,6 +106,17 @@ test('of what is refused again and again no byte stays, in memory or in the data
   expect(inputs).toEqual(['a'.repeat(100_000), 'b'.repeat(100_000)])
 })
 
+test('what is committed stays when somebody who is told of it fails', () => {
+  let fails = true
+  store.onCommit(() => {
+    if (fails) throw new Error('not mine')
+  })
+  expect(() => take(makeSpan({ name: 'one' }))).toThrow('not mine')
+  fails = false
+  take(makeSpan({ name: 'two' }))
+  expect(law().names).toEqual(['one', 'two'])
+})
+
 test('nothing is taken before what the spool brought and the store refused', () => {
   const batch = spool([makeSpan({ name: 'spool' })])
   refuse(true)
