@@ -227,6 +227,8 @@ async function start(
     onError: (error) => log.error('the HTTP server failed', { error: error.message }),
   })
   undo.push(() => server.close())
+  // Before connections are cut, so that those who wait are told; before the store is closed, for they write to it.
+  undo.push(() => bodies.close())
 
   for (const exporter of exporters) {
     if (exporter.media !== null) {

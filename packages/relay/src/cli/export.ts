@@ -1,5 +1,13 @@
 import { once } from 'node:events'
-import { closeSync, fsyncSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { type Exported, exportedLines } from '../operations/export.ts'
 import type { StoreReader } from '../store/read.ts'
 import { type Call, type Run, UsageError } from './call.ts'
@@ -44,9 +52,8 @@ function traceOf({ flags }: Call): string | undefined {
 }
 
 function oneTrace(reader: StoreReader, prefix: string): string {
-  const ids = prefix.length === 32 ? [prefix] : reader.traceIds(prefix, 2)
-  const [id, other] = ids
-  if (id !== undefined && other === undefined && reader.trace(id) !== null) return id
+  const [id, other] = reader.traceIds(prefix, prefix.length === 32 ? 1 : 2)
+  if (id !== undefined && other === undefined) return id
   const many = other === undefined ? 'no trace begins' : 'several traces begin'
   const message = `${many} with ${prefix}; \`offpath ls\` lists them`
   throw Object.assign(new Error(message), { code: 'OFFPATH_OPERATION' })
@@ -61,22 +68,21 @@ async function print(lines: Iterable<object>, { terminal }: Call): Promise<void>
   }
 }
 
-/** Into a file that was not there before. One that is not whole does not stay. */
+/** Into a file that was not there before, and that has its name once it is whole: this may be stopped at any time. */
 function write(lines: Iterable<object>, path: string): void {
-  let file: number
+  if (existsSync(path)) throw new UsageError(`--out: ${path} is there already; name another file`)
+  const partial = `${path}.${process.pid}.partial`
+  const file = openSync(partial, 'wx', 0o600)
   try {
-    file = openSync(path, 'wx', 0o600)
+    try {
+      for (const line of lines) writeFileSync(file, jsonLine(line))
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(partial, path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    throw new UsageError(`--out: ${path} is there already; name another file`)
-  }
-  try {
-    for (const line of lines) writeFileSync(file, jsonLine(line))
-    fsyncSync(file)
-    closeSync(file)
-  } catch (error) {
-    closeSync(file)
-    unlinkSync(path)
+    unlinkSync(partial)
     throw error
   }
 }

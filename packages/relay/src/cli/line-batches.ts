@@ -7,60 +7,50 @@ export interface LineBatch {
 const BATCH_BYTES = 1024 * 1024
 const NEWLINE = 0x0a
 
-/** Lines of a stream, several at a time. Of one that is longer than `maxLine` nothing is kept. */
+/**
+ * Lines of a stream, `batchBytes` at a time, or one that is longer. Of one that is longer than `maxLine`, with its end, nothing is
+ * kept.
+ */
 export async function* lineBatches(
   input: AsyncIterable<unknown>,
   maxLine: number,
+  batchBytes: number = BATCH_BYTES,
 ): AsyncGenerator<LineBatch> {
-  let pieces: Buffer[] = []
+  let whole: Buffer[] = []
   let bytes = 0
-  let tooLong = false
-  const whole = (): LineBatch => {
-    const batch = { bytes: Buffer.concat(pieces) }
-    pieces = []
+  /** Of the line that has not ended. */
+  let open: Buffer[] = []
+  let openBytes = 0
+
+  function* handOver(): Generator<LineBatch> {
+    if (bytes > 0) yield { bytes: Buffer.concat(whole, bytes) }
+    whole = []
     bytes = 0
-    return batch
   }
+  function* endLine(): Generator<LineBatch> {
+    const tooLong = openBytes > maxLine
+    if (tooLong || bytes + openBytes > batchBytes) yield* handOver()
+    if (tooLong) yield { bytes: null }
+    else {
+      for (const piece of open) whole.push(piece)
+      bytes += openBytes
+    }
+    open = []
+    openBytes = 0
+  }
+
   for await (const chunk of input) {
     let rest = chunk as Buffer
     while (rest.length > 0) {
-      if (tooLong) {
-        const end = rest.indexOf(NEWLINE)
-        tooLong = end === -1
-        rest = end === -1 ? Buffer.alloc(0) : rest.subarray(end + 1)
-        continue
-      }
-      // Up to the last line's end when there is enough, else all of it.
-      const end = bytes + rest.length >= BATCH_BYTES ? rest.lastIndexOf(NEWLINE) : -1
-      if (end !== -1) {
-        pieces.push(rest.subarray(0, end + 1))
-        yield whole()
-        rest = rest.subarray(end + 1)
-        continue
-      }
-      pieces.push(rest)
-      bytes += rest.length
-      rest = Buffer.alloc(0)
-      const open = bytes > maxLine ? openLine(pieces) : 0
-      if (open <= maxLine) continue
-      const before = Buffer.concat(pieces).subarray(0, bytes - open)
-      pieces = []
-      bytes = 0
-      tooLong = true
-      if (before.length > 0) yield { bytes: before }
-      yield { bytes: null }
+      const end = rest.indexOf(NEWLINE)
+      const piece = end === -1 ? rest : rest.subarray(0, end + 1)
+      rest = rest.subarray(piece.length)
+      openBytes += piece.length
+      if (openBytes > maxLine) open = []
+      else open.push(piece)
+      if (end !== -1) yield* endLine()
     }
   }
-  if (bytes > 0) yield whole()
-}
-
-/** Bytes of the line at the end. */
-function openLine(pieces: readonly Buffer[]): number {
-  let open = 0
-  for (const piece of pieces.toReversed()) {
-    const end = piece.lastIndexOf(NEWLINE)
-    if (end !== -1) return open + piece.length - end - 1
-    open += piece.length
-  }
-  return open
+  if (openBytes > 0) yield* endLine()
+  yield* handOver()
 }

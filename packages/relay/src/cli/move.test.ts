@@ -1,11 +1,12 @@
 // A store that moves: `offpath export`, `offpath import`, without a relay and through one.
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { FIELD } from '@offpath/sdk/spool-format'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../config/config.ts'
 import type { OptionName } from '../config/options.ts'
 import { field, json, makeSpan, resource, text } from '../export/fixtures.ts'
@@ -181,6 +182,14 @@ describe('a store that moves', () => {
     writeFileSync(dirOf('there'), 'mine')
     await expect(exported('old', { out: dirOf('there') })).rejects.toThrow('is there already')
     expect(readFileSync(dirOf('there'), 'utf8')).toBe('mine')
+    const noSpace = vi.spyOn(JSON, 'stringify').mockImplementation(() => {
+      // Stopped here, it would leave no file of the name.
+      expect(existsSync(dirOf('half'))).toBe(false)
+      throw new Error('no space')
+    })
+    await expect(exported('old', { out: dirOf('half') })).rejects.toThrow('no space')
+    noSpace.mockRestore()
+    expect(readdirSync(box.dir).filter((name) => name.startsWith('half'))).toEqual([])
     await expect(exported('old', { trace: 'ffff' })).rejects.toThrow('no trace begins with ffff')
   })
 })
@@ -230,7 +239,7 @@ describe('an import', () => {
     )
   })
 
-  test('goes through the relay that runs, also from stdin, and waits while it has no room', async () => {
+  test('goes through the relay that runs, also from stdin', async () => {
     const env = { ...box.env, OFFPATH_STORE_DIR: dirOf('new') }
     const { config } = loadConfig({ flags: new Map(), env, cwd: box.dir })
     const relay = await openRelay(
@@ -251,11 +260,13 @@ describe('an import', () => {
     expect(await child.end()).toBe(0)
   })
 
-  test('of a relay that is too old says so', async () => {
+  /** One that answers imports with these, in turn. */
+  async function fakeRelay(answers: [status: number, body: object][]): Promise<Server> {
     const server = createServer((request, response) => {
       request.resume()
-      const isHealth = request.url === '/health'
-      response.writeHead(isHealth ? 200 : 404).end(JSON.stringify({ pid: process.pid }))
+      const [status, body] =
+        request.url === '/health' ? [200, { pid: process.pid }] : answers.shift()!
+      response.writeHead(status).end(JSON.stringify(body))
     })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -264,25 +275,54 @@ describe('an import', () => {
     const about = { pid: process.pid, url, startedAt: new Date().toISOString() }
     writeFileSync(join(dirOf('new'), 'relay.json'), JSON.stringify(about), { mode: 0o600 })
     writeFileSync(dirOf('lines'), '{}\n')
+    return server
+  }
+
+  test('waits while the relay has no room', async () => {
+    const answers: [number, object][] = [
+      [503, { error: { code: 'busy', message: 'the store is full' } }],
+      [200, { lines: 1, spans: 7, rejected: {}, malformedLines: 0, problems: [] }],
+    ]
+    const server = await fakeRelay(answers)
+    const { code, out } = await cli(importRun, 'new', [dirOf('lines')], { json: '' })
+    expect([code, JSON.parse(out).spans, answers]).toEqual([0, 7, []])
+    server.closeAllConnections()
+    server.close()
+  })
+
+  test('of a relay that is too old says so', async () => {
+    const server = await fakeRelay([[404, {}]])
     await expect(cli(importRun, 'new', [dirOf('lines')])).rejects.toThrow('start it again')
     server.closeAllConnections()
     server.close()
   })
 })
 
-test('lines are handed over whole, and one that is too long is passed over', async () => {
-  async function* pieces(text: string, size: number): AsyncGenerator<Buffer> {
-    const bytes = Buffer.from(text)
+test('lines are handed over whole, a batch at a time, and one that is too long is passed over', async () => {
+  async function* pieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
   }
-  for (const size of [1, 3, 7, 1000]) {
-    const found: (string | null)[] = []
-    for await (const { bytes } of lineBatches(pieces('a\nbb\nlong line\nc\nd', size), 6)) {
-      found.push(bytes === null ? null : bytes.toString())
-    }
-    const rest = found.join('|')
-    if (size === 1000) continue
-    expect(rest.replaceAll('|', '')).toBe('a\nbb\nc\nd')
-    expect(found).toContain(null)
-  }
+  const line = fc.nat(30).map((length) => `${'x'.repeat(length)}\n`)
+  const size = fc.integer({ min: 1, max: 100 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(line, { maxLength: 20 }),
+      fc.boolean(),
+      fc.tuple(size, size, size),
+      async (lines, isCut, [pieceSize, maxLine, batch]) => {
+        if (isCut) lines.push('end')
+        const found: (string | null)[] = []
+        const input = pieces(Buffer.from(lines.join('')), pieceSize)
+        for await (const { bytes } of lineBatches(input, maxLine, batch)) {
+          if (bytes === null) found.push(null)
+          else {
+            const whole = bytes.toString().match(/.*\n|.+$/g) as string[]
+            expect(whole.length === 1 || bytes.length <= batch).toBe(true)
+            found.push(...whole)
+          }
+        }
+        expect(found).toEqual(lines.map((of) => (of.length > maxLine ? null : of)))
+      },
+    ),
+  )
 })

@@ -227,7 +227,7 @@ function isEmpty(value: Value): boolean {
 }
 
 /** Level ERROR or WARNING: an interruption does not hide it. */
-function isAlarming(value: Value): boolean {
+export function isAlarming(value: Value): boolean {
   if (value.type !== 'text') return false
   const level = inlineText(value.parts)
   return level === 'ERROR' || level === 'WARNING'

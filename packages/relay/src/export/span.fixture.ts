@@ -1,7 +1,7 @@
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import type { Part, Resource, Scope, StoredField, StoredSpan, Value } from '../store/span.ts'
-import { field, json, makeSpan, resource } from './fixtures.ts'
+import { field, json, makeSpan, resource, text } from './fixtures.ts'
 
 /** Fields that become attributes of names of ours. */
 const SENT = Object.values(FIELD).filter(
@@ -57,6 +57,7 @@ export function spanArbitrary(): fc.Arbitrary<StoredSpan> {
             : field(number, value),
         ),
       value.map((value) => field(FIELD.metadata, value)),
+      fc.constantFrom('ERROR', 'WARNING', 'DEBUG').map((level) => field(FIELD.level, text(level))),
       fc
         .tuple(
           fc.oneof(

@@ -1,11 +1,18 @@
 import type { Hono } from 'hono'
-import { BusyError, type Intake } from '../receivers/otlp/intake.ts'
+import type { Intake } from '../receivers/otlp/intake.ts'
 import { importLines, MAX_LINE_BYTES } from '../receivers/otlp/lines.ts'
-import { type Bodies, BodyError } from './body.ts'
+import { type Bodies, refusalOf } from './body.ts'
 import { IMPORT_PATH } from './guard.ts'
 import { errorBody } from './query.ts'
 
 const RETRY_AFTER_SECONDS = '1'
+const CODES = {
+  400: 'bad_request',
+  413: 'too_large',
+  415: 'wrong_type',
+  429: 'busy',
+  503: 'busy',
+} as const
 
 /** OTLP JSON lines into the store; `?deliver=true`: exporters get them too. For `offpath import`. */
 export function addImport(app: Hono, intake: Intake, bodies: Bodies): void {
@@ -24,15 +31,11 @@ export function addImport(app: Hono, intake: Intake, bodies: Bodies): void {
       )
       return c.json(imported)
     } catch (error) {
-      if (error instanceof BusyError) {
-        c.header('retry-after', RETRY_AFTER_SECONDS)
-        return c.json(errorBody('busy', error.message), 503)
-      }
-      if (!(error instanceof BodyError)) throw error
-      if (error.status === 429) c.header('retry-after', RETRY_AFTER_SECONDS)
-      const code =
-        error.status === 413 ? 'too_large' : error.status === 429 ? 'busy' : 'bad_request'
-      return c.json(errorBody(code, error.message), error.status)
+      const refusal = refusalOf(error)
+      if (refusal === null) throw error
+      const { status, message } = refusal
+      if (status === 429 || status === 503) c.header('retry-after', RETRY_AFTER_SECONDS)
+      return c.json(errorBody(CODES[status], message), status)
     }
   })
 }

@@ -4,9 +4,8 @@ import type { Context, Hono } from 'hono'
 import { writeText, writeVarint } from '../export/protobuf.ts'
 import { fromJson } from '../otlp/from-json.ts'
 import { fromProtobuf } from '../otlp/from-protobuf.ts'
-import { MalformedError, TooManyError } from '../otlp/message.ts'
-import { BusyError, type Intake } from '../receivers/otlp/intake.ts'
-import { type Bodies, BodyError } from './body.ts'
+import type { Intake } from '../receivers/otlp/intake.ts'
+import { type Bodies, refusalOf } from './body.ts'
 import { OTLP_PATHS } from './guard.ts'
 
 /** Of a request, also unpacked. */
@@ -45,25 +44,13 @@ async function receive(c: Context, receiver: OtlpReceiver): Promise<Response> {
       return answer(c, count, message)
     })
   } catch (error) {
-    if (error instanceof BusyError) {
-      onRefused(error.reason)
-      return statusAnswer(c, error.reason === 'backlog' ? 429 : 503, error.message)
-    }
-    if (error instanceof MalformedError) {
-      onRefused('malformed')
-      return statusAnswer(c, 400, `no trace request: ${error.message}`)
-    }
-    if (error instanceof TooManyError) {
-      onRefused('too_large')
-      return statusAnswer(c, 413, error.message)
-    }
-    if (!(error instanceof BodyError)) throw error
-    onRefused(REASONS[error.status])
-    return statusAnswer(c, error.status, error.message)
+    const refusal = refusalOf(error)
+    if (refusal === null) throw error
+    onRefused(refusal.reason)
+    return statusAnswer(c, refusal.status, refusal.message)
   }
 }
 
-const REASONS = { 400: 'malformed', 413: 'too_large', 415: 'malformed', 429: 'busy' } as const
 export const REFUSALS = ['malformed', 'too_large', 'busy', 'full', 'backlog', 'store'] as const
 
 /** Langfuse's SDKs say by their public key which project they record for. */

@@ -8,6 +8,7 @@ import { toJson } from '../otlp/to-json.ts'
 import type { SpanHead } from '../store/chunk.ts'
 import type { StoreReader } from '../store/read.ts'
 import type { StoredSpan } from '../store/span.ts'
+import { TraceKeys } from '../store/trace-keys.ts'
 import { Versions } from './versions.ts'
 
 export interface ExportFilter {
@@ -49,9 +50,7 @@ export function* exportedLines(
     load: reader.loadParts,
     maxSpanBytes: Math.min(spanBytes, MAX_SPAN_BYTES),
   })
-  for (const spans of filter.traceId === undefined
-    ? chunks(reader, filter, exported)
-    : [ofTrace(reader, filter.traceId, filter)]) {
+  for (const spans of chunks(reader, filter, exported)) {
     exported.spans += spans.length
     yield* lines(
       spans.map((span) => withHints(span, reader.loadParts)),
@@ -74,39 +73,45 @@ function* chunks(
   filter: ExportFilter,
   exported: Exported,
 ): Generator<StoredSpan[]> {
-  const last = reader.lastChunk()
   const versions = new Versions(reader)
   // In a process of its own: nobody waits for a turn.
   versions.catchUp({ isOver: false })
-  for (let after: number | null = 0; after !== null; ) {
-    const found = reader.chunksEnded(after, filter, SLICE)
-    after = found.last
-    for (const { id } of found.chunks) {
-      if (id > last) return
-      const heads = reader.headsOf(id)
-      const spans = reader.spansOf(id)
-      if (heads === null || spans === null) {
-        exported.unreadable++
-        continue
-      }
-      const chosen = (_: StoredSpan, index: number): boolean => {
-        const head = heads[index] as SpanHead
-        return head.end >= filter.from && head.end < filter.to && !versions.isOld(head)
-      }
-      const wanted = spans.filter(chosen)
-      if (wanted.length > 0) yield wanted
+  // After it, or a span whose next version comes in between is in neither.
+  const last = reader.lastChunk()
+  const traceId = filter.traceId === undefined ? undefined : Buffer.from(filter.traceId, 'hex')
+  for (const id of traceId === undefined ? ended(reader, filter) : ofTrace(reader, traceId)) {
+    if (id > last) return
+    const heads = reader.headsOf(id)
+    const spans = reader.spansOf(id)
+    if (heads === null || spans === null) {
+      // Retention may have removed it meanwhile.
+      if (reader.hasChunk(id)) exported.unreadable++
+      continue
     }
+    const wanted = spans.filter((span, index) => {
+      const head = heads[index] as SpanHead
+      return (
+        head.end >= filter.from &&
+        head.end < filter.to &&
+        (traceId === undefined || span.traceId.equals(traceId)) &&
+        (filter.service === undefined || span.resource.service === filter.service) &&
+        !versions.isOld(head)
+      )
+    })
+    if (wanted.length > 0) yield wanted
   }
 }
 
-function ofTrace(
-  reader: StoreReader,
-  traceId: string,
-  { from, to, service }: ExportFilter,
-): StoredSpan[] {
-  const spans = reader.trace(traceId)?.spans ?? []
-  return spans.filter(({ endSeconds, endNanos, resource }) => {
-    const end = endSeconds * 1000 + endNanos / 1e6
-    return end >= from && end < to && (service === undefined || resource.service === service)
-  })
+function* ended(reader: StoreReader, filter: ExportFilter): Generator<number> {
+  for (let after: number | null = 0; after !== null; ) {
+    const found = reader.chunksEnded(after, filter, SLICE)
+    after = found.last
+    for (const { id } of found.chunks) yield id
+  }
+}
+
+function ofTrace(reader: StoreReader, traceId: Buffer): number[] {
+  const traces = new TraceKeys<true>()
+  traces.set(traceId, true)
+  return [...reader.chunksWith(traces, 0)].reverse()
 }

@@ -1,14 +1,15 @@
-import { mayBeDeep } from '../decode/depth.ts'
+import { MAX_DEPTH as MAX_TEXT_DEPTH, mayBeDeep } from '../decode/depth.ts'
 import {
   type AnyValue,
+  checkCount,
   type KeyValue,
   MAX_DEPTH,
-  MAX_MESSAGES,
   MalformedError,
   NO_VALUE,
+  newCount,
+  type PartCount,
   type ResourceSpans,
   type ScopeSpans,
-  TooManyError,
   type TraceRequest,
   type WireEvent,
   type WireLink,
@@ -23,16 +24,15 @@ type Json = Readonly<Record<string, unknown>>
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER']
 const CODES = ['UNSET', 'OK', 'ERROR']
 const NO_ID = Buffer.alloc(0)
-/** Of shorter texts even the worst is no burden. */
-const COUNTED_BYTES = 4 * 1024 * 1024
 
 /**
  * Reads a trace request in JSON. A span that is malformed is left out, and counted.
  *
+ * @param count is set to what was found, also when it throws
  * @throws MalformedError, TooManyError
  */
-export function fromJson(bytes: Buffer): TraceRequest {
-  if (bytes.length > COUNTED_BYTES) checkParts(bytes)
+export function fromJson(bytes: Buffer, count: PartCount = newCount()): TraceRequest {
+  countParts(bytes, count)
   let json: unknown
   try {
     json = JSON.parse(bytes.toString())
@@ -41,8 +41,11 @@ export function fromJson(bytes: Buffer): TraceRequest {
   }
   let malformed = 0
   let fault = ''
-  const spansOf = (value: unknown): WireSpan[] =>
-    list(value, 'spans').flatMap((one) => {
+  const spansOf = (value: unknown): WireSpan[] => {
+    const spans = list(value, 'spans')
+    count.spans += spans.length
+    checkCount(count)
+    return spans.flatMap((one) => {
       try {
         return [span(object(one, 'a span'))]
       } catch (error) {
@@ -52,6 +55,7 @@ export function fromJson(bytes: Buffer): TraceRequest {
         return []
       }
     })
+  }
   const request = object(json, 'a request')
   const resourceSpans = list(request.resourceSpans, 'resourceSpans').map((one): ResourceSpans => {
     const { resource, scopeSpans } = object(one, 'an item of resourceSpans')
@@ -245,16 +249,32 @@ function enumeration(
 
 /**
  * Counts what becomes objects before they are made. Nesting is bounded here too, for what is deep elsewhere than in values.
+ *
+ * @throws TooManyError
  */
-function checkParts(bytes: Buffer): void {
-  let parts = 0
+function countParts(bytes: Buffer, count: PartCount): void {
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number
     if (byte === 0x22) at = endOfString(bytes, at)
-    else if ((byte === 0x7b || byte === 0x5b || byte === 0x2c) && ++parts > 4 * MAX_MESSAGES) {
-      throw new TooManyError()
+    else if (byte === 0x7b || byte === 0x5b || byte === 0x2c) {
+      if (byte === 0x7b) count.messages++
+      count.parts++
+      checkCount(count)
     }
   }
+}
+
+/** Many brackets are no depth: the messages of a chat have hundreds, side by side. */
+function isDeep(bytes: Buffer): boolean {
+  let depth = 0
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number
+    if (byte === 0x22) at = endOfString(bytes, at)
+    else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > MAX_TEXT_DEPTH) return true
+    } else if (byte === 0x7d || byte === 0x5d) depth--
+  }
+  return false
 }
 
 function endOfString(bytes: Buffer, from: number): number {
@@ -275,7 +295,7 @@ export function looksLikeJson(bytes: Buffer): boolean {
 /** Whether text is JSON, and not so deep that its readers would fail. */
 export function isValidJson(bytes: Buffer): boolean {
   const json = bytes.toString()
-  if (mayBeDeep(json)) return false
+  if (mayBeDeep(json) && isDeep(bytes)) return false
   try {
     JSON.parse(json)
     return true

@@ -1,13 +1,13 @@
 import {
   type AnyValue,
+  checkCount,
   type KeyValue,
   MAX_DEPTH,
-  MAX_MESSAGES,
   MalformedError,
   NO_VALUE,
+  newCount,
   type ResourceSpans,
   type ScopeSpans,
-  TooManyError,
   type TraceRequest,
   type WireEvent,
   type WireLink,
@@ -27,15 +27,20 @@ const NO_ID = Buffer.alloc(0)
  */
 export function fromProtobuf(bytes: Buffer): TraceRequest {
   const reader = new Reader(bytes)
-  let messages = 0
+  const count = newCount()
   let malformed = 0
   let fault = ''
 
   /** Reads the fields of a message that is the value of the field at hand. */
   const message = (field: (number: number) => void): void => {
-    if (++messages > MAX_MESSAGES) throw new TooManyError()
+    count.messages++
+    checkCount(count)
     const outer = reader.enter()
-    while (reader.next()) field(reader.field)
+    while (reader.next()) {
+      count.parts++
+      checkCount(count)
+      field(reader.field)
+    }
     reader.leave(outer)
   }
 
@@ -188,6 +193,8 @@ export function fromProtobuf(bytes: Buffer): TraceRequest {
 
   /** Null: it is none, and what comes behind it can be read all the same. */
   const spanOrFault = (): WireSpan | null => {
+    count.spans++
+    checkCount(count)
     const { at, end } = reader
     // Of a length that is wrong nobody knows where the next span is.
     const behind = at + reader.length() + (reader.at - at)

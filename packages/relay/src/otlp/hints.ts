@@ -2,7 +2,7 @@
 // and that an import takes out again. None of them is sent to an exporter's server.
 import { FIELD } from '@offpath/sdk/spool-format'
 import { type LoadParts, staysText } from '../export/attributes.ts'
-import { originOf } from '../export/langfuse.ts'
+import { isAlarming, originOf } from '../export/langfuse.ts'
 import type { StoredField, StoredSpan, Value } from '../store/span.ts'
 import { looksLikeJson } from './from-json.ts'
 
@@ -52,7 +52,8 @@ export function withHints(span: StoredSpan, load: LoadParts): StoredSpan {
   if (json.length > 0) add(HINT.json, { type: 'strings', values: json })
   if (text.length > 0) add(HINT.text, { type: 'strings', values: text })
   const level = span.fields.find(({ field }) => field === FIELD.level)?.value
-  if (span.interrupted && level?.type === 'text') add(HINT.level, level)
+  // One that alarms is sent, and would be there twice.
+  if (span.interrupted && level?.type === 'text' && !isAlarming(level)) add(HINT.level, level)
   return hints.length === 0 ? span : { ...span, fields: [...span.fields, ...hints] }
 }
 

@@ -78,16 +78,52 @@ export interface TraceRequest {
 
 /** Levels of arrays and lists in a value, as in other implementations of protobuf. */
 export const MAX_DEPTH = 64
-/** Messages (spans, attributes, values) in one request: each costs some 100 bytes of memory, however short it is. */
-export const MAX_MESSAGES = 1_000_000
+/**
+ * Spans, attributes, values … in one request: each takes memory, however short it is. The batches of the Collector, 8192
+ * spans, may have 30 attributes a span.
+ */
+const MAX_MESSAGES = 500_000
+/** Each takes 20 µs, and 40 where the store is asked for it. */
+const MAX_SPANS = 50_000
+/** Fields in protobuf; commas, brackets and braces in JSON. */
+const MAX_PARTS: number = 4 * MAX_MESSAGES
+
+/** What a request was found to have. */
+export interface PartCount {
+  spans: number
+  messages: number
+  parts: number
+}
+
+/** @throws TooManyError */
+export function checkCount({ spans, messages, parts }: PartCount): void {
+  if (spans > MAX_SPANS || messages > MAX_MESSAGES || parts > MAX_PARTS) throw new TooManyError()
+}
+
+export function newCount(): PartCount {
+  return { spans: 0, messages: 0, parts: 0 }
+}
+
+/** Half a million spans of a request may have one each, so it has no stack, which would take 5 µs. */
+export class Fault extends Error {
+  constructor(message: string) {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
+    super(message)
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
 
 /** What was sent cannot be read as what it is said to be. */
-export class MalformedError extends Error {}
+export class MalformedError extends Fault {}
 
 /** It can be, and has too many parts. */
 export class TooManyError extends Error {
+  readonly code = 'OFFPATH_OPERATION'
   constructor() {
-    super(`more than ${MAX_MESSAGES} spans, attributes and values in one request`)
+    super(
+      `more than ${MAX_SPANS} spans, ${MAX_MESSAGES} attributes and values or ${MAX_PARTS} fields in one request`,
+    )
   }
 }
 

@@ -47,7 +47,8 @@ export class Reader {
     for (let scale = 1; scale < 2 ** 53; scale *= 128) {
       const byte = this.#byte()
       value += (byte & 0x7f) * scale
-      if (byte < 0x80) return value <= Number.MAX_SAFE_INTEGER ? value : this.fail('a length')
+      if (byte < 0x80)
+        return value <= Number.MAX_SAFE_INTEGER ? value : this.fail('a length is above 2^53')
     }
     return this.fail('a length has too many bytes')
   }

@@ -182,5 +182,10 @@ describe('what is broken', () => {
     for (let at = 0; at < tiny.length; at += 2) tiny[at] = 0x0a
     expect(() => fromProtobuf(tiny)).toThrow(TooManyError)
     expect(() => fromJson(Buffer.from(`[${'[],'.repeat(2_100_000)}0]`))).toThrow(TooManyError)
+    const spans = `{"resourceSpans":[{"scopeSpans":[{"spans":[${'{},'.repeat(600_000)}{}]}]}]}`
+    expect(() => fromJson(Buffer.from(spans))).toThrow(TooManyError)
+    const names = Buffer.alloc(4_200_000)
+    for (let at = 0; at < names.length; at += 2) names[at] = 0x2a
+    expect(() => fromProtobuf(field(0x0a, field(0x12, field(0x12, names))))).toThrow(TooManyError)
   })
 })

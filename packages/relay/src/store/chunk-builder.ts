@@ -178,7 +178,7 @@ export class ChunkBuilder {
     return count
   }
 
-  /** Nothing of what was put since the last `take` stays. Of what is in the data file already, nobody knows. */
+  /** Nothing of what was put since the last `take` stays. The data file is its caller's to rewind. */
   discard(): void {
     this.#placed.length = 0
     this.#clear()

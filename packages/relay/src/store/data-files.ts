@@ -175,6 +175,19 @@ export class DataWriter {
     if (this.buffer.length > BUFFER_BYTES) this.#turn()
   }
 
+  /** Forgets all behind a mark of this file, which the next bytes write over: nothing that is committed names it. */
+  rewind(mark: number): void {
+    if (mark >= this.#base) this.at = mark - this.#base
+    else {
+      // What lies before is written, or `buffer` would not begin behind it.
+      this.#before = undefined
+      this.#base = mark
+      this.at = 0
+    }
+    this.#flushed = Math.min(this.#flushed, this.at)
+    this.#reader.forget()
+  }
+
   get position(): DataPosition {
     return { file: this.file, length: this.mark() }
   }
@@ -224,6 +237,8 @@ export class DataWriter {
   close(): void {
     this.#closeLeft()
     closeSync(this.#fd)
+    // The number is soon another file's.
+    this.#fd = -1
     this.#reader.close()
   }
 }

@@ -313,6 +313,10 @@ export class StoreReader {
     return bytes === null ? null : readHeads(bytes)
   }
 
+  hasChunk(chunk: number): boolean {
+    return this.#sql.chunk.get(chunk) !== undefined
+  }
+
   /** All spans of a chunk, with their heads' order; null: they have expired, or cannot be read. */
   spansOf(chunk: number): StoredSpan[] | null {
     const row = this.#sql.chunk.get(chunk)

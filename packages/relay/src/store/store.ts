@@ -273,9 +273,12 @@ export class Store {
       const text = 'the store has refused what was read from the spool, which is tried again first'
       throw new StoreError('OFFPATH_STORE_UNUSABLE', text)
     }
+    const mark = this.data.mark()
     try {
       this.commit(batch)
     } catch (error) {
+      // Not when a listener failed: then it is committed.
+      if (this.behind) this.data.rewind(mark)
       this.chunks.discard()
       this.#placed = []
       this.#unstorable = 0

@@ -3,13 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { load, makeSpan, resource } from '../../export/fixtures.ts'
+import { field, load, makeSpan, resource, text } from '../../export/fixtures.ts'
 import { javascript5 } from '../../export/langfuse.ts'
 import { createEncoder } from '../../export/otlp.ts'
 import { fromProtobuf } from '../../otlp/from-protobuf.ts'
 import { StoreReader } from '../../store/read.ts'
-import type { StoredSpan } from '../../store/span.ts'
+import type { StoredSpan, Value } from '../../store/span.ts'
 import { Store } from '../../store/store.ts'
 import { BusyError, Intake, type IntakeOptions, type Taken } from './intake.ts'
 
@@ -80,6 +81,42 @@ test('of a commit that fails nothing is kept, and it can be sent again', () => {
   expect(law()).toEqual({ accepted: 2, names: ['spool', 'mine'] })
 })
 
+test('of what is refused again and again no byte stays, in memory or in the data file', () => {
+  const withText = (letter: string, length: number) =>
+    makeSpan({ fields: [field(FIELD.input, text(letter.repeat(length)))] })
+  take(withText('a', 100_000))
+  const { position } = store.data
+  refuse(true)
+  // Some fit into the writer's buffer, some fill it.
+  for (const length of [10, 1_000_000, 5_000_000, 10_000_000, 3_000_000, 100_000]) {
+    expect(() => take(withText('x', length))).toThrow('no space')
+    expect(store.data.position).toEqual(position)
+  }
+  refuse(false)
+  take(withText('b', 100_000))
+  expect(store.data.position.length).toBeLessThan(position.length + 110_000)
+  const reader = StoreReader.open(dir)!
+  const inputs = reader.spansAfter(0, 10).spans.map(({ fields: [input] }) => {
+    const { parts, length } = input!.value as Extract<Value, { type: 'text' }>
+    const bytes = Buffer.alloc(length)
+    store.loadParts(parts, bytes, 0)
+    return bytes.toString()
+  })
+  reader.close()
+  expect(inputs).toEqual(['a'.repeat(100_000), 'b'.repeat(100_000)])
+})
+
+test('what is committed stays when somebody who is told of it fails', () => {
+  let fails = true
+  store.onCommit(() => {
+    if (fails) throw new Error('not mine')
+  })
+  expect(() => take(makeSpan({ name: 'one' }))).toThrow('not mine')
+  fails = false
+  take(makeSpan({ name: 'two' }))
+  expect(law().names).toEqual(['one', 'two'])
+})
+
 test('nothing is taken before what the spool brought and the store refused', () => {
   const batch = spool([makeSpan({ name: 'spool' })])
   refuse(true)
@@ -116,6 +153,12 @@ test('versions of a span count once, whichever of them were in one request', () 
   expect(summary).toMatchObject({ spans: 1, errors: 1, interrupted: 0 })
   expect(spans).toMatchObject([{ name: 'first', revision: 2 }])
   reader.close()
+})
+
+test('what ends in the future by another clock is known as well', () => {
+  const now = Math.floor(Date.now() / 1000)
+  const span = makeSpan({ startSeconds: now, endSeconds: now + 3600 })
+  expect([take(span), take(span)]).toMatchObject([{ spans: 1 }, { known: 1 }])
 })
 
 test('what another way has brought is known as well, once it ended before this one began', () => {

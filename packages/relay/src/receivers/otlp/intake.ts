@@ -169,7 +169,8 @@ export class Intake {
   #stored(groups: readonly ReceivedGroup[], way: Way): Map<string, StoredSpan> {
     const wanted = new Set<string>()
     const traces = new TraceKeys<true>()
-    let since = Number.POSITIVE_INFINITY
+    // One that ends in the future, by its clock, was stored before.
+    let since = this.#now()
     for (const span of groups.flatMap(({ spans }) => spans)) {
       const key = keyOf(span)
       const end = span.endSeconds * 1000

@@ -1,12 +1,14 @@
 // Files of OTLP JSON lines: a trace request a line, as `offpath export` and the file exporter of the OpenTelemetry Collector
 // write them.
 import { fromJson } from '../../otlp/from-json.ts'
-import { MalformedError, TooManyError } from '../../otlp/message.ts'
+import { checkCount, MalformedError, newCount, TooManyError } from '../../otlp/message.ts'
 import type { Intake, Taken } from './intake.ts'
 import type { Received } from './spans.ts'
 
 /** Of a line. What `offpath export` writes is shorter. */
 export const MAX_LINE_BYTES: number = 128 * 1024 * 1024
+/** What a line counts for, in parts of a request: to tell that it is malformed takes 5 µs. */
+const LINE_PARTS = 10
 /** Problems that are told; all are counted. */
 export const MAX_TOLD = 20
 
@@ -23,12 +25,13 @@ export interface Imported extends Taken {
 /**
  * Takes in lines, in one commit. Empty ones count as none.
  *
- * @throws BusyError: nothing of them is in the store
+ * @throws BusyError, and TooManyError when together they have more parts than a request may: nothing of them is in the store
  */
 export function importLines(intake: Intake, bytes: Buffer, deliver: boolean): Imported {
   const received: Received[] = []
   const problems: { line: number; message: string }[] = []
   const rejected: Record<string, number> = {}
+  const all = newCount()
   let lines = 0
   let malformedLines = 0
   let linksLeftOut = 0
@@ -37,9 +40,13 @@ export function importLines(intake: Intake, bytes: Buffer, deliver: boolean): Im
   }
   for (const line of linesOf(bytes)) {
     lines++
-    if (isBlank(line)) continue
+    const blank = isBlank(line)
+    all.parts += blank ? 1 : LINE_PARTS
+    checkCount(all)
+    if (blank) continue
+    const count = newCount()
     try {
-      const one = intake.read(fromJson(line), null)
+      const one = intake.read(fromJson(line, count), null)
       received.push(one)
       linksLeftOut += one.linksLeftOut
       for (const [reason, count] of Object.entries(one.rejected)) {
@@ -50,7 +57,13 @@ export function importLines(intake: Intake, bytes: Buffer, deliver: boolean): Im
       if (!(error instanceof MalformedError || error instanceof TooManyError)) throw error
       malformedLines++
       tell(error.message)
+      // Of one that has too many by itself nothing was read.
+      if (error instanceof TooManyError) continue
     }
+    all.spans += count.spans
+    all.messages += count.messages
+    all.parts += count.parts
+    checkCount(all)
   }
   const taken = intake.take(received, { way: 'import', deliver })
   return { ...taken, lines, malformedLines, rejected, linksLeftOut, problems }
@@ -66,5 +79,9 @@ function* linesOf(bytes: Buffer): Iterable<Buffer> {
 }
 
 function isBlank(line: Buffer): boolean {
-  return line.every((byte) => byte === 0x20 || byte === 0x0d || byte === 0x09)
+  for (let at = 0; at < line.length; at++) {
+    const byte = line[at]
+    if (byte !== 0x20 && byte !== 0x0d && byte !== 0x09) return false
+  }
+  return true
 }

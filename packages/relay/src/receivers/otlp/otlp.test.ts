@@ -256,6 +256,16 @@ test('no page imports, and what is not meant is told', async () => {
   expect(JSON.parse(body.toString())).toMatchObject({ lines: 1, spans: 1, known: 0, problems: [] })
 })
 
+test('lines have no more parts together than a request, however small they are', async () => {
+  await start()
+  const ndjson = { 'content-type': 'application/x-ndjson', 'content-encoding': 'gzip' }
+  const spans = `{"resourceSpans":[{"scopeSpans":[{"spans":[${'{},'.repeat(999)}{}]}]}]}\n`
+  for (const lines of [spans.repeat(51), '\n'.repeat(2_100_000)]) {
+    const { status, body } = await post(gzipSync(lines), ndjson, '/api/import')
+    expect([status, JSON.parse(body.toString()).error.code]).toEqual([413, 'too_large'])
+  }
+})
+
 describe('an answer', () => {
   beforeEach(() => start())
 
@@ -368,4 +378,8 @@ test('what the store or the backlog has no room for is to be sent again later', 
   expect(await metric('offpath_receiver_refused_requests_total')).toEqual([
     'offpath_receiver_refused_requests_total{reason="backlog"} 1',
   ])
+  const ndjson = { 'content-type': 'application/x-ndjson' }
+  const busy = await post(Buffer.from('{}\n'), ndjson, '/api/import?deliver=true')
+  expect(busy).toMatchObject({ status: 429, retryAfter: '1' })
+  expect(JSON.parse(busy.body.toString()).error.code).toBe('busy')
 })

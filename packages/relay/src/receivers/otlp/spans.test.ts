@@ -2,7 +2,7 @@
 import { FIELD } from '@offpath/sdk/spool-format'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { field, load, makeSpan, text } from '../../export/fixtures.ts'
+import { field, json, load, makeSpan, text } from '../../export/fixtures.ts'
 import { javascript5 } from '../../export/langfuse.ts'
 import { createEncoder } from '../../export/otlp.ts'
 import { spanArbitrary } from '../../export/span.fixture.ts'
@@ -87,6 +87,29 @@ describe('moved to another store', () => {
       { numRuns: 150 },
     )
   })
+
+  it('is JSON as before, however many brackets it has side by side, and text where it is too deep', () => {
+    const messages = Array.from({ length: 300 }, () => ({
+      role: 'user',
+      content: [{ text: '[{"' }],
+    }))
+    const deep = '['.repeat(257) + ']'.repeat(257)
+    const [many, nested] = [json(messages), text(deep)].map((input) =>
+      moved(makeSpan({ fields: [field(FIELD.input, input)] })),
+    )
+    expect(shown(many!)).toMatchObject({ input: messages })
+    expect(shown(nested!)).toMatchObject({ input: deep })
+  })
+
+  it.each(['ERROR', 'WARNING', 'DEBUG'])(
+    'has the level %s of what was interrupted once',
+    (level) => {
+      const span = makeSpan({ interrupted: true, fields: [field(FIELD.level, text(level))] })
+      const twice = moved(moved(span))
+      expect(encoder.encode([twice]).equals(encoder.encode([span]))).toBe(true)
+      expect(shown(twice)).toEqual(shown(span))
+    },
+  )
 
   it('keeps project and level, of which Langfuse is told by other ways', () => {
     const fields = [field(FIELD.level, text('DEBUG')), field(FIELD.input, text('{"a":1}'))]
@@ -264,6 +287,49 @@ describe('what others send', () => {
     expect(groups).toEqual([])
     expect(rejected).toEqual({ [reason]: 1 })
     expect(message.length).toBeGreaterThan(20)
+  })
+
+  it('has one copy of a resource, however many releases its spans have, and goes out as it came', () => {
+    const spans = Array.from({ length: 20 }, (_, i) => {
+      const release = Buffer.from(`r${i % 5}`)
+      const attributes = [{ key: 'langfuse.release', value: { type: 'text', bytes: release } }]
+      return request({ spanId: Buffer.alloc(8, i + 1), attributes }).resourceSpans[0]!
+        .scopeSpans[0]!
+    })
+    const whole = {
+      malformed: 0,
+      fault: '',
+      resourceSpans: [{ attributes: [], scopeSpans: spans }],
+    }
+    const { groups } = received(whole)
+    expect(groups.map(({ resource, spans }) => [resource.release, spans.length])).toEqual([
+      ['r0', 4],
+      [null, 16],
+    ])
+    const releases = sent(whole).resourceSpans.flatMap(({ scopeSpans }) =>
+      scopeSpans.flatMap(({ spans }) => spans.map(({ attributes }) => attributes)),
+    )
+    expect(releases.flat()).toHaveLength(20)
+  })
+
+  it('is left out when its resource is too large, or one of too many', () => {
+    const of = (value: string) => ({
+      ...request({}).resourceSpans[0]!,
+      attributes: [{ key: 'a', value: { type: 'text', bytes: Buffer.from(value) } } as KeyValue],
+    })
+    const read = (resourceSpans: TraceRequest['resourceSpans']) =>
+      received({ malformed: 0, fault: '', resourceSpans })
+    const large = read([of('x'.repeat(300_000)), of('b')])
+    expect(large.rejected).toEqual({ too_large: 1 })
+    expect(large.groups).toHaveLength(1)
+    const many = read(Array.from({ length: 2003 }, (_, i) => of(String(i))))
+    expect([many.groups.length, many.rejected]).toEqual([2000, { too_large: 3 }])
+
+    const [one] = request({}).resourceSpans[0]!.scopeSpans
+    const long = { name: 'n'.repeat(1_000_000), version: '', attributes: [] }
+    const scopeSpans = [{ scope: long, spans: Array(100).fill(one!.spans[0]) }, one!]
+    const scoped = read([{ attributes: [], scopeSpans }])
+    expect([scoped.rejected, scoped.groups.length]).toEqual([{ too_large: 100 }, 1])
   })
 
   it('with a link that leads nowhere comes without it', () => {

@@ -16,13 +16,14 @@ import {
 } from '../../export/langfuse.ts'
 import { isValidJson, looksLikeJson } from '../../otlp/from-json.ts'
 import { HINT, textValue } from '../../otlp/hints.ts'
-import type {
-  AnyValue,
-  KeyValue,
-  ResourceSpans,
-  TraceRequest,
-  WireScope,
-  WireSpan,
+import {
+  type AnyValue,
+  Fault,
+  type KeyValue,
+  type ResourceSpans,
+  type TraceRequest,
+  type WireScope,
+  type WireSpan,
 } from '../../otlp/message.ts'
 import { plainAttributes, plainOf } from '../../otlp/typed.ts'
 import {
@@ -64,7 +65,7 @@ const MAX_KIND = 5
 const FLAG = { sampled: 1, random: 2, hasRemote: 0x100, remote: 0x200 } as const
 const NOT_NAMED = /^unknown_service(?::|$)/
 
-class Rejected extends Error {
+class Rejected extends Fault {
   readonly reason: Rejection
   constructor(reason: Rejection, message: string) {
     super(message)
@@ -72,10 +73,21 @@ class Rejected extends Error {
   }
 }
 
+/** Of a resource's attributes in JSON: the store keeps each in memory, and in a row of its own. */
+const MAX_RESOURCE_LENGTH = 256 * 1024
+/** In a request: each has a chunk of its own. */
+const MAX_RESOURCES = 2000
+/** Of the scopes of a request, in JSON: each span has a copy of its own. */
+const MAX_SCOPES_LENGTH = 64 * 1024 * 1024
+/** Of one that goes to the resource. */
+const MAX_RELEASE_LENGTH = 1024
+
 /** Equal resources are one object: encoders and the store know them again. */
 export class Resources {
   readonly #known = new Map<string, { readonly writer: string; readonly resource: Resource }>()
-  static readonly MAX = 1000
+  /** Of all that are known, in JSON. */
+  #length = 0
+  static readonly MAX_LENGTH: number = 16 * 1024 * 1024
 
   of(attributes: Plain, release: string | null): { writer: string; resource: Resource } {
     const resource = resourceOf(attributes, release)
@@ -84,8 +96,12 @@ export class Resources {
     if (known === undefined) {
       const digest = createHash('sha256').update(json).digest('hex')
       known = { writer: `otlp:${digest.slice(0, 32)}`, resource }
-      if (this.#known.size >= Resources.MAX) this.#known.clear()
+      if (this.#length + json.length > Resources.MAX_LENGTH) {
+        this.#known.clear()
+        this.#length = 0
+      }
       this.#known.set(json, known)
+      this.#length += json.length
     }
     return known
   }
@@ -137,26 +153,47 @@ export function receivedSpans(
   const rejected: Partial<Record<Rejection, number>> = {}
   let message = request.fault
   let linksLeftOut = 0
+  let scopesLength = 0
   if (request.malformed > 0) rejected.malformed = request.malformed
 
+  const reject = (reason: Rejection, why: string, spans: number): void => {
+    rejected[reason] = (rejected[reason] ?? 0) + spans
+    message ||= why
+  }
   const add = (of: ResourceSpans): void => {
     const attributes = plainAttributes(of.attributes)
+    if (JSON.stringify(attributes).length > MAX_RESOURCE_LENGTH) {
+      const spans = of.scopeSpans.reduce((sum, { spans: { length } }) => sum + length, 0)
+      if (spans > 0) reject('too_large', 'a resource is longer than 256 KB', spans)
+      return
+    }
     const byRelease = new Map<string | null, ReturnType<Resources['of']>>()
+    // One alone: a resource is copied for each.
+    const lifts = (release: string): boolean =>
+      byRelease.has(release) || byRelease.size === Number(byRelease.has(null))
     for (const { scope, spans } of of.scopeSpans) {
       const storedScope = scopeOf(scope)
+      const length = JSON.stringify(storedScope.scope).length * spans.length
+      if (scopesLength + length > MAX_SCOPES_LENGTH) {
+        reject('too_large', 'the scopes of all spans are longer than 64 MB', spans.length)
+        continue
+      }
+      scopesLength += length
       for (const span of spans) {
         try {
-          const { release, ...stored } = storedSpan(span, storedScope, project)
+          const { release, ...stored } = storedSpan(span, storedScope, project, lifts)
           linksLeftOut += span.links.length - stored.links.length
           const known = byRelease.get(release) ?? resources.of(attributes, release)
           byRelease.set(release, known)
           const group = groups.get(known.resource) ?? { ...known, spans: [] }
+          if (group.spans.length === 0 && groups.size === MAX_RESOURCES) {
+            throw new Rejected('too_large', `more than ${MAX_RESOURCES} resources in a request`)
+          }
           groups.set(known.resource, group)
           group.spans.push({ ...stored, resource: known.resource })
         } catch (error) {
           if (!(error instanceof Rejected)) throw error
-          rejected[error.reason] = (rejected[error.reason] ?? 0) + 1
-          message ||= error.message
+          reject(error.reason, error.message, 1)
         }
       }
     }
@@ -185,6 +222,7 @@ function storedSpan(
   span: WireSpan,
   { scope, isOwn }: KnownScope,
   project: string | null,
+  lifts: (release: string) => boolean,
 ): WithRelease {
   if (!isId(span.traceId, 16)) throw noId('a trace id', 16)
   if (!isId(span.spanId, 8)) throw noId('a span id', 8)
@@ -196,7 +234,7 @@ function storedSpan(
   const [startSeconds, startNanos] = timeOf(span.start)
   // One that never ended ended at once.
   const [endSeconds, endNanos] = timeOf(span.end === 0n ? span.start : span.end)
-  const read = readAttributes(span.attributes, isOwn)
+  const read = readAttributes(span.attributes, isOwn, lifts)
   return {
     traceId: span.traceId,
     spanId: span.spanId,
@@ -276,7 +314,11 @@ interface ReadAttributes {
   readonly fields: StoredField[]
 }
 
-function readAttributes(attributes: readonly KeyValue[], isOwn: boolean): ReadAttributes {
+function readAttributes(
+  attributes: readonly KeyValue[],
+  isOwn: boolean,
+  lifts: (release: string) => boolean,
+): ReadAttributes {
   const read: ReadAttributes = {
     type: 0,
     hasType: false,
@@ -289,7 +331,7 @@ function readAttributes(attributes: readonly KeyValue[], isOwn: boolean): ReadAt
   const hints = hintsOf(attributes)
   if (hints?.project !== undefined) read.project = hints.project
   const rest = hints === null ? attributes : attributes.filter(({ key }) => !HINTS.has(key))
-  const release = liftedRelease(rest)
+  const release = liftedRelease(rest, lifts)
   for (const [index, { key, value }] of rest.entries()) {
     if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
       throw new Rejected(
@@ -337,9 +379,14 @@ function readConstant(read: ReadAttributes, key: string, value: AnyValue, isOwn:
  * Where the release stands that a writer gave all of its spans: last, but for what says that it was interrupted. -1: none.
  * It goes to the resource, as it came from one.
  */
-function liftedRelease(attributes: readonly KeyValue[]): number {
+function liftedRelease(
+  attributes: readonly KeyValue[],
+  lifts: (release: string) => boolean,
+): number {
   const first = attributes.findIndex(({ key }) => key === RELEASE)
-  if (first === -1 || !textOf(attributes[first]!.value)) return -1
+  if (first === -1) return -1
+  const release = textOf(attributes[first]!.value)
+  if (!release || release.length > MAX_RELEASE_LENGTH || !lifts(release)) return -1
   const behind = attributes.slice(first + 1)
   return behind.every(({ key }, i) => (i === 0 ? key === INTERRUPTED : saysInterrupted(key)))
     ? first
