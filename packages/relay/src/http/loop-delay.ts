@@ -9,13 +9,16 @@ const EVERY_MS = 1000
 export function watchLoopDelay(tell: (seconds: number) => void): () => void {
   // samplePerIteration is exact on Node ≥ 24; older ones ignore it and sample every 10 ms, which they count as delay.
   const delay = monitorEventLoopDelay({ resolution: 10, samplePerIteration: true })
-  delay.enable()
+  // From within a turn: Node 26 takes what the first one waits for delay when it is asked before.
+  const beginning = setImmediate(() => delay.enable())
+  beginning.unref()
   const timer = setInterval(() => {
     tell(delay.max / 1e9)
     delay.reset()
   }, EVERY_MS)
   timer.unref()
   return () => {
+    clearImmediate(beginning)
     clearInterval(timer)
     delay.disable()
   }
