@@ -237,6 +237,10 @@ export abstract class HeldEntries {
     return this.#shelf.size
   }
 
+  isShelved(stream: string, entry: string): boolean {
+    return this.#shelf.has(keyOf(stream, entry))
+  }
+
   /** False: there is no room on the shelf. */
   protected shelve(one: Shelved): boolean {
     if (this.#shelf.size >= MAX_SHELVED) return false
@@ -277,7 +281,7 @@ export abstract class HeldEntries {
       one.again(entry)
       if (entry !== null) return
     } catch (error) {
-      this.bury(stream, { id }, entry?.bytes ?? NO_BYTES, (error as Error).message)
+      this.bury(stream, entry ?? { id }, entry?.bytes ?? NO_BYTES, (error as Error).message)
     }
     // Nothing of it will be sent: another one has to show whether the keys are right again.
     for (const lane of one.lanes) this.want(lane, 1)
