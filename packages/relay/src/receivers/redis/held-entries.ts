@@ -12,9 +12,15 @@ import type { StreamEntry } from './group.ts'
 export interface Departure {
   readonly stream: string
   readonly entry: string
-  /** Made one by one while they are written: what many spans refer to, each of their letters has. Null: there are none. */
-  readonly letters: Iterator<RedisDeadLetter, undefined> | null
+  /** Null: there are none. */
+  readonly letters: Letters | null
 }
+
+/**
+ * Dead letters, by index. They are made one by one while they are written, for what many spans refer to, each of their letters
+ * has; one that could not be made may be asked for again.
+ */
+export type Letters = Pick<readonly RedisDeadLetter[], 'length' | 'at'>
 
 /** Observations or scores, but where it says otherwise. read = delivered + dead + dropped + held. */
 export interface RedisCounters {
@@ -192,7 +198,7 @@ export abstract class HeldEntries {
       bytes: fits ? bytes : NO_BYTES,
     }
     this.remember(letter)
-    this.leave(stream, id, [letter].values())
+    this.leave(stream, id, [letter])
   }
 
   #keep(key: string, bytes: Buffer | null): void {
