@@ -82,7 +82,7 @@ export interface ListReceiver {
 /** What a blocked BLMOVE waits: as long as a stop may wait for it. */
 const BLOCK_SECONDS = '0.5'
 /** Of one batch. */
-const BATCH_BYTES = 1024 * 1024
+const BATCH_BYTES = 4 * 1024 * 1024
 const BATCH_ELEMENTS = 256
 const UNREAD_BYTES = 64 * 1024 * 1024
 const RETRY_MS = 1000
