@@ -236,7 +236,9 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       return
     }
     const elements = isAgain ? await range(processing, held.length, wanted()) : await move()
-    measure(elements, isAgain)
+    if (elements.length > 0 || !isAgain) measure(elements, isAgain)
+    // It can be moved again.
+    if (!isAgain) skipped = 0
     if (elements.length === 0) {
       if (isAgain) isLeft = false
       return
@@ -282,7 +284,7 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
     await remove(keys.list, elements, left)
     // At the other end it begins anew, but does not do so all the time.
     skipped = elements.length === 0 ? 0 : skipped + left.size
-    if (elements.length === left.size) await pause(RETRY_MS, signal)
+    if (elements.length === 0) await pause(RETRY_MS, signal)
   }
 
   const measure = (elements: readonly Buffer[], isAgain: boolean): void => {
@@ -302,7 +304,6 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       if (inherits !== null) await lives.inherit(inherits)
       inherits = null
       await usualRound()
-      skipped = 0
     } catch (error) {
       if (!isFull(error)) throw error
       // Of a pipeline the first ones may have been moved.
