@@ -600,6 +600,41 @@ describe('a project whose keys are refused', () => {
     expect(await group(second)).toMatchObject({ takenOver: 10, shelvedEntries: 0 })
   })
 
+  test('is not blamed for what ends its relay meanwhile', async () => {
+    const [id] = await forward(many(1, { project: 'other' }))
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = ['IDLE', '10000', 'RETRYCOUNT', '2', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', id!, ...as)
+    const one = await pool({ ...flags, 'redis.claim-idle': '600ms' })
+    await until(async () => (await group(one)).shelvedEntries === 1)
+    const deliveries = async () => {
+      const reply = await redis.ask('XPENDING', STREAM, 'langfuse', '-', '+', '1')
+      return itemsOf(itemsOf(reply)[0])[3]
+    }
+    // Two relays before this one: that they ended stays known.
+    await until(async () => (await deliveries()) === 2)
+    await stop(one)
+    expect(await deliveries()).toBe(2)
+  })
+
+  test('holds up no other that was a dead relay’s, though it is suspected itself', async () => {
+    const [id] = await forward(many(1, { project: 'other' }))
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    const as = ['IDLE', '10000', 'RETRYCOUNT', '3', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', id!, ...as)
+    const one = await pool({ ...flags, 'redis.claim-idle': '600ms' })
+    await until(async () => (await group(one)).shelvedEntries === 1)
+    await redis.ask('MULTI')
+    await forward(many(3), 1, 'offpath:{1}')
+    await redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', 'offpath:{1}', '>')
+    await redis.ask('EXEC')
+    await until(async () => (await group(one)).takenOver === 4)
+    await until(async () => (await pendingIn('offpath:{1}')) === 0)
+    expect(langfuse.spans('pk-lf-test')).toHaveLength(3)
+  })
+
   test('is renewed meanwhile, and what is trimmed of it is counted', async () => {
     const clock = startFakeClock(Date.now())
     const idle = { ...flags, 'redis.claim-idle': '600ms' }

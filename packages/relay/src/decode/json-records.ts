@@ -653,7 +653,7 @@ function plainObject(value: Json): Json {
 }
 
 function arrayOf(value: unknown): Json[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
+  return Array.isArray(value) ? value.filter((one) => isOf(one, 'object')) : []
 }
 
 function lostEnds(record: Json): Json[] {

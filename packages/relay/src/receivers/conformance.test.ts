@@ -1,9 +1,10 @@
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { loadConfig } from '../config/config.ts'
 import type { OptionName } from '../config/options.ts'
 import { createLog } from '../log.ts'
 import { startPool } from '../pool.ts'
-import { openRelay } from '../relay.ts'
+import { openRelay, type Relay } from '../relay.ts'
 import { encodeSegment, type PlainFrame, writeSegment } from '../testing/plain-writer.ts'
 import { type RedisServer, startRedisServer } from '../testing/redis-server.ts'
 import { conformsAsReceiver, type Given, recordOf, type Source } from './conformance.ts'
@@ -140,4 +141,88 @@ conformsAsReceiver({
       close: () => forwarder.close(),
     }
   },
+})
+
+/** What Langfuse's SDKs call it. */
+function otlpAttributes(one: Given): Record<string, unknown> {
+  const metadata = Object.entries(one.metadata ?? {})
+  return {
+    'langfuse.observation.type': one.type,
+    'langfuse.observation.input': textOf(one.input),
+    'langfuse.observation.output': textOf(one.output),
+    'langfuse.observation.level': one.level,
+    'langfuse.observation.status_message': one.statusMessage,
+    'langfuse.observation.model.name': one.model,
+    'langfuse.observation.usage_details': textOf(one.usageDetails),
+    'user.id': one.userId,
+    'session.id': one.sessionId,
+    'langfuse.trace.tags': one.tags,
+    ...Object.fromEntries(
+      metadata.map(([key, value]) => [`langfuse.observation.metadata.${key}`, value]),
+    ),
+  }
+}
+
+const textOf = (value: unknown): unknown =>
+  value === undefined || typeof value === 'string' ? value : JSON.stringify(value)
+
+function anyValue(value: unknown): unknown {
+  if (Array.isArray(value)) return { arrayValue: { values: value.map(anyValue) } }
+  return typeof value === 'number' ? { intValue: value } : { stringValue: value }
+}
+
+const keyValues = (values: Record<string, unknown>): unknown[] =>
+  Object.entries(values).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key, value: anyValue(value) }],
+  )
+
+conformsAsReceiver({
+  name: 'otlp',
+  async source() {
+    let relay: Relay | undefined
+    const post = async (body: string): Promise<number> => {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(`${relay?.url}/v1/traces`, { method: 'POST', headers, body })
+      await answer.arrayBuffer()
+      return answer.status
+    }
+    return {
+      flags: { 'otlp.receive': 'true' },
+      async start(config, log) {
+        relay = await openRelay(config, log)
+        return relay
+      },
+      async send(observations) {
+        const ofServices = Map.groupBy(observations, serviceOf)
+        const resourceSpans = [...ofServices].map(([service, of]) => ({
+          resource: { attributes: keyValues({ 'service.name': service }) },
+          scopeSpans: [
+            {
+              spans: of.map((one) => ({
+                traceId: one.traceId,
+                spanId: one.spanId,
+                parentSpanId: one.parentSpanId,
+                name: one.name,
+                startTimeUnixNano: String(one.startTime),
+                endTimeUnixNano: String(one.endTime),
+                attributes: keyValues(otlpAttributes(one)),
+              })),
+            },
+          ],
+        }))
+        expect(await post(JSON.stringify({ resourceSpans }))).toBe(200)
+      },
+      async sendDamaged() {
+        expect(await post('{"resourceSpans":[{')).toBe(400)
+      },
+      async damagedIn() {
+        const text = await (await fetch(`${relay?.url}/metrics`)).text()
+        return Number(
+          /^offpath_receiver_refused_requests_total\{reason="malformed"\} (\d+)$/m.exec(text)?.[1],
+        )
+      },
+      async close() {},
+    }
+  },
+  skips: { takesWhileDown: 'whoever sends keeps what nobody takes' },
 })

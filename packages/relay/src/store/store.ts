@@ -427,6 +427,12 @@ export class Store {
     }))
   }
 
+  /** Null: it is not known. */
+  writerState(id: string): string | null {
+    const row = this.#sql.writerState.get(id)
+    return row === undefined ? null : String(row.state)
+  }
+
   // --- for exporters ---
 
   /**
@@ -935,6 +941,7 @@ const SQL = {
   removeDeadLetter: 'DELETE FROM dead_letter WHERE chunk = ? AND span = ? AND exporter = ?',
   dropDeadLetter: 'DELETE FROM dead_letter WHERE id = ?',
   writers: 'SELECT id, header, state, open FROM writer',
+  writerState: 'SELECT state FROM writer WHERE id = ?',
   putWriter: `INSERT INTO writer (id, header, state, open, offset, seen) VALUES (?, ?, ?, ?, 0, ?)
     ON CONFLICT (id) DO UPDATE SET header = excluded.header, state = excluded.state,
     open = excluded.open, seen = excluded.seen`,

@@ -207,7 +207,6 @@ function probesOfList(keys: ListKeys): [Probe, ...Probe[]] {
     [list, ['LRANGE', from, '0', '0']],
     [list, ['LMOVE', from, to, 'RIGHT', 'LEFT']],
     [list, ['BLMOVE', from, to, 'RIGHT', 'LEFT', '0.01']],
-    [list, ['LTRIM', from, '0', '0']],
     [list, ['LREM', from, '-1', '']],
     [list, ['PEXPIRE', life, '1']],
     [list, ['SET', life, '', 'XX']],

@@ -95,7 +95,9 @@ describe.concurrent('relays that die', { timeout: 120_000 }, () => {
     'two of them share a list, and each element comes once',
     withList(async ({ langfuse, directory, start, push, names, status, until }) => {
       const homes = [join(directory, 'a'), join(directory, 'b')]
-      const two = await Promise.all(homes.map((home) => start({}, home)))
+      // So long that on a busy machine neither thinks the other one dead.
+      const flags = { 'redis.claim-idle': '60s' }
+      const two = await Promise.all(homes.map((home) => start(flags, home)))
       const all = many(600)
       for (let at = 0; at < 600; at += 20) await push(...all.slice(at, at + 20))
       await until(() => names().length === 600)

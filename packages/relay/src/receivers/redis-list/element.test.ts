@@ -1,5 +1,8 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { SpoolHarness } from '../../testing/spool-harness.ts'
 import { type Element, MAX_ELEMENT_BYTES, readElement } from './element.ts'
+import { SpoolWriter } from './spool-writer.ts'
 
 const TRACE = '0123456789abcdef0123456789abcdef'
 const SPAN = '00000000000000aa'
@@ -165,3 +168,71 @@ test('hostile content is content', () => {
   const inner = { ...whole, input: { '$offpath:object': { text: '"$offpath:blob":1' } } }
   expect(records(inner)).toEqual([{ record: 'observation', ...inner }])
 })
+
+/** JSON text, in which a number may have more digits than one of JavaScript holds. */
+const anyText = fc.oneof(
+  fc.constantFrom('12345678901234567890', 'null', '{}', '[]', '""', '"x"', '5', 'true', '1e400'),
+  fc.constantFrom('{"code":12345678901234567890}', '{"$offpath:media":{"data":5}}', '"1790000000"'),
+  fc.json({ maxDepth: 2 }),
+)
+const listText = fc.oneof(
+  anyText,
+  fc.array(anyText).map((items) => `[${items.join()}]`),
+)
+const someFields = fc.dictionary(
+  fc.constantFrom(
+    ...['name', 'type', 'kind', 'level', 'status', 'input', 'output', 'metadata', 'attributes'],
+    ...['trace', 'tags', 'scope', 'prompt', 'usage_details', 'model', 'events', 'links', 'project'],
+    ...['user_id', 'comment', 'config_id', 'public'],
+    ...['status_message', 'version', 'environment', 'trace_state', 'unknown'],
+  ),
+  listText,
+)
+const observationText = someFields.map((fields) => {
+  const times = { start_time: '1790000000', end_time: '1790000001' }
+  const members = Object.entries({ ...times, ...fields })
+  return `{${members.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join()}}`
+})
+const elementText = fc.oneof(
+  observationText,
+  observationText.map(
+    (text) => `{"record":"score","name":"s","value":1,"timestamp":1790000000,${text.slice(1)}`,
+  ),
+  fc
+    .tuple(fc.array(observationText, { minLength: 1, maxLength: 3 }), someFields)
+    .map(([observations, shared]) => {
+      const members = Object.entries({ ...shared, observations: `[${observations.join()}]` })
+      return `{${members.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join()}}`
+    }),
+)
+
+test('the decoder rejects nothing of what is taken', async () => {
+  const harness = new SpoolHarness()
+  const writer = new SpoolWriter({
+    directory: harness.disk,
+    seed: 's',
+    lastRead: () => null,
+    offsets: () => harness.receiver.offsets(),
+  })
+  let started = 0
+  const take = async (text: string): Promise<void> => {
+    const element = readElement(Buffer.from(text))
+    if (element.type === 'dead') return
+    await writer.write([element])
+    harness.drain(0)
+    started += element.started
+    const { malformedRecords = 0, accepted = 0 } = harness.counters()
+    expect([malformedRecords, accepted]).toEqual([0, started])
+  }
+  try {
+    for (const list of ['events', 'links']) {
+      await take(`{"start_time":1790000000,"end_time":1790000001,"${list}":[12345678901234567890]}`)
+    }
+    expect(started).toBe(2)
+    await fc.assert(fc.asyncProperty(elementText, take), { numRuns: 300 })
+    expect(started).toBeGreaterThan(20)
+  } finally {
+    writer.close()
+    harness.close()
+  }
+}, 60_000)

@@ -52,6 +52,26 @@ test.concurrent(
   }),
 )
 
+test.concurrent(
+  'in a Redis that has no memory left passes over what cannot go to the dead, however much it is',
+  withRedis(async ({ redis, keys, start, push, names, until, dead }) => {
+    await start()
+    await until(async () => Number(await redis.ask('SCARD', keys.relays)) === 1)
+    await redis.ask('MULTI')
+    await push(...Array.from({ length: 600 }, (_, n) => `no json ${n}`))
+    const all = many(5)
+    await push(...all)
+    await redis.ask('CONFIG', 'SET', 'maxmemory', '1')
+    await redis.ask('EXEC')
+    try {
+      await until(() => names().length === 5)
+    } finally {
+      await redis.ask('CONFIG', 'SET', 'maxmemory', '0')
+    }
+    await until(async () => (await dead()).length === 600)
+  }),
+)
+
 test.concurrent('a cluster has all keys of a list in one slot', async () => {
   const cluster = await startRedisCluster()
   const list = 'app:{one}:traces'

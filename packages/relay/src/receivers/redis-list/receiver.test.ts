@@ -1,11 +1,12 @@
 // A relay that takes from a list of a real Redis.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type RedisServer, startRedisServer } from '../../testing/redis-server.ts'
 import { itemsOf, textOf } from '../redis/group.ts'
 import { element, type ListBench, many, openListBench, START } from './list.fixture.ts'
 import { startListReceiver } from './receiver.ts'
+import { SpoolWriter } from './spool-writer.ts'
 
 /** One for all tests; each has a list of its own. */
 let redis: RedisServer
@@ -107,7 +108,37 @@ describe.concurrent('a relay that takes from a list', { timeout: 60_000 }, () =>
       expect(found[0]!.get('element')).toBe('{"half":')
       expect(found[0]!.get('list')).toBe(list)
       expect(await status(relay)).toMatchObject({ taken: 2, malformed: 3, trouble: null })
-      expect(lines.join('')).toContain('an element is no record: it is not UTF-8')
+      // The next line comes a minute later.
+      const told = lines.filter((line) => line.includes('elements were no record'))
+      expect(told.join('')).toMatch(/^[^\n]*the last one is not JSON: it ends too early[^\n]*\n$/)
+    }),
+  )
+
+  test(
+    'takes what comes late to where its own are, from a connection that was given up',
+    withList(async ({ redis, keys, start, push, names, until, processing }) => {
+      const [late, foreign, last] = [element(), element(), element()]
+      const relay = await start()
+      await until(async () => itemsOf(await redis.ask('SMEMBERS', keys.relays)).length === 1)
+      const [run] = itemsOf(await redis.ask('SMEMBERS', keys.relays)).map(textOf)
+      const own = keys.processing(run!)
+      await redis.ask('LPUSH', own, JSON.stringify(late))
+      await until(() => names().length === 1)
+      // And between its own, before these are removed.
+      const { write } = SpoolWriter.prototype
+      const writing = vi.spyOn(SpoolWriter.prototype, 'write')
+      writing.mockImplementation(async function (this: SpoolWriter, groups) {
+        if (groups.some(({ lines }) => lines.join().includes(last.span_id))) {
+          writing.mockRestore()
+          await redis.ask('RPUSH', own, JSON.stringify(foreign))
+        }
+        await write.call(this, groups)
+      })
+      await push(last)
+      await until(() => names().length === 3)
+      expect(names()).toEqual([late, last, foreign].map(({ name }) => name))
+      await until(async () => (await processing()).length === 0)
+      expect((await relay.stats()).accepted).toBe(3)
     }),
   )
 
@@ -126,6 +157,9 @@ describe.concurrent('a relay that takes from a list', { timeout: 60_000 }, () =>
           trouble: expect.stringContaining('WRONGTYPE'),
           malformed: 0,
         })
+        // What cannot be asked for is not known, and that alone.
+        await until(async () => (await status(relay)).length === 0)
+        expect((await status(relay)).deadLength).toBe(null)
         const [taken = ''] = await processing()
         expect(await length(taken)).toBe(1)
         await redis.ask('DEL', keys.dead)

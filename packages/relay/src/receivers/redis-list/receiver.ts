@@ -7,12 +7,16 @@
 // leads to the processing list being read again: memory is never relied on. So an element comes at least once; ids stand in
 // it or follow from it, so one that comes twice replaces itself.
 //
+// Elements are removed by what they are and never by their number: a command on a connection that was given up may arrive
+// minutes later, and then puts among them what nobody has read, or takes away what has come meanwhile.
+//
 // A Redis whose memory is full refuses to move anything: then elements are read where they are, written, and only then removed.
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { crashPoint } from '../../crash-point.ts'
 import { SendError } from '../../export/http.ts'
 import type { Log } from '../../log.ts'
+import { Turns } from '../../operations/turns.ts'
 import { makePrivateDirectory } from '../../private-directory.ts'
 import { type ConnectionOptions, connectRedis, type Reply } from '../../redis/connection.ts'
 import { isFull } from '../../redis/failure.ts'
@@ -77,7 +81,7 @@ export interface ListReceiver {
 
 /** What a blocked BLMOVE waits: as long as a stop may wait for it. */
 const BLOCK_SECONDS = '0.5'
-/** Of one batch: it is parsed in one go. */
+/** Of one batch. */
 const BATCH_BYTES = 4 * 1024 * 1024
 const BATCH_ELEMENTS = 256
 const UNREAD_BYTES = 64 * 1024 * 1024
@@ -86,8 +90,9 @@ const WAIT_MS = 100
 const LOOK_MS = 2000
 /** Dead elements that cannot be written away wait in the processing list. More of them, and nothing is taken. */
 const MAX_HELD = 1000
-const MAX_HELD_BYTES = 64 * 1024 * 1024
 const HELD_RETRY_MS = 5000
+/** Between lines of the log about elements that are no records. */
+const TELL_MS = 60_000
 const STOP_MS = 5000
 const LEAVE_MS = 1000
 const CATCH_UP_LOOK_MS = 20
@@ -120,14 +125,15 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   let taken = 0
   let malformed = 0
   let lastMalformed: ListStatus['lastMalformed'] = null
-  /** Told in the log, so that a flood of them is not. */
-  let lastReason = ''
+  /** Of these the log does not know yet. */
+  let untold = 0
+  let toldAt = Number.NEGATIVE_INFINITY
 
   let inherits = run.earlier
   /** Something may be in the processing list that is not in memory. */
   let isLeft = true
-  /** At its end that is read first: dead elements that could not be written away. */
-  let held = 0
+  /** At its end that is read first: bytes of dead elements that could not be written away, the oldest first. */
+  let held: number[] = []
   let heldAt = 0
   /** The same in the list itself, when nothing can be moved. */
   let skipped = 0
@@ -159,11 +165,9 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
     })
   }
 
-  /** The oldest of a list, where they are; `beside` of them were met before. Oldest first. */
-  const range = async (key: string, beside: number): Promise<Buffer[]> => {
-    const fitting = Math.floor(MAX_HELD_BYTES / Math.max(1, largest))
-    const first = -(wanted() + Math.min(beside, MAX_HELD, fitting))
-    const reply = await call('LRANGE', key, String(first), '-1')
+  /** So many of a list, where they are, from its oldest on but for some. Oldest first. */
+  const range = async (key: string, but: number, count: number): Promise<Buffer[]> => {
+    const reply = await call('LRANGE', key, String(-(but + count)), String(-(but + 1)))
     return (reply as Buffer[]).toReversed()
   }
 
@@ -171,11 +175,13 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   const take = async (elements: readonly Buffer[]): Promise<ReadonlySet<number>> => {
     const groups: Group[] = []
     const dead: { index: number; element: Buffer; reason: string }[] = []
-    elements.forEach((element, index) => {
+    const turns = new Turns()
+    for (const [index, element] of elements.entries()) {
+      if (turns.isOver) await turns.next()
       const found = readElement(element)
       if (found.type === 'dead') dead.push({ index, element, reason: found.reason })
       else groups.push(found)
-    })
+    }
     crashPoint('moved')
     if (groups.length > 0) await spool.write(groups)
     crashPoint('written')
@@ -184,11 +190,9 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
       try {
         await writeDeadElement(connection, keys, { element, reason })
         malformed++
+        untold++
         lastMalformed = { at: Date.now(), reason }
-        if (reason !== lastReason) {
-          log.warn(`an element is no record: it ${reason}`, { list: keys.list, dead: keys.dead })
-        }
-        lastReason = reason
+        tellMalformed()
       } catch (error) {
         if (!(error instanceof SendError) || error.status === 0) throw error
         left.add(index)
@@ -199,51 +203,88 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
     return left
   }
 
+  /** A flood of them is none in the log. */
+  const tellMalformed = (): void => {
+    const now = performance.now()
+    if (untold === 0 || now - toldAt < TELL_MS) return
+    const about = { elements: untold, list: keys.list, dead: keys.dead }
+    log.warn(`elements were no record, the last one ${lastMalformed?.reason}`, about)
+    untold = 0
+    toldAt = now
+  }
+
   const remove = (key: string, elements: readonly Buffer[], left: ReadonlySet<number>) => {
     const gone = elements.filter((_, index) => !left.has(index))
     // From its end that is read first: the element is found at once.
     return Promise.all(gone.map((element) => call('LREM', key, '-1', element)))
   }
 
+  const lookAnew = (): void => {
+    isLeft = true
+    held = []
+  }
+
   /** One batch from the processing list, or by way of it. */
   const usualRound = async (): Promise<void> => {
-    const isHeldDue = held > 0 && performance.now() - heldAt > HELD_RETRY_MS
-    const isAgain = isLeft || isHeldDue
-    if (!isAgain && held >= MAX_HELD) {
+    if (held.length > 0 && performance.now() - heldAt > HELD_RETRY_MS) {
+      await heldRound()
+      return
+    }
+    const isAgain = isLeft
+    if (!isAgain && held.length >= MAX_HELD) {
       await pause(WAIT_MS, signal)
       return
     }
-    const elements = isAgain ? await range(processing, held) : await move()
-    measure(elements, isAgain)
+    const elements = isAgain ? await range(processing, held.length, wanted()) : await move()
+    if (elements.length > 0 || !isAgain) measure(elements, isAgain)
+    // It can be moved again.
+    if (!isAgain) skipped = 0
     if (elements.length === 0) {
-      if (isAgain) held = 0
-      isLeft = false
+      if (isAgain) isLeft = false
       return
     }
     isLeft = true
     // Others may have given them back meanwhile, for this relay was stopped: it looks what it still has.
-    if (!lives.isShown()) return
+    if (!lives.isShown()) {
+      lookAnew()
+      return
+    }
     const left = await take(elements)
-    if (held === 0 && left.size === 0) {
-      // No others are there, or they are newer: memory has what is at this end, or a part of it that others took.
-      await call('LTRIM', processing, '0', String(-(elements.length + 1)))
-    } else await remove(processing, elements, left)
-    if (isAgain) held = left.size
-    else held += left.size
-    if (left.size > 0) heldAt = performance.now()
-    isLeft = Number(await call('LLEN', processing)) > held
+    await remove(processing, elements, left)
+    if (held.length === 0) heldAt = performance.now()
+    held.push(...sizesOf(elements, left))
+    isLeft = Number(await call('LLEN', processing)) > held.length
     if (left.size === elements.length) await pause(WAIT_MS, signal)
+  }
+
+  /** Tries the first of the dead elements again that could not be written away; the others, if that works. */
+  const heldRound = async (): Promise<void> => {
+    let [count, bytes] = [1, held[0]!]
+    while (count < Math.min(held.length, BATCH_ELEMENTS)) {
+      bytes += held[count]!
+      if (bytes > BATCH_BYTES) break
+      count++
+    }
+    const elements = await range(processing, 0, count)
+    if (elements.length < count || !lives.isShown()) {
+      lookAnew()
+      return
+    }
+    const left = await take(elements)
+    await remove(processing, elements, left)
+    held.splice(0, count, ...sizesOf(elements, left))
+    if (left.size === count) heldAt = performance.now()
   }
 
   /** One batch from the list itself. */
   const fullRound = async (): Promise<void> => {
-    const elements = await range(keys.list, skipped)
+    const elements = await range(keys.list, skipped, wanted())
     measure(elements, false)
     const left = await take(elements)
     await remove(keys.list, elements, left)
-    skipped = left.size
-    // What is left over is tried again, but not all the time.
-    if (elements.length === left.size) await pause(RETRY_MS, signal)
+    // At the other end it begins anew, but does not do so all the time.
+    skipped = elements.length === 0 ? 0 : skipped + left.size
+    if (elements.length === 0) await pause(RETRY_MS, signal)
   }
 
   const measure = (elements: readonly Buffer[], isAgain: boolean): void => {
@@ -256,11 +297,13 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
 
   const round = async (): Promise<void> => {
     try {
-      if (!lives.isShown()) await lives.show()
+      if (!lives.isShown()) {
+        await lives.show()
+        lookAnew()
+      }
       if (inherits !== null) await lives.inherit(inherits)
       inherits = null
       await usualRound()
-      skipped = 0
     } catch (error) {
       if (!isFull(error)) throw error
       // Of a pipeline the first ones may have been moved.
@@ -295,12 +338,12 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
         }
         isToldNow = false
         await round()
-        if (trouble !== null && !isToldNow && held === 0) {
+        if (trouble !== null && !isToldNow && held.length === 0) {
           log.info('taking from the list again', { list: keys.list })
           trouble = null
         }
       } catch (error) {
-        isLeft = true
+        lookAnew()
         isBusy = false
         tell('', error as Error)
         await pause(RETRY_MS * (0.5 + Math.random()), signal)
@@ -309,16 +352,14 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
   }
 
   const lookAt = async (): Promise<void> => {
-    try {
-      const replies = await Promise.all([
-        call('LLEN', keys.list),
-        call('LLEN', processing),
-        call('XLEN', keys.dead),
-      ])
-      ;[length, inProcessing, deadLength] = replies.map(Number) as [number, number, number]
-    } catch {
-      length = inProcessing = deadLength = null
-    }
+    const asked = [call('LLEN', keys.list), call('LLEN', processing), call('XLEN', keys.dead)]
+    const [inList, taking, dead] = await Promise.allSettled(asked)
+    length = numberOf(inList)
+    inProcessing = numberOf(taking)
+    deadLength = numberOf(dead)
+    // Of a batch that is not written yet; or something has come late.
+    if (inProcessing !== null && inProcessing > held.length) isLeft = true
+    tellMalformed()
   }
   const looking = each(LOOK_MS, signal, lookAt)
   const working = work()
@@ -374,4 +415,13 @@ export function startListReceiver(options: ListReceiverOptions): ListReceiver {
 /** Waits for it, at most so long; what fails has been told. */
 async function within(ms: number, work: Promise<void>): Promise<void> {
   await Promise.race([work.catch(() => {}), delay(ms, undefined, { ref: false })])
+}
+
+function sizesOf(elements: readonly Buffer[], left: ReadonlySet<number>): number[] {
+  return [...left].map((index) => elements[index]!.length)
+}
+
+/** Null: there is no answer. */
+function numberOf(reply: PromiseSettledResult<Reply> | undefined): number | null {
+  return reply?.status === 'fulfilled' ? Number(reply.value) : null
 }

@@ -1,8 +1,8 @@
-import { appendFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { SpoolHarness } from '../../testing/spool-harness.ts'
-import { readElement, type Sender } from './element.ts'
+import { readElement } from './element.ts'
 import { lastReadOf } from './spool.ts'
 import { type Group, SpoolWriter } from './spool-writer.ts'
 
@@ -138,11 +138,15 @@ test('rotates, and what is read of the past goes', async () => {
 
 test('what cannot be written is said, and can be written again', async () => {
   await writer.write([group('a')])
-  const long: Sender = { ...group('b').sender, host: 'h'.repeat(70_000) }
-  await writer.write([{ ...group('b'), sender: long }]).catch(() => {})
+  harness.drain()
   rmSync(harness.disk, { recursive: true })
-  await expect(writer.write([group('c')])).rejects.toThrow('ENOENT')
-  expect(() => readdirSync(harness.disk)).toThrow()
+  const more = [group('b'), group('c', { service: 's' })]
+  await expect(writer.write(more)).rejects.toThrow('ENOENT')
+  mkdirSync(harness.disk, { mode: 0o700 })
+  await writer.write(more)
+  harness.drain()
+  expect(harness.names()).toEqual(['a', 'b', 'c'])
+  expectNoLoss()
 })
 
 test('of more senders than it keeps, the ones that were quiet are gone from the store too', async () => {
@@ -155,5 +159,18 @@ test('of more senders than it keeps, the ones that were quiet are gone from the 
   harness.drain(5)
   expect(harness.names()).toHaveLength(71)
   expect(harness.counters().interrupted ?? 0).toBe(0)
+  expectNoLoss()
+})
+
+test('has many senders in one batch, also of those that took their leave in it', async () => {
+  const names = Array.from({ length: 150 }, (_, n) => `n${n}`)
+  for (const round of ['a', 'b']) {
+    await writer.write(names.map((name, n) => group(round + name, { service: `s${n}` })))
+    harness.drain(5)
+  }
+  expect(new Set(harness.names())).toEqual(
+    new Set([...names, ...names].map((n, i) => (i < 150 ? 'a' : 'b') + n)),
+  )
+  expect(segments()).toHaveLength(64)
   expectNoLoss()
 })

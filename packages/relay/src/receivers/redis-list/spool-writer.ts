@@ -7,11 +7,12 @@
 // finds its start after the relay's restart; its segments go on with the next number, and none of another run is written to.
 import { createHash, randomBytes } from 'node:crypto'
 import {
+  close,
   closeSync,
   constants,
   fdatasync,
   fstatSync,
-  fsyncSync,
+  fsync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -20,7 +21,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import {
@@ -33,6 +34,7 @@ import {
   SEGMENT_MAGIC,
   VERSION,
 } from '@offpath/sdk/spool-format'
+import { Turns } from '../../operations/turns.ts'
 import {
   openSegmentFile,
   ReadBuffer,
@@ -89,12 +91,21 @@ const IDLE_MS = 10 * 60_000
 const NO_NAMESPACE = 'redis-list'
 
 const dataSync = promisify(fdatasync)
+const sync = promisify(fsync)
+const closeFile = promisify(close)
 
 export class SpoolWriter {
   readonly #options: SpoolWriterOptions
   /** By id, the one that was used last at the end. */
   readonly #writers = new Map<string, Writer>()
   readonly #unsynced = new Set<number>()
+  /** Of segments that were left in this batch: they are closed at its end. */
+  readonly #left = new Set<number>()
+  /** A segment was made, and its name is not on the disk yet. */
+  #isNameUnsynced = false
+  /** Names of segments by writer, while nobody else has its turn. */
+  #names: Map<string, string[]> | null = null
+  readonly #buffer = new ReadBuffer()
 
   constructor(options: SpoolWriterOptions) {
     this.#options = options
@@ -120,21 +131,42 @@ export class SpoolWriter {
    * @throws the file system's error: some of them may have been written, and are to be written again
    */
   async write(groups: readonly Group[]): Promise<void> {
+    try {
+      await this.#append(groups)
+      // All of them are done before one may be closed.
+      const synced = await Promise.allSettled([...this.#unsynced].map((fd) => dataSync(fd)))
+      for (const one of synced) if (one.status === 'rejected') throw one.reason
+      this.#unsynced.clear()
+      if (this.#isNameUnsynced) await syncDirectory(this.#options.directory)
+      this.#isNameUnsynced = false
+    } finally {
+      const left = [...this.#left]
+      this.#left.clear()
+      for (const fd of left) this.#unsynced.delete(fd)
+      await Promise.all(left.map((fd) => closeFile(fd)))
+    }
+    this.#leaveIdle()
+  }
+
+  /** A sender that is new takes a millisecond: others have their turn in between. */
+  async #append(groups: readonly Group[]): Promise<void> {
     const senders = Map.groupBy(groups, ({ sender }) => JSON.stringify(sender))
+    const turns = new Turns()
+    this.#names = null
     for (const [key, ofSender] of senders) {
+      if (turns.isOver) {
+        await turns.next()
+        this.#names = null
+      }
       const writer = this.#writerOf(key, ofSender[0]!.sender)
       try {
-        for (const frame of framesOf(ofSender)) this.#append(writer, frame)
+        for (const frame of framesOf(ofSender)) this.#write(writer, frame)
       } catch (error) {
         // What is behind the last whole frame is nobody's: the next segment says where that ended.
         this.#forget(writer)
         throw error
       }
     }
-    const fds = [...this.#unsynced]
-    await Promise.all(fds.map((fd) => dataSync(fd)))
-    this.#unsynced.clear()
-    this.#leaveIdle()
   }
 
   close(): void {
@@ -148,7 +180,7 @@ export class SpoolWriter {
     this.#writers.delete(id)
     // Whoever tidied up took the segment away.
     if (writer !== undefined && fstatSync(writer.fd).nlink === 0) {
-      closeSync(writer.fd)
+      this.#forget(writer)
       writer = undefined
     }
     if (writer === undefined) {
@@ -179,16 +211,15 @@ export class SpoolWriter {
   /** Where the writer's last segment ends, of an earlier run or of one that failed. */
   #placeOf(id: string): Place & { readonly length: number } {
     const { directory, lastRead } = this.#options
-    const names = readdirSync(directory)
-      .filter((name) => name.startsWith(`${id}-`) && name.endsWith('.seg'))
-      .sort()
+    this.#names ??= segmentsIn(directory)
+    const names = (this.#names.get(id) ?? []).toSorted()
     const known = lastRead(id) ?? { segment: 0, started: 0 }
     let segment = known.segment
     let length = 0
     // The last one may have no frame yet: the total stands in the one before.
     for (const name of names.toReversed()) {
       const path = join(directory, name)
-      const found = lastFrame(path)
+      const found = lastFrame(path, this.#buffer)
       if (found === null) {
         // A run died over its header: readers would wait for it, so its number is used again.
         unlinkSync(path)
@@ -222,19 +253,19 @@ export class SpoolWriter {
       unlinkSync(path)
       throw error
     }
-    if (before >= 0) {
-      // What was written to it in this batch.
-      if (this.#unsynced.delete(before)) fsyncSync(before)
-      closeSync(before)
-    }
+    if (this.#unsynced.has(before)) this.#left.add(before)
+    else if (before >= 0) closeSync(before)
     Object.assign(writer, { fd, segment: number, length: header.length, sequence: 0 })
     this.#nonces.set(writer, nonce)
     this.#unsynced.add(fd)
-    syncDirectory(directory)
+    this.#isNameUnsynced = true
+    const names = this.#names?.get(writer.id)
+    if (names === undefined) this.#names?.set(writer.id, [basename(path)])
+    else names.push(basename(path))
   }
   readonly #nonces = new WeakMap<Writer, Buffer>()
 
-  #append(writer: Writer, { lines, started }: Omit<Group, 'sender'>): void {
+  #write(writer: Writer, { lines, started }: Omit<Group, 'sender'>): void {
     if (writer.length >= SEGMENT_BYTES) {
       // With its end frame a segment is read to its end at once.
       this.#frame(writer, FRAME_KIND.end, Buffer.alloc(0))
@@ -274,7 +305,8 @@ export class SpoolWriter {
       this.#begin(writer, true)
       this.#frame(writer, FRAME_KIND.end, Buffer.alloc(0))
     } finally {
-      this.#forget(writer)
+      this.#writers.delete(writer.id)
+      this.#left.add(writer.fd)
     }
   }
 
@@ -356,19 +388,27 @@ function ownNamespace(): string | null {
   }
 }
 
+function segmentsIn(directory: string): Map<string, string[]> {
+  const names = readdirSync(directory).filter((name) => name.endsWith('.seg'))
+  return Map.groupBy(names, (name) => name.slice(0, 16))
+}
+
 /**
  * Where a segment's whole frames end, and the total of the last of them, null if there is none; a file that is no segment has
  * none. Null: it has no header yet.
  *
  * @throws the file system's error
  */
-function lastFrame(path: string): { started: number | null; length: number } | null {
+function lastFrame(
+  path: string,
+  buffer: ReadBuffer,
+): { started: number | null; length: number } | null {
   const fd = openSegmentFile(path)
   try {
     const start = headerIn(fd)
     if (start === null) return null
     if (start === 'bad') return { started: null, length: 0 }
-    const reader = new SegmentReader(fd, start.nonce, start.length, new ReadBuffer())
+    const reader = new SegmentReader(fd, start.nonce, start.length, buffer)
     let started: number | null = null
     reader.read(
       fstatSync(fd).size,
@@ -380,6 +420,7 @@ function lastFrame(path: string): { started: number | null; length: number } | n
     )
     return { started, length: reader.offset }
   } finally {
+    buffer.shrink()
     closeSync(fd)
   }
 }
@@ -401,11 +442,11 @@ function writeAll(fd: number, bytes: Buffer, at: number): void {
 }
 
 /** A file's name must outlive a power failure as its content does. */
-function syncDirectory(directory: string): void {
+async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return
   const fd = openSync(directory, 'r')
   try {
-    fsyncSync(fd)
+    await sync(fd)
   } finally {
     closeSync(fd)
   }

@@ -17,6 +17,6 @@ export function listSpoolOf(config: Config): string[] {
 
 /** Where the store has read a writer. */
 export function lastReadOf(store: Store, writer: string): Place | null {
-  const row = store.writers().find(({ id }) => id === writer)
-  return row === undefined ? null : (JSON.parse(row.state) as Place)
+  const state = store.writerState(writer)
+  return state === null ? null : (JSON.parse(state) as Place)
 }

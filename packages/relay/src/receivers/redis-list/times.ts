@@ -51,21 +51,26 @@ function ofIso(text: string): bigint {
   if (match === null) throw new TimeError('is no time: nanoseconds since 1970, or ISO 8601')
   const [, year, month, day, hour, minute, second = '0', fraction = '', zone] = match
   if (zone === undefined) throw new TimeError('has no zone: end it with Z, or with +02:00')
+  // Date.UTC has a year of two digits in the 1900s.
+  if (+year! < 1970) throw new TimeError('is beyond 1970 to 2106')
+  // A leap second is the next one.
   const ms = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second)
-  const date = new Date(ms)
+  const date = new Date(Date.UTC(+year!, +month! - 1, +day!))
   const isThere =
     date.getUTCMonth() === +month! - 1 &&
     date.getUTCDate() === +day! &&
     +hour! < 24 &&
-    +minute! < 60
-  // A leap second is the next one.
-  if (!isThere && +second < 60) throw new TimeError('is a time that there is not')
+    +minute! < 60 &&
+    +second <= 60
+  if (!isThere) throw new TimeError('is a time that there is not')
   return BigInt(ms) * 1_000_000n - offsetOf(zone) + BigInt(fraction.padEnd(9, '0'))
 }
 
 function offsetOf(zone: string): bigint {
   if (zone.toUpperCase() === 'Z') return 0n
   const [hours, minutes] = [zone.slice(1, 3), zone.slice(3).replace(':', '') || '0']
+  // The farthest are -12:00 and +14:00.
+  if (+hours > 14 || +minutes > 59) throw new TimeError('has a zone that there is not')
   const seconds = BigInt(hours) * 3600n + BigInt(minutes) * 60n
   return (zone.startsWith('-') ? -seconds : seconds) * SECOND
 }

@@ -1,6 +1,7 @@
 // Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
 // exporter does not get on. What nobody has renewed for `claimIdleMs` was a dead relay's and is taken over (XAUTOCLAIM), which
 // counts as a delivery. So only crashes count: an entry that was delivered five times ended five relays, and is condemned.
+// One that went to the shelf ended nobody: its delivery is taken back, or it would be blamed for whatever ends the relay.
 //
 // After an outage of Redis all entries look abandoned. Nothing is taken over until all who live had time to renew theirs.
 // Each stream is on its own: in a cluster another node may have it.
@@ -77,7 +78,10 @@ export function startClaims(options: ClaimsOptions): Claims {
     }),
   )
 
-  /** Ends when the suspect that is held, if there is one, has left. */
+  /** Of each stream: what waits on the shelf, or did, and whose delivery was taken back. */
+  const forgiven = new Map(streams.map((stream) => [stream, new Set<string>()]))
+
+  /** Ends when the suspect that is in memory, if there is one, has left it. */
   let alone: Promise<void> = Promise.resolve()
 
   const claim = (stream: string, idleMs: number, rest: readonly string[]) =>
@@ -98,6 +102,7 @@ export function startClaims(options: ClaimsOptions): Claims {
   const renew = async (stream: string): Promise<void> => {
     // Those that were renewed a moment ago can wait until the next time.
     const ours = await own(stream, Math.floor(claimIdleMs / 6))
+    await forgive(stream, ours)
     const held = ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : []))
     for (let at = 0; at < held.length; at += RENEWED) {
       const ids = held.slice(at, at + RENEWED)
@@ -112,6 +117,33 @@ export function startClaims(options: ClaimsOptions): Claims {
     const now = performance.now()
     if (now - pulse.renewedAt > LATE * claimIdleMs) pulse.troubledAt = now
     pulse.renewedAt = now
+  }
+
+  /** Takes the delivery of what waits on the shelf back; once, for it may come to the shelf again. */
+  const forgive = async (stream: string, ours: readonly Pending[]): Promise<void> => {
+    const ofStream = forgiven.get(stream)!
+    for (const id of ofStream) if (!outbox.isHeld(stream, id)) ofStream.delete(id)
+    const shelved = ours.filter(({ id }) => outbox.isShelved(stream, id) && !ofStream.has(id))
+    await takeBack(stream, shelved, [])
+    for (const { id } of shelved) ofStream.add(id)
+  }
+
+  /** Has them as if they had not been delivered to us. */
+  const takeBack = async (
+    stream: string,
+    entries: readonly Pending[],
+    also: readonly string[],
+  ): Promise<void> => {
+    const ofStream = forgiven.get(stream)!
+    const before = ({ id, deliveries }: Pending): number =>
+      ofStream.has(id) ? deliveries : Math.max(0, deliveries - 1)
+    for (const [deliveries, of] of Map.groupBy(entries, before)) {
+      const as = [...also, 'RETRYCOUNT', String(deliveries), 'JUSTID']
+      for (let at = 0; at < of.length; at += RENEWED) {
+        const ids = of.slice(at, at + RENEWED).map(({ id }) => id)
+        await claim(stream, 0, [...ids, ...as])
+      }
+    }
   }
 
   /** Entries that are not pending any more: they were acknowledged just now, or are gone from the stream. */
@@ -160,7 +192,8 @@ export function startClaims(options: ClaimsOptions): Claims {
   const takeSuspect = (stream: string, id: string): Promise<boolean> => {
     const taken = alone.then(async () => {
       const any = isSteady(stream) && (await take(stream, id, 1))
-      while (outbox.isHeld(stream, id) && !signal.aborted) await pause(LOOK_MS, signal)
+      const isInMemory = () => outbox.isHeld(stream, id) && !outbox.isShelved(stream, id)
+      while (isInMemory() && !signal.aborted) await pause(LOOK_MS, signal)
       return any
     })
     alone = taken.then(
@@ -249,20 +282,7 @@ export function startClaims(options: ClaimsOptions): Claims {
   )
 
   const handBackOf = async (stream: string): Promise<void> => {
-    const byDeliveries = Map.groupBy(await own(stream, 0), ({ deliveries }) => deliveries)
-    for (const [deliveries, of] of byDeliveries) {
-      const ids = of.map(({ id }) => id)
-      const as = [
-        'IDLE',
-        String(claimIdleMs),
-        'RETRYCOUNT',
-        String(Math.max(0, deliveries - 1)),
-        'JUSTID',
-      ]
-      for (let at = 0; at < ids.length; at += RENEWED) {
-        await claim(stream, 0, [...ids.slice(at, at + RENEWED), ...as])
-      }
-    }
+    await takeBack(stream, await own(stream, 0), ['IDLE', String(claimIdleMs)])
     await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
   }
 

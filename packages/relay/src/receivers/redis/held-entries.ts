@@ -12,9 +12,15 @@ import type { StreamEntry } from './group.ts'
 export interface Departure {
   readonly stream: string
   readonly entry: string
-  /** Made one by one while they are written: what many spans refer to, each of their letters has. Null: there are none. */
-  readonly letters: Iterator<RedisDeadLetter, undefined> | null
+  /** Null: there are none. */
+  readonly letters: Letters | null
 }
+
+/**
+ * Dead letters, by index. They are made one by one while they are written, for what many spans refer to, each of their letters
+ * has; one that could not be made may be asked for again.
+ */
+export type Letters = Pick<readonly RedisDeadLetter[], 'length' | 'at'>
 
 /** Observations or scores, but where it says otherwise. read = delivered + dead + dropped + held. */
 export interface RedisCounters {
@@ -192,7 +198,7 @@ export abstract class HeldEntries {
       bytes: fits ? bytes : NO_BYTES,
     }
     this.remember(letter)
-    this.leave(stream, id, [letter].values())
+    this.leave(stream, id, [letter])
   }
 
   #keep(key: string, bytes: Buffer | null): void {
@@ -237,6 +243,10 @@ export abstract class HeldEntries {
     return this.#shelf.size
   }
 
+  isShelved(stream: string, entry: string): boolean {
+    return this.#shelf.has(keyOf(stream, entry))
+  }
+
   /** False: there is no room on the shelf. */
   protected shelve(one: Shelved): boolean {
     if (this.#shelf.size >= MAX_SHELVED) return false
@@ -277,7 +287,7 @@ export abstract class HeldEntries {
       one.again(entry)
       if (entry !== null) return
     } catch (error) {
-      this.bury(stream, { id }, entry?.bytes ?? NO_BYTES, (error as Error).message)
+      this.bury(stream, entry ?? { id }, entry?.bytes ?? NO_BYTES, (error as Error).message)
     }
     // Nothing of it will be sent: another one has to show whether the keys are right again.
     for (const lane of one.lanes) this.want(lane, 1)

@@ -1,8 +1,9 @@
 // XACKDEL is Redis 8.2's, and the one of these tests is older: here a connection plays it.
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { SendError } from '../../export/http.ts'
 import { createLog } from '../../log.ts'
 import type { Argument, RedisConnection } from '../../redis/connection.ts'
+import type { RedisDeadLetter } from '../../redis/dead-letters.ts'
 import { type Leaving, startLeaving } from './leaving.ts'
 
 const STREAM = 'offpath:{0}'
@@ -65,6 +66,23 @@ it('acknowledges where Redis does not know how to delete, and asks it once', asy
   expect(left).toEqual(ids)
   expect(calls.filter(([name]) => name === 'XACKDEL')).toHaveLength(1)
   expect(calls.some(([name]) => name === 'XDEL')).toBe(false)
+})
+
+it('acknowledges nothing whose dead letter could not be made, and makes it again', async () => {
+  const { calls, left, leaving } = start(() => true)
+  const letter: RedisDeadLetter = {
+    ...{ exporter: 'langfuse', stream: STREAM, entry: '1-0', reason: 'no', content: 'spans' },
+    ...{ traceId: null, spanId: null, name: null, bytes: Buffer.from('x') },
+  }
+  let tries = 0
+  const at = (index: number): RedisDeadLetter | undefined => {
+    if (index === 1 && tries++ === 0) throw new RangeError('Array buffer allocation failed')
+    return index < 2 ? letter : undefined
+  }
+  leaving.add({ stream: STREAM, entry: '1-0', letters: { length: 2, at } })
+  expect(calls).toEqual([])
+  await vi.waitFor(() => expect(left).toEqual(['1-0']), 5000)
+  expect(calls.map(([name]) => name)).toEqual(['XADD', 'XADD', 'XACKDEL'])
 })
 
 it('deletes it there where it has piled up, if it may', async () => {

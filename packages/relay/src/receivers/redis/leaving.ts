@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
 import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
 import type { Group } from './group.ts'
-import type { Departure } from './held-entries.ts'
+import type { Departure, Letters } from './held-entries.ts'
 
 export interface Leaving {
   add(departure: Departure): void
@@ -26,7 +26,9 @@ interface Chain<T> {
 interface Mourned {
   readonly stream: string
   readonly entry: string
-  readonly letters: Iterator<RedisDeadLetter, undefined>
+  readonly letters: Letters
+  /** How many were made. */
+  made: number
   /** Letters that were made and are not in Redis. */
   unwritten: RedisDeadLetter[]
 }
@@ -149,10 +151,11 @@ export function startLeaving(
     const { letters, unwritten } = mourned
     let bytes = unwritten.reduce((sum, letter) => sum + letter.bytes.length, 0)
     while (unwritten.length < LETTERS && bytes < LETTERS_BYTES) {
-      const { value } = letters.next()
-      if (value === undefined) break
-      unwritten.push(value)
-      bytes += value.bytes.length
+      const letter = letters.at(mourned.made)
+      if (letter === undefined) break
+      mourned.made++
+      unwritten.push(letter)
+      bytes += letter.bytes.length
     }
     const writes = unwritten.map((letter) => writeDeadLetter(connection, deadStream, letter))
     const results = await Promise.allSettled(writes)
@@ -170,7 +173,7 @@ export function startLeaving(
   return {
     add({ stream, entry, letters }) {
       if (letters === null) acknowledgements.get(stream)?.add(entry)
-      else mourning.add({ stream, entry, letters, unwritten: [] })
+      else mourning.add({ stream, entry, letters, made: 0, unwritten: [] })
     },
     async flush(timeoutMs) {
       stopping = true

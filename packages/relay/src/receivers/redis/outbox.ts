@@ -13,7 +13,7 @@ import { allocateChunk } from '../../store/chunk.ts'
 import type { Part, StoredSpan } from '../../store/span.ts'
 import type { Backlog, DeadLetter, Settlement, Unsettled } from '../../store/store.ts'
 import type { StreamEntry } from './group.ts'
-import { addedAt, HeldEntries, LETTER_BYTES } from './held-entries.ts'
+import { addedAt, HeldEntries, LETTER_BYTES, type Letters } from './held-entries.ts'
 
 interface Held {
   info: OutboxChunk
@@ -130,12 +130,18 @@ export class RedisOutbox extends HeldEntries implements Outbox {
   }
 
   /** The entry is read when the first one is asked for, once for all. */
-  *#lettersOf(held: Held): Generator<RedisDeadLetter, undefined> {
-    const spans = readEntry(held.bytes, held.measures)
-    for (const letter of held.letters) {
-      const span = spans[letter.index] as StoredSpan
-      const isCut = spanBytes(span) > LETTER_BYTES
-      yield { ...this.#about(held, letter), isCut, bytes: encoder.encode([span]) }
+  #lettersOf(held: Held): Letters {
+    let spans: StoredSpan[] | undefined
+    return {
+      length: held.letters.length,
+      at: (index) => {
+        const letter = held.letters.at(index)
+        if (letter === undefined) return
+        spans ??= readEntry(held.bytes, held.measures)
+        const span = spans[letter.index] as StoredSpan
+        const isCut = spanBytes(span) > LETTER_BYTES
+        return { ...this.#about(held, letter), isCut, bytes: encoder.encode([span]) }
+      },
     }
   }
 

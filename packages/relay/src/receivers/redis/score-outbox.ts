@@ -110,7 +110,7 @@ export class RedisScoreOutbox extends HeldEntries implements ScoresWaiting {
     }
     for (const { stream, entry, waiting, letters } of new Set(entries.values())) {
       if (waiting.size > 0) continue
-      this.leave(stream, entry, letters.length > 0 ? letters.values() : null)
+      this.leave(stream, entry, letters.length > 0 ? letters : null)
     }
   }
 
