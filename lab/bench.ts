@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
 import type { BenchOptions } from './bench/options.ts'
 import { asText, type Report } from './bench/report.ts'
 import { SUBJECTS } from './bench/subjects.ts'
-import { readCommandLine, runProgram, UsageError } from './command-line.ts'
+import { readCommandLine, recordedCommand, runProgram, UsageError } from './command-line.ts'
 import type { BenchResult } from './study/report/bench-addresses.ts'
 
 const BENCHES: Record<string, () => Promise<(options: BenchOptions) => Promise<Report>>> = {
@@ -72,7 +72,7 @@ await runProgram(USAGE, async () => {
   const report = await bench(options)
   console.log(asText(report))
   const machine = { cpu: cpus()[0]?.model ?? '', cores: availableParallelism() }
-  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+  const command = recordedCommand('npm run bench --')
   const about = { bench: name, node: process.version, machine, command, startedAt }
   const json = JSON.stringify({ ...about, ...report } satisfies BenchResult)
   if (line.has('json')) console.log(json)

@@ -18,6 +18,20 @@ export async function runProgram(usage: string, program: () => Promise<void>): P
   }
 }
 
+/** Say where results and working files lie, which is of no use to a reader of results, and may tell of a machine. */
+const PLACES = ['out', 'dir']
+
+/** The command that this process was started by, as results have it. */
+export function recordedCommand(program: string): string {
+  const words = process.argv.slice(2)
+  const isPlace = (word = ''): boolean => PLACES.some((name) => word === `--${name}`)
+  const isJoined = (word: string): boolean => PLACES.some((name) => word.startsWith(`--${name}=`))
+  const kept = words.filter((word, i) => {
+    return !isPlace(word) && !isPlace(words[i - 1]) && !isJoined(word)
+  })
+  return [program, ...kept].join(' ')
+}
+
 export interface CommandLine {
   /** The one word. */
   readonly word: string

@@ -1,7 +1,7 @@
 // Measures where tracing overhead comes from, with the real SDKs in a service under load. docs/method.md says how.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { readCommandLine, runProgram, UsageError } from './command-line.ts'
+import { readCommandLine, recordedCommand, runProgram, UsageError } from './command-line.ts'
 import { CASES, type CaseName } from './study/cases.ts'
 import type { StudyOptions } from './study/plan.ts'
 import { fillDocuments } from './study/report/documents.ts'
@@ -89,7 +89,7 @@ await runProgram(USAGE, async () => {
     const at = ((performance.now() - begun) / 1000).toFixed(0)
     console.error(`${at.padStart(5)} s  ${text}`)
   }
-  const command = ['npm run lab --', ...process.argv.slice(2)].join(' ')
+  const command = recordedCommand('npm run lab --')
   const file = line.text('out') ?? join(RESULTS, `${line.word}.json`)
   mkdirSync(dirname(file), { recursive: true })
   const keep = (results: Results): void => writeFileSync(file, JSON.stringify(results))
