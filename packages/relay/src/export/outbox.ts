@@ -1,4 +1,4 @@
-import type { HeldScore } from '../store/scores.ts'
+import type { HeldScore, MostScores } from '../store/scores.ts'
 import type { Part, StoredSpan } from '../store/span.ts'
 import type { Backlog, ChunkInfo, Settlement, Unsettled } from '../store/store.ts'
 
@@ -43,7 +43,7 @@ export interface ScoresWaiting {
     project: string,
     after: number,
     taken: ReadonlySet<number>,
-    most: { readonly count: number; readonly maxBytes: number },
+    most: MostScores,
   ): readonly HeldScore[]
   /** Takes in what became of scores. */
   acknowledge(

@@ -23,6 +23,29 @@ export interface HeldScore {
   readonly bytes: number
 }
 
+/** At most so many, and so many bytes or one. */
+export interface MostScores {
+  readonly count: number
+  readonly maxBytes: number
+}
+
+/** The first of `scores`, but those that are `taken`. */
+export function firstOf(
+  scores: Iterable<HeldScore>,
+  taken: ReadonlySet<number>,
+  { count, maxBytes }: MostScores,
+): HeldScore[] {
+  const first: HeldScore[] = []
+  let left = maxBytes
+  for (const score of scores) {
+    if (taken.has(score.id)) continue
+    left -= score.bytes
+    if (first.length === count || (left < 0 && first.length > 0)) break
+    first.push(score)
+  }
+  return first
+}
+
 /** What the store does for it. */
 interface Within {
   transaction(change: () => void): void
@@ -82,18 +105,15 @@ export class ScoreOutbox {
     project: string,
     after: number,
     taken: ReadonlySet<number>,
-    { count, maxBytes }: { readonly count: number; readonly maxBytes: number },
+    most: MostScores,
   ): HeldScore[] {
-    const scores: HeldScore[] = []
-    let left = maxBytes
+    return firstOf(this.#behind(exporter, project, after), taken, most)
+  }
+
+  *#behind(exporter: string, project: string, after: number): Generator<HeldScore> {
     for (const row of this.#sql.next.iterate(this.#exporter(exporter), project, after)) {
-      const score = { id: Number(row.id), json: String(row.json), bytes: Number(row.bytes) }
-      if (taken.has(score.id)) continue
-      left -= score.bytes
-      if (scores.length === count || (left < 0 && scores.length > 0)) break
-      scores.push(score)
+      yield { id: Number(row.id), json: String(row.json), bytes: Number(row.bytes) }
     }
-    return scores
   }
 
   /** Takes in what became of scores. Those that the outbox does not hold count nothing. */

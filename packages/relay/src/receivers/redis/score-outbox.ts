@@ -6,7 +6,7 @@
 import type { ScoresWaiting } from '../../export/outbox.ts'
 import type { RedisDeadLetter } from '../../redis/dead-letters.ts'
 import { readScores, scoreOf } from '../../redis/score-entry.ts'
-import type { HeldScore } from '../../store/scores.ts'
+import { firstOf, type HeldScore, type MostScores } from '../../store/scores.ts'
 import type { StreamEntry } from './group.ts'
 import { addedAt, HeldEntries, LETTER_BYTES } from './held-entries.ts'
 
@@ -75,18 +75,15 @@ export class RedisScoreOutbox extends HeldEntries implements ScoresWaiting {
     project: string,
     after: number,
     taken: ReadonlySet<number>,
-    { count, maxBytes }: { readonly count: number; readonly maxBytes: number },
+    most: MostScores,
   ): HeldScore[] {
-    const scores: HeldScore[] = []
-    let left = maxBytes
+    return firstOf(this.#behind(project, after), taken, most)
+  }
+
+  *#behind(project: string, after: number): Generator<HeldScore> {
     for (const [id, held] of this.#projects.get(project) ?? []) {
-      if (id <= after || taken.has(id)) continue
-      const { score } = held.waiting.get(id)!
-      left -= score.bytes
-      if (scores.length === count || (left < 0 && scores.length > 0)) break
-      scores.push(score)
+      if (id > after) yield held.waiting.get(id)!.score
     }
-    return scores
   }
 
   acknowledge(
