@@ -4,7 +4,17 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import type { DeliveryOptions } from './delivery.ts'
 import type { Exporter } from './exporters.ts'
-import { field, makeSpan, manualClock, startFakeClock, text } from './fixtures.ts'
+import {
+  field,
+  idsOf,
+  makeSpan,
+  manualClock,
+  manySpans,
+  startFakeClock,
+  text,
+  turns,
+  until,
+} from './fixtures.ts'
 import { type Harness, type HarnessOptions, startHarness } from './harness.ts'
 
 /** What a server of any kind can do to an exporter. */
@@ -46,23 +56,6 @@ export interface Subject {
 const HOUR = 3_600_000
 const START = Date.parse('2026-11-24T10:00:00Z')
 
-const many = (count: number, bytes = 10) =>
-  Array.from({ length: count }, () =>
-    makeSpan({ fields: [field(FIELD.input, text('x'.repeat(bytes)))] }),
-  )
-/** Long enough for a request that should not be sent to arrive. */
-const turns = () => new Promise((resolve) => setTimeout(resolve, 50))
-const idsOf = (spans: readonly { spanId: Buffer | string }[]): string[] =>
-  spans.map(({ spanId }) => spanId.toString('hex'))
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 8_000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error('it never came')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
 export function conformsAsExporter({ name, peerOf }: Subject): void {
   describe(`exporter ${name}`, () => {
     let harness: Harness
@@ -95,7 +88,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
 
     it('delivers each span once, in the order of their ends', async () => {
       const { commit, held, law } = await start({ concurrency: 1, timeoutMs: 10_000 })
-      const spans = many(1000)
+      const spans = manySpans(1000)
       commit(spans.slice(0, 10))
       commit(spans.slice(10, 500))
       commit(spans.slice(500))
@@ -109,8 +102,8 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
       const time = manualClock(START)
       const options = { clock: time, lingerMs: 250, requestBytes: 20_000 }
       const { commit, held } = await start(options)
-      commit(many(3))
-      commit(many(4))
+      commit(manySpans(3))
+      commit(manySpans(4))
       await turns()
       time.pass(249)
       await turns()
@@ -119,7 +112,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
       await held(0)
       expect((await peer.arrived()).map(({ spans }) => spans.length)).toEqual([7])
       // Full ones go while the clock stands still, the rest waits for it.
-      commit(many(60, 500))
+      commit(manySpans(60, 500))
       while ((await peer.arrived()).length < 2) await turns()
       await turns()
       const sent = (await arrivedSpans()).length
@@ -134,7 +127,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
       let back = 0
       const clock = { ...time, now: () => time.now() - back }
       const { commit, held } = await start({ clock, lingerMs: 250 })
-      commit(many(3))
+      commit(manySpans(3))
       await turns()
       // Timers and the wall clock never agree to the last millisecond.
       back = 1
@@ -144,16 +137,16 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
 
     it('sends at once when it is told to hurry', async () => {
       const { commit, held, delivery } = await start({ lingerMs: HOUR })
-      commit(many(3))
+      commit(manySpans(3))
       delivery.hurry()
       await held(0)
     })
 
     it('keeps requests within their bytes; a span that is longer goes alone', async () => {
       const { commit, held } = await start({ requestBytes: 50_000 })
-      commit(many(300, 1000))
-      commit(many(1, 120_000))
-      commit(many(5, 1000))
+      commit(manySpans(300, 1000))
+      commit(manySpans(1, 120_000))
+      commit(manySpans(5, 1000))
       await held(0)
       const sizes = (await peer.arrived()).map(({ body }) => body.length)
       expect(sizes.filter((size) => size > 50_000)).toHaveLength(1)
@@ -165,7 +158,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
       const { commit, held, law } = await start({ spanBytes: 20_000 })
       const short = field(FIELD.output, text('a short answer'))
       const long = field(FIELD.input, text('x'.repeat(100_000)))
-      commit([makeSpan({ fields: [long, short] }), ...many(2, 1000)])
+      commit([makeSpan({ fields: [long, short] }), ...manySpans(2, 1000)])
       await held(0)
       const [arrival] = await peer.arrived()
       expect(arrival!.body.length).toBeLessThan(30_000)
@@ -182,10 +175,10 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
           timeoutMs: 100,
           concurrency: 1,
         })
-        commit(many(1))
+        commit(manySpans(1))
         await held(0)
         await peer.trouble(trouble)
-        const spans = many(20)
+        const spans = manySpans(20)
         commit(spans.slice(0, 10))
         await until(() => delivery.status().state === 'retrying' && delivery.status().retries > 1)
         commit(spans.slice(10))
@@ -203,7 +196,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
     it('sends the same bytes again when an answer was lost, and counts them once', async () => {
       const { commit, held, law } = await start({ clock: simulated() })
       await peer.trouble('loses')
-      commit(many(20))
+      commit(manySpans(20))
       await held(0)
       const bodies = (await peer.arrived()).map(({ body }) => body.toString('hex'))
       expect(bodies).toHaveLength(2)
@@ -214,10 +207,10 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
     it('has no more requests under way than it may, however much waits', async () => {
       const options = { concurrency: 2, requestBytes: 5_000, timeoutMs: 60_000 }
       const { commit, held, law, delivery } = await start(options)
-      commit(many(1))
+      commit(manySpans(1))
       await held(0)
       await peer.trouble('silent')
-      for (let i = 0; i < 10; i++) commit(many(50, 1000))
+      for (let i = 0; i < 10; i++) commit(manySpans(50, 1000))
       await until(() => delivery.status().inFlight === 2)
       await turns()
       expect(delivery.status().inFlight).toBe(2)
@@ -234,7 +227,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
       })
       expect(exporter.secrets.length).toBeGreaterThan(0)
       await peer.trouble('refuses')
-      commit(many(20))
+      commit(manySpans(20))
       await until(() => delivery.status().state === 'unauthorized')
       const { message } = delivery.status()
       expect(message).not.toBe('')
@@ -250,10 +243,10 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
 
     it('stops within its time; what is not delivered goes out after the next start', async () => {
       const { commit, held, law, restart } = await start({ timeoutMs: 60_000 })
-      commit(many(1))
+      commit(manySpans(1))
       await held(0)
       await peer.trouble('silent')
-      commit(many(20))
+      commit(manySpans(20))
       await until(() => harness.delivery.status().inFlight > 0)
       const began = performance.now()
       await harness.delivery.stop(100)
@@ -267,10 +260,10 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
 
     it('does not wait for a server that takes nothing when it stops', async () => {
       const { commit, held, law, delivery } = await start({ random: () => 0.99 })
-      commit(many(1))
+      commit(manySpans(1))
       await held(0)
       await peer.trouble('busy')
-      commit(many(20))
+      commit(manySpans(20))
       await until(() => delivery.status().state === 'retrying')
       const began = performance.now()
       await delivery.stop(60_000)
@@ -283,9 +276,9 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
       const first = makeSpan({ interrupted: true })
       const second = { ...first, interrupted: false, revision: 1 }
       const third = { ...second, revision: 2, name: 'third' }
-      commit([first, ...many(3)])
-      commit([second, ...many(3), third])
-      commit(many(3))
+      commit([first, ...manySpans(3)])
+      commit([second, ...manySpans(3), third])
+      commit(manySpans(3))
       await held(0)
       const [id] = idsOf([first])
       const versions = (await peer.arrived()).map(({ spans }) =>
@@ -301,10 +294,10 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
 
     it('sends again what it is told to, the same bytes, and counts it apart', async () => {
       const { commit, held, law, again } = await start()
-      const spans = many(20)
+      const spans = manySpans(20)
       commit(spans)
       await held(0)
-      commit(many(5))
+      commit(manySpans(5))
       await held(0)
       const before = await peer.arrived()
       expect(again(1, ...spans.keys())).toBe(20)
@@ -324,14 +317,14 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
         clock: simulated(),
         concurrency: 1,
       })
-      commit(many(3))
+      commit(manySpans(3))
       await held(0)
       await harness.delivery.stop(0)
       await peer.trouble('busy')
       restart({ backlogBytes: 1 })
       // It looks at its backlog at once, and then every ten seconds.
       await turns()
-      commit(many(1))
+      commit(manySpans(1))
       await until(() => harness.delivery.status().retries > 1)
       expect(again(1, 0, 1, 2)).toBe(3)
       await until(() => {
@@ -352,7 +345,7 @@ export function conformsAsExporter({ name, peerOf }: Subject): void {
         backlogBytes: 200_000,
       })
       await peer.trouble('busy')
-      const spans = many(1000, 1000)
+      const spans = manySpans(1000, 1000)
       for (let at = 0; at < spans.length; at += 20) {
         commit(spans.slice(at, at + 20))
         await new Promise((resolve) => setTimeout(resolve, 2))

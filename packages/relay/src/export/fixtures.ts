@@ -77,6 +77,31 @@ export function makeSpan(over: Partial<StoredSpan> = {}): StoredSpan {
   }
 }
 
+export function manySpans(count: number, bytes = 10): StoredSpan[] {
+  return Array.from({ length: count }, () =>
+    makeSpan({ fields: [field(FIELD.input, text('x'.repeat(bytes)))] }),
+  )
+}
+
+/** In hex. */
+export function idsOf(spans: readonly { readonly spanId: Buffer | string }[]): string[] {
+  return spans.map(({ spanId }) => spanId.toString('hex'))
+}
+
+/** Long enough for a request that should not be sent to arrive. */
+export function turns(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+/** @throws Error when it does not become true within 8 s */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 8_000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error('it never came')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
 export function field(number: number, value: Value, key?: string): StoredField {
   return key === undefined ? { field: number, value } : { field: number, key, value }
 }

@@ -1,10 +1,9 @@
 // What exporters over HTTP have to do besides (conformance.ts): answers, compression, spans that a server rejects.
-import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Fault, LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import type { DeliveryOptions } from './delivery.ts'
 import type { Exporter } from './exporters.ts'
-import { field, makeSpan, startFakeClock, text } from './fixtures.ts'
+import { idsOf, manySpans, startFakeClock, turns } from './fixtures.ts'
 import { type Harness, type HarnessOptions, startHarness } from './harness.ts'
 
 export interface HttpSubject {
@@ -14,15 +13,6 @@ export interface HttpSubject {
 
 const HOUR = 3_600_000
 const START = Date.parse('2026-11-24T10:00:00Z')
-
-const many = (count: number, bytes = 10) =>
-  Array.from({ length: count }, () =>
-    makeSpan({ fields: [field(FIELD.input, text('x'.repeat(bytes)))] }),
-  )
-/** Long enough for a request that should not be sent to arrive. */
-const turns = () => new Promise((resolve) => setTimeout(resolve, 50))
-const idsOf = (spans: readonly { spanId: Buffer | string }[]): string[] =>
-  spans.map(({ spanId }) => spanId.toString('hex'))
 
 export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
   describe(`exporter ${name} over HTTP`, () => {
@@ -48,7 +38,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
 
     it('compresses where it is told to', async () => {
       const { commit, held, server } = await start({ gzip: 'always' })
-      commit(many(100, 1000))
+      commit(manySpans(100, 1000))
       await held(0)
       const [request] = server.requests
       expect(request?.headers['content-encoding']).toBe('gzip')
@@ -57,7 +47,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
 
     it('puts one poison span of 512 among the dead letters and delivers the others', async () => {
       const { commit, held, law, server, lines } = await start()
-      const spans = many(512)
+      const spans = manySpans(512)
       const poison = spans[300]!
       server.rejectSpan = ({ spanId }) =>
         spanId === poison.spanId.toString('hex') ? 'bad trace id' : undefined
@@ -71,7 +61,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
 
     it('halves requests that are too large, until one span alone is', async () => {
       const { commit, held, law } = await start({}, { maxBodyBytes: 30_000 })
-      commit([...many(50, 1000), ...many(1, 40_000), ...many(50, 1000)])
+      commit([...manySpans(50, 1000), ...manySpans(1, 40_000), ...manySpans(50, 1000)])
       await held(0)
       expect(law()).toMatchObject({ delivered: 100, dead: 1 })
     })
@@ -96,7 +86,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
         concurrency: 1,
       })
       server.faults = [fault, fault]
-      commit(many(20))
+      commit(manySpans(20))
       await held(0)
       expect(server.requests).toHaveLength(3)
       expect(law()).toMatchObject({ delivered: 20 })
@@ -113,7 +103,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
       })
       server.faults = () =>
         time.now() < START + HOUR ? { type: 'status', status: 503 } : undefined
-      const spans = many(2000, 100)
+      const spans = manySpans(2000, 100)
       for (let at = 0; at < spans.length; at += 100) commit(spans.slice(at, at + 100))
       await server.waitFor(() => server.requests.length > 8)
       expect(delivery.status()).toMatchObject({ state: 'retrying', inFlight: 4 })
@@ -132,7 +122,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
       const { commit, held, law, server, delivery, lines } = await start({ clock: time })
       server.faults = () =>
         time.now() < START + HOUR ? { type: 'status', status: 401, body: 'no' } : undefined
-      commit(many(20))
+      commit(manySpans(20))
       await server.waitFor(() => server.requests.length > 3)
       expect(delivery.status()).toMatchObject({
         state: 'unauthorized',
@@ -148,7 +138,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
 
     it('keeps what was settled of a request that it gives up', async () => {
       const { commit, law, server, restart, held } = await start({ timeoutMs: 60_000 })
-      const spans = many(8)
+      const spans = manySpans(8)
       server.rejectSpan = ({ spanId }) => (spanId === idsOf(spans)[7] ? 'poison' : undefined)
       // The whole is rejected, its first half taken, its second half never answered.
       server.faults = (number) => (number === 3 ? { type: 'hang' } : undefined)
@@ -164,7 +154,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
 
     it('counts newer versions that are rejected or refused apart: their observations were delivered', async () => {
       const { commit, held, law, server } = await start({ concurrency: 1 })
-      const spans = many(3)
+      const spans = manySpans(3)
       const newer = spans.map((span) => ({ ...span, revision: 1, name: 'newer' }))
       commit(spans)
       await held(0)
@@ -182,7 +172,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
     it('sends again what it has only just settled, while others of the chunk are under way', async () => {
       const delivery = { requestBytes: 5_000, concurrency: 2 }
       const { commit, held, law, server, again } = await start(delivery, { latencyMs: 5 })
-      commit(many(20, 1000))
+      commit(manySpans(20, 1000))
       const left = new Set(Array.from({ length: 20 }, (_, index) => index))
       const deadline = Date.now() + 5_000
       while (left.size > 0 && Date.now() < deadline) {
@@ -198,7 +188,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
 
     it('delivers a dead letter once the server takes it; rejected again it is one again, counted once', async () => {
       const { commit, held, law, server, store, again } = await start()
-      const spans = many(8)
+      const spans = manySpans(8)
       server.rejectSpan = ({ spanId }) => (spanId === idsOf(spans)[5] ? 'poison' : undefined)
       commit(spans)
       await held(0)
@@ -217,13 +207,13 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
       const delivery = { requestBytes: 7_000, timeoutMs: 60_000 }
       const { commit, held, law, server, restart, again } = await start(delivery)
       // Two requests.
-      commit(many(4, 2_000))
+      commit(manySpans(4, 2_000))
       await held(0)
       expect(server.requests).toHaveLength(2)
       server.faults = (number) => (number > 3 ? { type: 'hang' } : undefined)
       expect(again(1, 0, 1, 2, 3)).toBe(4)
       await server.waitFor(() => server.requests.length === 4)
-      commit(many(3))
+      commit(manySpans(3))
       await held(5)
       await turns()
       // The outbox is told of one request while the other is under way.
@@ -240,7 +230,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
       const { commit, held, law, server } = await start()
       const body = '{"partialSuccess":{"rejectedSpans":3}}'
       server.faults = [{ type: 'status', status: 200, body, contentType: 'application/json' }]
-      commit(many(10))
+      commit(manySpans(10))
       await held(0)
       expect(law()).toMatchObject({ delivered: 7, dropped: 3 })
     })
@@ -256,7 +246,7 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
         { type: 'status', status: 503, body },
         { type: 'status', status: 400, body },
       ]
-      commit(many(1))
+      commit(manySpans(1))
       await held(0)
       const shown = [lines.join(), JSON.stringify([delivery.status(), store.counters()])].join()
       expect(shown).toContain('answered 400: ***')

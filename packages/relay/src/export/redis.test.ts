@@ -1,5 +1,4 @@
 // What is Redis' alone; conformance.ts asks the rest. The server is real.
-import { FIELD } from '@offpath/sdk/spool-format'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createLog } from '../log.ts'
 import { entriesOf } from '../receivers/redis/group.ts'
@@ -11,7 +10,7 @@ import type { StoredSpan } from '../store/span.ts'
 import { type RedisServer, startRedisServer } from '../testing/redis-server.ts'
 import { systemClock } from './clock.ts'
 import type { DeliveryOptions } from './delivery.ts'
-import { field, makeSpan, resource, text } from './fixtures.ts'
+import { manySpans, resource, until } from './fixtures.ts'
 
 import { type Harness, startHarness } from './harness.ts'
 import { type RedisExporterOptions, redisExporter } from './redis.ts'
@@ -57,22 +56,10 @@ async function entries(stream = 'test:{0}', of: RedisServer = redis): Promise<St
   })
 }
 
-const many = (count: number, bytes = 10): StoredSpan[] =>
-  Array.from({ length: count }, () =>
-    makeSpan({ fields: [field(FIELD.input, text('x'.repeat(bytes)))] }),
-  )
-const until = async (condition: () => boolean): Promise<void> => {
-  const deadline = Date.now() + 8000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error('it never came')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
 describe('exporter redis', () => {
   it('keeps the spans of a trace in one stream', async () => {
     const { commit, held } = await start({ partitions: 4 })
-    const spans = many(200).map((span, i) => {
+    const spans = manySpans(200).map((span, i) => {
       const traceId = Buffer.alloc(16)
       traceId.writeUInt32BE(i % 20, 0)
       return { ...span, traceId }
@@ -88,10 +75,10 @@ describe('exporter redis', () => {
 
   it('gets through a Redis that is away', async () => {
     const { commit, held, law, delivery } = await start()
-    commit(many(10))
+    commit(manySpans(10))
     await held(0)
     await redis.kill()
-    commit(many(100, 1000))
+    commit(manySpans(100, 1000))
     await until(() => delivery.status().state === 'retrying')
     expect(delivery.status().lastError?.message).toMatch(/closed|ECONN/)
     await redis.start()
@@ -102,10 +89,10 @@ describe('exporter redis', () => {
 
   it('waits again for an answer that is late, and adds nothing twice', async () => {
     const { commit, held, delivery } = await start({}, { timeoutMs: 100 })
-    commit(many(1))
+    commit(manySpans(1))
     await held(0)
     redis.pause()
-    commit(many(20))
+    commit(manySpans(20))
     await until(() => delivery.status().retries > 2)
     expect(delivery.status()).toMatchObject({
       state: 'retrying',
@@ -119,7 +106,7 @@ describe('exporter redis', () => {
   it('adds nothing to a stream that is full', async () => {
     const { commit, held, law, delivery } = await start({ maxLength: 5 })
     for (let i = 0; i < 5; i++) await redis.ask('XADD', 'test:{0}', '*', 'v', '1')
-    commit(many(20))
+    commit(manySpans(20))
     await until(() => delivery.status().state === 'retrying')
     expect(delivery.status().message).toContain('test:{0} is full, with 5 entries')
     expect(law()).toMatchObject({ held: 20 })
@@ -130,10 +117,10 @@ describe('exporter redis', () => {
 
   it('trims nothing, however many others add', async () => {
     const { commit, held } = await start({ maxLength: 5 })
-    commit(many(1))
+    commit(manySpans(1))
     await held(0)
-    await Promise.all(many(300).map(() => redis.ask('XADD', 'test:{0}', '*', 'v', '1')))
-    commit(many(1))
+    await Promise.all(manySpans(300).map(() => redis.ask('XADD', 'test:{0}', '*', 'v', '1')))
+    commit(manySpans(1))
     await held(0)
     expect(await redis.ask('XLEN', 'test:{0}')).toBe(302)
   })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { crashAt } from '../../testing/crash-at.ts'
 import { type RedisServer, startRedisServer } from '../../testing/redis-server.ts'
-import { element, type ListBench, many, openListBench } from './list.fixture.ts'
+import { element, many, withListOf } from './list.fixture.ts'
 
 /** One for all tests; each has a list of its own. */
 let redis: RedisServer
@@ -12,14 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => redis.close())
 
-const withList = (body: (bench: ListBench) => Promise<void>) => async (): Promise<void> => {
-  const bench = await openListBench(redis)
-  try {
-    await body(bench)
-  } finally {
-    await bench.close()
-  }
-}
+const withList = withListOf(() => redis)
 
 describe.concurrent('relays that die', { timeout: 120_000 }, () => {
   test.each(['moved', 'written'] as const)(

@@ -163,3 +163,15 @@ export async function openListBench(redis: RedisServer): Promise<ListBench> {
   }
   return bench
 }
+
+/** The body of a test that has a list of its own; `redis` is asked when it begins. */
+export function withListOf(redis: () => RedisServer) {
+  return (body: (bench: ListBench) => Promise<void>) => async (): Promise<void> => {
+    const bench = await openListBench(redis())
+    try {
+      await body(bench)
+    } finally {
+      await bench.close()
+    }
+  }
+}

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type RedisServer, startRedisServer } from '../../testing/redis-server.ts'
 import { itemsOf, textOf } from '../redis/group.ts'
-import { element, type ListBench, many, openListBench, START } from './list.fixture.ts'
+import { element, many, START, withListOf } from './list.fixture.ts'
 import { startListReceiver } from './receiver.ts'
 import { SpoolWriter } from './spool-writer.ts'
 
@@ -15,14 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => redis.close())
 
-const withList = (body: (bench: ListBench) => Promise<void>) => async (): Promise<void> => {
-  const bench = await openListBench(redis)
-  try {
-    await body(bench)
-  } finally {
-    await bench.close()
-  }
-}
+const withList = withListOf(() => redis)
 
 // They mostly wait.
 describe.concurrent('a relay that takes from a list', { timeout: 60_000 }, () => {
