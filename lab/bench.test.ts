@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -9,6 +10,7 @@ import { SUBJECTS } from './bench/subjects.ts'
 interface Result {
   readonly bench: string
   readonly node: string
+  readonly command: string
   readonly rows: readonly Readonly<Record<string, unknown>>[]
   readonly targets: readonly Readonly<Record<string, unknown>>[]
 }
@@ -93,8 +95,10 @@ test('relay drains what a process has left', async () => {
 test('delivery gets all there: from a store, through Redis, and after an outage', async () => {
   const result = await bench(
     'delivery',
-    ...['--scale', '0.01', '--cases', 'small-export,small-redis,outage'],
+    ...['--scale', '0.01', '--cases', 'small-export,small-redis,outage', '--dir', tmpdir()],
   )
+  const measured = '--scale 0.01 --cases small-export,small-redis,outage --quick --json --rounds 1'
+  expect(result.command).toBe(`npm run bench -- delivery ${measured}`)
   expect(result.rows).toMatchObject([
     { case: 'small-export', subject: 'offpath', delivered: 2000, lost: 0 },
     { case: 'small-export', subject: 'otel' },
