@@ -43,3 +43,15 @@ export interface Shared {
   /** Messages that the application has not taken yet. */
   readonly waiting: Int32Array
 }
+
+/** The relay's way to the application, be it a channel or a port. */
+export interface Application {
+  readonly start: Start
+  send(message: FromRelay): void
+  /** Nobody is there any more. */
+  isGone(): boolean
+  /** Null: the application ended without a word. */
+  listen(listener: (message: ToRelay | null) => void): void
+  /** Resolves when what was sent has left, or nobody takes it. */
+  sent(): Promise<void>
+}

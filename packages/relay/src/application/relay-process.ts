@@ -3,19 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { isOldNode, tooOld } from './node-version.ts'
-import type { FromRelay, Start, ToRelay } from './protocol.ts'
-
-/** The way to the application. */
-export interface Application {
-  readonly start: Start
-  send(message: FromRelay): void
-  /** Nobody is there any more. */
-  isGone(): boolean
-  /** Null: the application ended without a word. */
-  listen(listener: (message: ToRelay | null) => void): void
-  /** Resolves when what was sent has left, or nobody takes it. */
-  sent(): Promise<void>
-}
+import type { Application, FromRelay, Start, ToRelay } from './protocol.ts'
 
 /** Messages that wait for an application whose event loop is held; further log lines are left out, counted. */
 const MAX_WAITING = 500

@@ -6,8 +6,7 @@ import { ConfigError } from '../config/config-error.ts'
 import { createLog, type Log } from '../log.ts'
 import { quietSqliteWarning } from '../quiet-sqlite.ts'
 import type { SpoolRelay } from '../relay.ts'
-import type { End } from './protocol.ts'
-import type { Application } from './relay-process.ts'
+import type { Application, End } from './protocol.ts'
 
 /**
  * How long a relay goes on whose application died: nobody waits for it, and a new one of the application is served
