@@ -308,6 +308,20 @@ class StartRelay(unittest.TestCase):
             self.assertEqual(self.processes(), [relay.pid])
             relay.terminate()
 
+    def test_a_store_that_another_service_has_is_told_for_nobody_reads_the_spool(self) -> None:
+        env = {**self.env, "OFFPATH_LANGFUSE_SECRET_KEY": SECRET, "OFFPATH_SPOOL_DIR": str(self.dir / "other")}
+        command = [*relay_command(), "up", "--json"]
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as relay:
+            assert relay.stdout is not None
+            self.assertTrue(json.loads(relay.stdout.readline())["ready"])
+            app = self.app()
+            self.assertIsNone(app.started["url"])
+            told = "\n".join(app.logs)
+            self.assertRegex(told, "WARNING relay: offpath: another relay writes to .*; name another store.dir")
+            self.assertNotIn("waits for its end", told)
+            app.end()
+            relay.terminate()
+
     def test_the_end_waits_no_longer_than_drain_for_a_target_that_is_down(self) -> None:
         self.target.is_down = True
         app = self.app(drain=0.5)

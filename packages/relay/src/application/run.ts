@@ -1,6 +1,7 @@
 // A relay's life under an application: `offpath up`, with messages in the place of a terminal.
 import { writeSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
+import { isServedByAnother } from '../another-relay.ts'
 import { type LoadedConfig, loadConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { createLog, type Log } from '../log.ts'
@@ -14,7 +15,7 @@ import type { Application, End } from './protocol.ts'
  */
 const ALONE_MS = 60_000
 
-/** @returns the exit code, as `offpath` has them: 0 ended, 1 failed, 2 wrong configuration, 3 another relay is at work */
+/** @returns the exit code, as `offpath` has them: 0 ended, 1 failed, 2 wrong configuration, 3 another relay reads the spool */
 export async function run(application: Application): Promise<number> {
   quietSqliteWarning()
   let loaded: LoadedConfig
@@ -52,8 +53,7 @@ export async function run(application: Application): Promise<number> {
     relay = await start(loaded, log)
   } catch (error) {
     const { code, message, stack, syscall } = error as NodeJS.ErrnoException
-    const isLocked = code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED'
-    const isTaken = isLocked && (await isRead(loaded.config['spool.dir']))
+    const isTaken = await isServedByAnother(error, loaded.config['spool.dir'])
     const isTold = code?.startsWith('OFFPATH_') || syscall !== undefined
     let words = isTold ? message : (stack ?? message)
     if (code === 'OFFPATH_SPOOL_LOCKED' && !isTaken) words += ': name another spool.disk-dir'
@@ -78,17 +78,6 @@ export async function run(application: Application): Promise<number> {
   }
   application.send({ type: 'ended', delivered })
   return 0
-}
-
-/** Of the three directories only this one shows that somebody reads what we would. */
-async function isRead(spool: string): Promise<boolean> {
-  // Loads node:sqlite, as the relay does: not before its warning is quiet.
-  const { isLeased } = await import('../receivers/spool/lease.ts')
-  try {
-    return isLeased(spool)
-  } catch {
-    return false
-  }
 }
 
 async function start({ config, origins }: LoadedConfig, log: Log): Promise<SpoolRelay> {

@@ -25,7 +25,7 @@ If no traces arrive: \`offpath doctor config\`.
 To deliver to Langfuse: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, or the same in offpath.yaml.
 Every option has a flag (--store-dir), a variable (OFFPATH_STORE_DIR) and a key in offpath.yaml (store.dir):
 \`offpath up --help\` lists them. Exit codes: 0 done, 1 failed, not found, not well (status, doctor) or not all (up --once),
-2 wrong usage or configuration, 3 another relay has the spool or the store.
+2 wrong usage or configuration, 3 another relay reads the spool.
 `
 }
 

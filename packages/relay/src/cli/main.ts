@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { isServedByAnother } from '../another-relay.ts'
 import { REDIS_UNUSED } from '../config/check-redis.ts'
 import { loadProcessConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
@@ -11,8 +12,8 @@ import { processTerminal, type Terminal } from './terminal.ts'
 process.exitCode = await main(process.argv.slice(2), processTerminal())
 
 /**
- * Runs a command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 another relay has the
- * spool or the store
+ * Runs a command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 another relay reads
+ * the spool
  */
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   let args: Arguments
@@ -38,8 +39,10 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
     return 0
   }
 
+  let spool: string | undefined
   try {
     const loaded = loadProcessConfig(options, flags.get('config'))
+    spool = loaded.config['spool.dir']
     if (!command.tellsWarnings) {
       const asksRedis = command.asksRedis && options.has('redis.url')
       for (const warning of loaded.warnings) {
@@ -64,6 +67,6 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
     // are faults of ours, and the stack says where.
     const told = code?.startsWith('OFFPATH_') || syscall !== undefined
     terminal.complain(`offpath: ${told ? message : (stack ?? message)}`)
-    return code === 'OFFPATH_SPOOL_LOCKED' || code === 'OFFPATH_STORE_LOCKED' ? 3 : 1
+    return spool !== undefined && (await isServedByAnother(error, spool)) ? 3 : 1
   }
 }

@@ -234,6 +234,15 @@ test('while one is at work, another one is refused with exit code 3', async () =
   expect(await first.end()).toBe(0)
 })
 
+test('exit code 3 is for who is served by the other relay: with a store that another service has, it is 1', async () => {
+  const relay = box.start('up', '--json')
+  await relay.line()
+  const other = await box.offpath('up', '--once', '--spool-dir', join(box.dir, 'other-spool'))
+  expect([other.code, other.stdout]).toEqual([1, ''])
+  expect(other.stderr).toMatch(/^offpath: another relay writes to .*; name another store.dir\n$/)
+  expect(await relay.end('SIGTERM')).toBe(0)
+})
+
 test('SIGTERM ends it before its time', async () => {
   langfuse.faults = () => ({ type: 'status', status: 503 })
   await box.killedApp()
