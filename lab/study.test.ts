@@ -75,6 +75,9 @@ test('what is not there is told with what is', async () => {
   expect(await refusal('report', '--file', 'nowhere.json')).toBe(
     '--file nowhere.json: no such file',
   )
+  expect(await refusal('js', '--arm', 'langfuse,langfuse-few', '--case', 'rag')).toContain(
+    '--arm with --case: langfuse-few runs in agent',
+  )
   const bad = join(directory, 'bad.jsonl')
   writeFileSync(bad, '{"messages":[{"role":"user","content":"x"}]}\n{"prompt":"x"}\n')
   expect(await refusal('js', '--bodies', bad)).toContain('line 2 has no messages')

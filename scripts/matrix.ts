@@ -1,12 +1,12 @@
 /**
- * Runs the unit tests of the SDK and the relay, without the kill loops, on the older Nodes we support: all of them on the
- * oldest, and on the other those that start no processes (vitest.config.ts).
+ * Runs the unit tests of the SDK and the relay, without the kill loops, on the older Nodes we support: on the oldest with
+ * those that start processes, on the other without (vitest.config.ts). Redis answers each Node alike.
  */
 import { spawnSync } from 'node:child_process'
 
 // The oldest in `engines`, and the newest 24.
 const versions = {
-  '22.18.0': ['sdk', 'relay', 'relay-systems'],
+  '22.18.0': ['sdk', 'relay', 'relay-processes'],
   '24.21.0': ['sdk', 'relay'],
 }
 

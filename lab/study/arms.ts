@@ -11,7 +11,7 @@ export interface Arm {
   readonly group: ArmGroup
   /** Cases that it runs in, beside the arm that it is compared with. */
   readonly cases: readonly CaseName[]
-  /** The arm that does the same without tracing; `untraced` when not given. */
+  /** The arm that does the same without tracing; `untraced` when not given. Itself: compared with none. */
   readonly against?: string
   /** For the service, as JSON: it alone knows what it means. */
   readonly settings: Readonly<Record<string, unknown>>

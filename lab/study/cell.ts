@@ -95,7 +95,8 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
     }
 
     const request = { path, characters, language, bodies, perSecond }
-    const fireRequest: FireRequest = { ...request, port, seed }
+    const keepAlive = services.length === 1
+    const fireRequest: FireRequest = { ...request, port, seed, keepAlive }
     const firing = startChild(join(import.meta.dirname, 'fire.child.ts'), fireRequest, {})
     fire = firing
     const load = async (duration: number, begin: () => Promise<unknown>): Promise<FireResult> => {

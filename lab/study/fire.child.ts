@@ -11,6 +11,8 @@ import { bodiesOf, ownBodies } from './workload.ts'
 export interface FireRequest extends Pick<Case, 'path' | 'characters' | 'language' | 'perSecond'> {
   readonly port: number
   readonly seed: number
+  /** False: a connection for each request, else some of several workers would have most of them. */
+  readonly keepAlive: boolean
   /** See `ownBodies`. */
   readonly bodies?: string | undefined
 }
@@ -31,9 +33,10 @@ const {
   bodies: file,
   perSecond,
   seed,
+  keepAlive,
 } = JSON.parse(process.argv[2] as string) as FireRequest
 const random = seededRandom(seed)
-const agent = new Agent({ keepAlive: true })
+const agent = new Agent({ keepAlive })
 const write =
   file === undefined ? bodiesOf(path, characters, language, random) : ownBodies(file, random)
 process.once('disconnect', () => process.exit())

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, release, type as systemType, totalmem } from 'node:os'
 import { startModel } from '../apparatus/processes.ts'
+import { UsageError } from '../command-line.ts'
 import type { Arm } from './arms.ts'
 import { createBesides, whyNot } from './beside.ts'
 import { CASES, type CaseName } from './cases.ts'
@@ -52,6 +53,7 @@ export async function runStudy(
   const arms = chosen.filter(({ id }) => skipped.every(({ arm }) => arm !== id))
   const { startService, versions, profiler } = await language.prepare(arms, progress)
   const plans = planOfCells(arms, options)
+  checkAsked(options, chosen, plans, skipped)
   const profiled = profiledPlans(arms, plans, options)
   const minutes = Math.ceil((durationOf(plans) + durationOf(profiled)) / 60)
   progress(`${plans.length + profiled.length} cells, some ${minutes} minutes`)
@@ -137,6 +139,22 @@ export async function runStudy(
   return results()
 }
 
+/** An arm that was asked for, and has none of the cases, would be missing without a word. */
+function checkAsked(
+  { arms = [] }: StudyOptions,
+  all: readonly Arm[],
+  plans: readonly CellPlan[],
+  skipped: Results['skipped'],
+): void {
+  const found = new Set(
+    [...plans, ...skipped].map(({ arm }) => (typeof arm === 'string' ? arm : arm.id)),
+  )
+  const idle = all.filter(({ id }) => arms.includes(id) && !found.has(id))
+  if (idle.length === 0) return
+  const told = idle.map(({ id, cases }) => `${id} runs in ${cases.join(', ')}`)
+  throw new UsageError(`--arm with --case: ${told.join('; ')}`)
+}
+
 function profiledPlans(
   arms: readonly Arm[],
   plans: readonly CellPlan[],
@@ -160,7 +178,10 @@ function casesOf(plans: readonly CellPlan[]): Results['cases'] {
     .map((name) => ({
       name,
       title: CASES[name].title,
-      perSecond: plans.find((plan) => plan.case === name)?.perSecond ?? CASES[name].perSecond,
+      // Some arms have a rate of their own.
+      perSecond:
+        plans.find((plan) => plan.case === name && plan.arm.load === undefined)?.perSecond ??
+        CASES[name].perSecond,
       observations: CASES[name].observations,
     }))
 }

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from meter import rss_pages
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -38,6 +39,9 @@ class ChildExporter(SpanExporter):
 
     def cpu_ns(self) -> int:
         return self._ask(pickle.dumps([]))[1]
+
+    def rss_pages(self) -> int:
+        return rss_pages(self._child.pid)
 
     def shutdown(self) -> None:
         if self._child.stdin is not None:

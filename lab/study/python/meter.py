@@ -26,8 +26,9 @@ _TASKS = "/proc/self/task"
 
 
 class Meter:
-    def __init__(self, child_cpu_ns: Callable[[], int]) -> None:
+    def __init__(self, child_cpu_ns: Callable[[], int], child_rss_pages: Callable[[], int]) -> None:
         self._child_cpu_ns = child_cpu_ns
+        self._child_rss_pages = child_rss_pages
         self._loop = asyncio.get_running_loop()
         self._running = False
         self._late_ms = array("d")
@@ -44,7 +45,7 @@ class Meter:
         self._probe = _GilProbe()
         self._probe.start()
         self._collector.begin()
-        self._rss_pages = _rss_pages()
+        self._rss_pages = self._all_rss_pages()
         self._rss_due = 0.0
         self._main_ns = time.thread_time_ns()
         self._process_ns = self._all_cpu_ns()
@@ -92,8 +93,11 @@ class Meter:
             self._stalls.append((time.time() * 1000, late_ms))
         if now >= self._rss_due:
             self._rss_due = now + 0.1
-            self._rss_pages = max(self._rss_pages, _rss_pages())
+            self._rss_pages = max(self._rss_pages, self._all_rss_pages())
         self._schedule()
+
+    def _all_rss_pages(self) -> int:
+        return rss_pages() + self._child_rss_pages()
 
     def _all_cpu_ns(self) -> int:
         ended = os.times()
@@ -160,9 +164,9 @@ def _spread(values: array[float]) -> dict[str, float]:
     return {"p50Ms": round(at[0], 3), "p99Ms": round(at[1], 3), "maxMs": round(ordered[-1], 3)}
 
 
-def _rss_pages() -> int:
+def rss_pages(pid: int | str = "self") -> int:
     try:
-        with open("/proc/self/statm", "rb") as file:
+        with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1])
     except OSError:
         return 0

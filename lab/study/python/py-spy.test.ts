@@ -119,6 +119,20 @@ test('over all, lines of a function count together, and time without a holder do
   ])
 })
 
+test('of a stall with many functions the small ones count together by thread and package', () => {
+  const many = Array.from({ length: 30 }, (_, at) => ({
+    ms: 100 + 10 * at,
+    thread: at < 15 ? MAIN : EXPORT,
+    stack: [idle, [`step_${at}`, at < 15 ? APPLICATION : ENCODER, at] as Frame],
+  }))
+  const holders = holdersOf(100, 400, (ms) => (ms < 248 ? MAIN : EXPORT))
+  const [stall] = attribute(traceOf([mark(10), ...many]), holders, [[ZERO + 398, 296]]).stalls
+  expect(stall?.shares).toHaveLength(12)
+  expect(stall?.shares.filter((share) => share.function === 'others')).toHaveLength(2)
+  const total = stall?.shares.reduce((sum, { ms }) => sum + ms, 0)
+  expect(total).toBeGreaterThan(290)
+})
+
 test('stalls of 20 ms and less are left out', () => {
   expect(
     attribute(

@@ -69,11 +69,27 @@ export function attribute(
         ([endedAt, ms]): AttributedStall => ({
           endedAt,
           ms,
-          shares: sharesOf(endedAt - ms, endedAt, true).slice(0, SHARES_OF_A_STALL),
+          shares: shortened(sharesOf(endedAt - ms, endedAt, true)),
         }),
       ),
     overall: sharesOf(-Infinity, Infinity, false).slice(0, SHARES_OVER_ALL),
   }
+}
+
+/** The largest, and the others together by thread and package. */
+function shortened(shares: readonly Share[]): Share[] {
+  const others = Map.groupBy(
+    shares.slice(SHARES_OF_A_STALL),
+    (share) => `${share.thread} ${share.package}`,
+  )
+  return [
+    ...shares.slice(0, SHARES_OF_A_STALL),
+    ...[...others.values()].map((of) => ({
+      ...(of[0] as Share),
+      function: 'others',
+      ms: sumOf(of),
+    })),
+  ]
 }
 
 /** Lines of a function together; the one that had most stands for it. */
@@ -85,11 +101,19 @@ function functionsOf(lines: readonly Share[]): Share[] {
   )
   return [...functions.values()]
     .map((shares) => {
-      const ms = shares.reduce((sum, share) => sum + share.ms, 0)
-      return { ...(shares[0] as Share), ms: rounded(ms, 1) ?? 0 }
+      return { ...(shares[0] as Share), ms: sumOf(shares) }
     })
     .filter(({ ms }) => ms > 0)
     .sort((a, b) => b.ms - a.ms)
+}
+
+function sumOf(shares: readonly Share[]): number {
+  return (
+    rounded(
+      shares.reduce((sum, { ms }) => sum + ms, 0),
+      1,
+    ) ?? 0
+  )
 }
 
 interface Span {

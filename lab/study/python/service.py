@@ -119,7 +119,7 @@ class Commands:
         self._service = service
         self._split = split
         self._counts = counts
-        self._meter = Meter(service.tracer.child_cpu_ns)
+        self._meter = Meter(service.tracer.child_cpu_ns, service.tracer.child_rss_pages)
         self._flush_ms = 0.0
         self._is_given_up = False
         self._is_profiled = is_profiled

@@ -7,6 +7,7 @@ machine. Calls that block on purpose, a flush and a request to the server, are c
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -152,32 +153,57 @@ def timed_methods(target: Any, names: tuple[str, ...], account: Account) -> None
 
 
 def observed(observe: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
-    """The SDK's `observe` around a coroutine function; what it does before and after is timed, not the function."""
+    """The SDK's `observe` for a request that is timed: what it does before and after the function is, the function is not."""
 
     def decorate(function: Any) -> Any:
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine_inside(*args: Any, **fields: Any) -> Any:
+                account = _account()
+                account.leave()
+                try:
+                    return await function(*args, **fields)
+                finally:
+                    account.enter()
+
+            decorated = observe(**options)(coroutine_inside)
+
+            async def coroutine_outside(*args: Any, **fields: Any) -> Any:
+                account = _account()
+                account.enter()
+                try:
+                    return await decorated(*args, **fields)
+                finally:
+                    account.leave()
+
+            return coroutine_outside
+
         @functools.wraps(function)
-        async def inside(*args: Any, **fields: Any) -> Any:
-            account = account_in_hand.get()
-            if account is None:
-                return await function(*args, **fields)
+        def inside(*args: Any, **fields: Any) -> Any:
+            account = _account()
             account.leave()
             try:
-                return await function(*args, **fields)
+                return function(*args, **fields)
             finally:
                 account.enter()
 
-        decorated = observe(**options)(inside)
+        called = observe(**options)(inside)
 
-        async def outside(*args: Any, **fields: Any) -> Any:
-            account = account_in_hand.get()
-            if account is None:
-                return await decorated(*args, **fields)
+        def outside(*args: Any, **fields: Any) -> Any:
+            account = _account()
             account.enter()
             try:
-                return await decorated(*args, **fields)
+                return called(*args, **fields)
             finally:
                 account.leave()
 
         return outside
 
     return decorate
+
+
+def _account() -> Account:
+    account = account_in_hand.get()
+    assert account is not None, "a request that is not timed gets functions with the SDK's own decorator"
+    return account

@@ -62,6 +62,10 @@ class Tracer:
         """CPU of children that still run."""
         return 0
 
+    def child_rss_pages(self) -> int:
+        """Their memory."""
+        return 0
+
 
 def open_tracer(settings: Settings, sink: str, redis: str | None) -> Tracer:
     if settings.tracer == "langfuse":
@@ -136,6 +140,7 @@ def _langfuse(settings: Settings, sink: str) -> Tracer:
     tracer.held = watch_queues(get_tracer_provider())  # type: ignore[method-assign]
     if exporter is not None:
         tracer.child_cpu_ns = exporter.cpu_ns  # type: ignore[method-assign]
+        tracer.child_rss_pages = exporter.rss_pages  # type: ignore[method-assign]
     return tracer
 
 

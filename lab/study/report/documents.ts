@@ -32,7 +32,6 @@ export function fillDocuments(write: boolean): string[] {
   const lookUp = lookUpInResults(join(root, 'docs/results'))
   return DOCUMENTS.filter((document) => {
     const path = join(root, document)
-    if (!existsSync(path)) return false
     const text = readFileSync(path, 'utf8')
     const filled = filledOf(document, text, lookUp)
     if (filled === text) return false
