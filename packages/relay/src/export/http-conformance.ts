@@ -78,6 +78,11 @@ export function conformsOverHttp({ name, exporterOf }: HttpSubject): void {
       ['half an answer', { type: 'half-body' }],
       ['no answer', { type: 'hang' }],
       ['a login page', { type: 'html' }],
+      [
+        'the text of a gateway',
+        { type: 'status', status: 200, contentType: 'text/plain', body: 'Welcome' },
+      ],
+      ['JSON that is none', { type: 'status', status: 200, body: '{{' }],
       ['404', { type: 'status', status: 404 }],
     ])('sends again after %s', async (_what, fault) => {
       const { commit, held, law, server, delivery } = await start({
