@@ -126,8 +126,10 @@ export function openClient(options: ClientOptions): Client {
     // Answers are read as they come.
     const headers = { 'accept-encoding': 'identity', ...call.headers }
     const answer = await send(url, { dispatcher: agent, method, headers, body, signal })
-    const read = await readBounded(answer.body)
-    return { status: answer.statusCode, headers: answer.headers, body: read }
+    const { statusCode: status } = answer
+    // A refusal stands without the rest of its page: who finds a request too large may hang up before he has all of it.
+    const read = await readBounded(answer.body, isGood(status))
+    return { status, headers: answer.headers, body: read }
   }
 
   const call = async (call: Call, signal: AbortSignal): Promise<Answer> => {
@@ -244,14 +246,18 @@ export function retryAfterMs(header: string | string[] | undefined, now: number)
   return Number.isNaN(date) ? 0 : Math.max(0, date - now)
 }
 
-async function readBounded(body: AsyncIterable<Buffer>): Promise<Buffer> {
+async function readBounded(body: AsyncIterable<Buffer>, mustBeWhole: boolean): Promise<Buffer> {
   const pieces: Buffer[] = []
   let length = 0
-  // Leaving the loop early destroys the body and with it the connection.
-  for await (const piece of body) {
-    pieces.push(piece)
-    length += piece.length
-    if (length >= MAX_ANSWER_BYTES) break
+  try {
+    // Leaving the loop early destroys the body and with it the connection.
+    for await (const piece of body) {
+      pieces.push(piece)
+      length += piece.length
+      if (length >= MAX_ANSWER_BYTES) break
+    }
+  } catch (error) {
+    if (mustBeWhole) throw error
   }
   return Buffer.concat(pieces).subarray(0, MAX_ANSWER_BYTES)
 }
