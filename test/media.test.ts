@@ -243,6 +243,21 @@ test('what is busy, away or slow is tried again; spans do not wait for it', asyn
   ])
 })
 
+test('a storage that took content may answer as it likes', async () => {
+  // Google's calls nothing a page.
+  const answers = [
+    { contentType: 'text/html; charset=UTF-8', body: '' },
+    { contentType: 'application/xml', body: '<PutObjectResult/>' },
+  ]
+  langfuse.media.faults = (method, number) =>
+    method === 'PUT'
+      ? { type: 'status', status: 200, accept: true, ...answers[number - 1] }
+      : undefined
+  write({ json: [1, 2].map((index) => observation(index, { input: uriOf(randomBytes(1_000)) })) })
+  await settled(await startRelay(), 2)
+  expect(langfuse.media.all()).toHaveLength(2)
+})
+
 test('a storage that cannot be reached is tried again', async () => {
   const closed = await startLangfuseServer()
   await closed.close()

@@ -19,10 +19,12 @@
  *   restart     with 1 GB that wait a relay is killed and started anew
  *   outage      the spans of a day at 20 a second are recorded, at full speed, while the server refuses; then it is back
  *
- * How a sceptic could be fooled. The server answers at once and is on the same machine: what limits is the relay. A day is
- * as many spans and not as many hours: after hours a relay asks once a minute whether the server is back (retry.ts), so it begins
- * up to a minute later than here. CPU at start (compiling) is in the export cases, and not in those from the spool, which
- * are warm. Redis writes its append-only file, and does not rewrite it.
+ * How a sceptic could be fooled. The server answers at once and is on the same machine: what limits is the relay. A day is as
+ * many spans and not as many hours: after hours a relay asks once a minute whether the server is back (retry.ts), so it begins
+ * up to a minute later than here. export.backlog-cap and retention.size are `caps_gb` in all cases, so that none is about them;
+ * the day of `outage` would fit into the defaults, 1 and 2 GB, as its `backlog_mb` shows, and `backlog` would not. CPU at start
+ * (compiling) is in the export cases, and not in those from the spool, which are warm. Redis writes its append-only file, and
+ * does not rewrite it.
  */
 import { tmpdir } from 'node:os'
 import { hasRedis } from '../apparatus/redis.ts'
@@ -46,7 +48,7 @@ import {
   restartRow,
 } from './delivery/rows.ts'
 import { startSink } from './delivery/sink.ts'
-import { checkRoom, SPAN_BYTES, type Standing } from './delivery/standing.ts'
+import { CAPS_GB, checkRoom, SPAN_BYTES, type Standing } from './delivery/standing.ts'
 import { deliveryTargets } from './delivery/targets.ts'
 import { type BenchOptions, chosenCases } from './options.ts'
 import type { SpanKind } from './relay/spans.ts'
@@ -156,7 +158,7 @@ export async function benchDelivery(options: BenchOptions): Promise<Report> {
   } finally {
     await sink.stop()
   }
-  const method = { rounds, scale, seed, backlog_gb: backlogBytes / GB }
+  const method = { rounds, scale, seed, backlog_gb: backlogBytes / GB, caps_gb: CAPS_GB }
   return { rows, targets: deliveryTargets(rows), method }
 
   async function once(name: (typeof ONCE)[number]): Promise<Row> {

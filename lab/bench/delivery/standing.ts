@@ -23,10 +23,11 @@ export interface Standing {
   progress(line: string): void
 }
 
+export const CAPS_GB = 1024
 /** Nothing is dropped or expired in a run: what is to fit is said by its cases. */
 export const UNBOUNDED: NodeJS.ProcessEnv = {
-  OFFPATH_EXPORT_BACKLOG_CAP: '1TB',
-  OFFPATH_RETENTION_SIZE: '1TB',
+  OFFPATH_EXPORT_BACKLOG_CAP: `${CAPS_GB}GB`,
+  OFFPATH_RETENTION_SIZE: `${CAPS_GB}GB`,
 }
 /** About what a span takes in a store. */
 export const SPAN_BYTES: Readonly<Record<SpanKind, number>> = {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Time as the delivery sees it, so that an hour's outage can be a test of milliseconds. */
+/** Time as the delivery sees it, so that a day's outage can be a test of seconds. */
 export interface Clock {
   /** Milliseconds since 1970, for times that are shown: the wall clock may be set at any moment. */
   now(): number

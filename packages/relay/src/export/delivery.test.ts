@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { FIELD } from '@offpath/sdk/spool-format'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { countSpans } from '../../../../test/langfuse-server/count-spans.ts'
 import type { StoredSpan } from '../store/span.ts'
 import { otlpExporter } from './exporters.ts'
 import {
@@ -11,6 +13,7 @@ import {
   type ManualClock,
   makeSpan,
   manualClock,
+  manySpans,
   startFakeClock,
   text,
 } from './fixtures.ts'
@@ -201,6 +204,77 @@ describe.each([
     harness.delivery.wake()
     await turns()
     expect(harness.law().dropped).toBeGreaterThan(5)
+  })
+})
+
+// As nginx, which judges by the length that a request has named: the answer comes before the body is there, and it is a page.
+describe('a proxy that answers 413 while the body is still being sent', () => {
+  const LIMIT = 1024 * 1024
+  const PAGE = '<html><h1>413 Request Entity Too Large</h1></html>'
+  const HEAD = `HTTP/1.1 413 Request Entity Too Large\r\nserver: nginx\r\ncontent-type: text/html\r\nconnection: close\r\n`
+  const ANSWER = `${HEAD}content-length: ${PAGE.length}\r\n\r\n${PAGE}`
+
+  it.each<[string, (socket: Socket) => void]>([
+    ['closes the connection', (socket) => socket.end(ANSWER, () => socket.destroy())],
+    [
+      'resets the connection after a moment',
+      (socket) => {
+        socket.write(ANSWER)
+        setTimeout(() => socket.resetAndDestroy(), 50)
+      },
+    ],
+    [
+      'resets the connection in the midst of its page',
+      (socket) => {
+        socket.write(`${HEAD}content-length: ${PAGE.length + 1000}\r\n\r\n${PAGE}`)
+        setTimeout(() => socket.resetAndDestroy(), 50)
+      },
+    ],
+    [
+      'says nothing of a length and closes',
+      (socket) => socket.end(`${HEAD}\r\n${PAGE}`, () => socket.destroy()),
+    ],
+  ])('and %s has requests halved', async (_what, refuse) => {
+    let refused = 0
+    const taken: number[] = []
+    const proxy = createNetServer((socket) => {
+      let received = Buffer.alloc(0)
+      const read = (piece: Buffer): void => {
+        received = Buffer.concat([received, piece])
+        const end = received.indexOf('\r\n\r\n') + 4
+        const length = Number(
+          /^content-length: (\d+)/im.exec(received.toString('latin1', 0, end))?.[1],
+        )
+        if (length > LIMIT) {
+          refused++
+          socket.pause().off('data', read)
+          refuse(socket)
+        } else if (received.length === end + length) {
+          taken.push(countSpans(received.subarray(end), 'application/x-protobuf'))
+          socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+        }
+      }
+      socket.on('data', read).on('error', () => {})
+    }).listen(0, '127.0.0.1')
+    await once(proxy, 'listening')
+    const { port } = proxy.address() as AddressInfo
+    const harness = await startHarness({
+      exporterOf: () => otlpExporter({ url: new URL(`http://127.0.0.1:${port}`), headers: {} }),
+      // More than sockets hold.
+      delivery: { requestBytes: 16 * LIMIT, timeoutMs: 5_000 },
+    })
+    try {
+      harness.commit(manySpans(24, 500_000))
+      await harness.held(0)
+      expect(harness.law()).toMatchObject({ delivered: 24, dead: 0, dropped: 0 })
+      expect(taken.reduce((sum, spans) => sum + spans, 0)).toBe(24)
+      // 24, 12, 6 and 3 spans; each once, for a refusal is no reason to ask again.
+      expect(refused).toBe(15)
+      expect(harness.delivery.status()).toMatchObject({ state: 'ok', retries: 0 })
+    } finally {
+      await harness.close()
+      proxy.close()
+    }
   })
 })
 

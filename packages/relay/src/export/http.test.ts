@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { Fault, LangfuseServer } from '../../../../test/langfuse-server/types.ts'
@@ -64,6 +67,8 @@ describe('post', () => {
       { type: 'delivered', spans: 2, refused: 0 },
     ])
     expect(server.spans()).toHaveLength(2)
+    // An answer that was compressed would be no answer to us.
+    expect(server.requests[0]!.headers['accept-encoding']).toBe('identity')
     expect(attempts).toEqual([
       {
         status: 200,
@@ -136,10 +141,19 @@ describe('post', () => {
     expect(await endpoint.post(request(), never)).toHaveLength(1)
   })
 
-  it('takes no web page for an answer', async () => {
+  it('says what it is that it takes for no answer', async () => {
     expect(await failure({ type: 'html' })).toMatchObject({
       code: 'refused',
+      status: 200,
       message: 'answered 200 with an HTML page: is the URL right?',
+    })
+    const body = `Hello ${SECRET}`
+    expect(
+      await failure({ type: 'status', status: 200, contentType: 'text/plain', body }),
+    ).toMatchObject({
+      code: 'refused',
+      status: 200,
+      message: 'answered 200 with no answer of this API: is the URL right? It says: Hello ***',
     })
   })
 
@@ -171,15 +185,16 @@ describe('post', () => {
       answer('application/json', '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"no"}}'),
       // ExportTraceServiceResponse { partial_success { rejected_spans: 2, error_message: "no" } }
       answer('application/x-protobuf', '\x0a\x06\x08\x02\x12\x02no'),
-      answer('application/x-protobuf', '\x0a\xff'),
-      answer('application/json', '{{'),
+      answer('text/plain', '{"partialSuccess":{"rejectedSpans":1}}'),
+      answer('application/json', '{"partialSuccess":{"rejectedSpans":"all"}}'),
+      answer('application/json', 'null'),
     ]
     const refused: number[] = []
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 5; i++) {
       const [result] = await endpoint.post(request(), never)
       if (result?.type === 'delivered') refused.push(result.refused)
     }
-    expect(refused).toEqual([1, 2, 0, 0])
+    expect(refused).toEqual([1, 2, 1, 0, 0])
   })
 
   it('ends with the reason of the signal', async () => {
@@ -189,6 +204,72 @@ describe('post', () => {
     stop.abort(new Error('enough'))
     await expect(sent).rejects.toThrow('enough')
     await expect(endpoint.post(request(), stop.signal)).rejects.toThrow('enough')
+  })
+})
+
+describe('of 2xx, whatever their content type, it', () => {
+  async function postTo(contentType: string | undefined, body: string): Promise<unknown> {
+    const other = createServer((asked, response) => {
+      asked.resume()
+      response.writeHead(200, contentType === undefined ? {} : { 'content-type': contentType })
+      response.end(Buffer.from(body, 'latin1'))
+    })
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const { post, close } = openEndpoint({
+      url: new URL(`http://127.0.0.1:${port}`),
+      timeoutMs: 5_000,
+      secrets: [],
+      now: Date.now,
+      onAttempt: () => {},
+    })
+    try {
+      return await post(request(), never).catch((error: SendError) => error.code)
+    } finally {
+      await close()
+      other.close()
+    }
+  }
+  const long = JSON.stringify({ partialSuccess: { errorMessage: 'x'.repeat(300_000) } })
+
+  it.each<[string, string | undefined, string]>([
+    ['nothing', undefined, ''],
+    ['nothing, called Protobuf', 'application/x-protobuf', ''],
+    ['nothing, called text', 'text/plain; charset=utf-8', ''],
+    ['nothing, called a page', 'text/html; charset=UTF-8', ''],
+    ['white space', 'application/json', ' \r\n'],
+    ['JSON', 'application/json', '{"partialSuccess":{}}'],
+    ['JSON without a type', undefined, '{}'],
+    ['JSON, called text', 'text/plain; charset=utf-8', '{"success":true}\n'],
+    ['JSON after a byte order mark', 'application/json; charset=utf-8', '\xef\xbb\xbf{}'],
+    ['a JSON string', 'application/json', '"OK"'],
+    ['a long partial success', 'application/json', long],
+    ['Protobuf', 'application/x-protobuf', '\x0a\x00'],
+    ['Protobuf without a type', undefined, '\x0a\x04\x12\x02no'],
+    [
+      'Protobuf with fields to come',
+      'application/x-protobuf',
+      '\x0a\x02\x18\x01\x15abcd\x19abcdefgh',
+    ],
+  ])('takes %s for an answer', async (_what, contentType, body) => {
+    expect(await postTo(contentType, body)).toEqual([{ type: 'delivered', spans: 2, refused: 0 }])
+  })
+
+  it.each<[string, string | undefined, string]>([
+    ['login page', 'text/html; charset=utf-8', '<!doctype html><title>Sign in</title>'],
+    ['page without a type', undefined, '<html>Sign in</html>'],
+    ['page, called JSON,', 'application/json', '<html>Sign in</html>'],
+    ['page after a line feed', 'application/x-protobuf', '\n<html><body>Sign in</body></html>\n'],
+    ['text', 'text/plain', 'Welcome to the gateway'],
+    ['XML', 'application/xml', '<?xml version="1.0"?><status>ok</status>'],
+    ['malformed JSON', 'application/json', '{{'],
+    ['half of a JSON text', 'application/json', '{"partialSuccess":'],
+    ['malformed Protobuf', 'application/x-protobuf', '\x0a\xff'],
+    ['half of a Protobuf message', 'application/x-protobuf', '\x0a\x06\x08\x02'],
+    ['other Protobuf message', 'application/x-protobuf', '\x08\x01'],
+  ])('takes no %s for an answer', async (_what, contentType, body) => {
+    expect(await postTo(contentType, body)).toBe('refused')
   })
 })
 

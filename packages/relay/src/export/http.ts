@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { Agent, request as send } from 'undici'
 import { shownText } from './message.ts'
-import { readPartialSuccess } from './otlp-response.ts'
+import { isAnswer, readPartialSuccess } from './otlp-response.ts'
 
 /** One request, as each layer hands it to the next. */
 export interface Request {
@@ -95,6 +95,8 @@ interface Call {
   readonly spans?: number
   /** Instead of the client's. */
   readonly timeoutMs?: number
+  /** It goes to a storage, whose good answers say nothing, in whatever form. */
+  readonly toStorage?: boolean
 }
 
 export interface Client {
@@ -105,7 +107,10 @@ export interface Client {
   close(): Promise<void>
 }
 
-const MAX_ANSWER_BYTES = 64 * 1024
+/** A partial success may have a line for each span, and a good answer that is cut cannot be told from a page. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+/** Looked at for a message. */
+const MAX_TEXT_BYTES = 64 * 1024
 
 /** Calls over kept connections; `close` ends them, with what is under way. */
 export function openClient(options: ClientOptions): Client {
@@ -117,10 +122,14 @@ export function openClient(options: ClientOptions): Client {
   })
 
   const attempt = async (call: Call, signal: AbortSignal): Promise<Answer> => {
-    const { method, url, headers, body } = call
+    const { method, url, body } = call
+    // Answers are read as they come.
+    const headers = { 'accept-encoding': 'identity', ...call.headers }
     const answer = await send(url, { dispatcher: agent, method, headers, body, signal })
-    const read = await readBounded(answer.body)
-    return { status: answer.statusCode, headers: answer.headers, body: read }
+    const { statusCode: status } = answer
+    // A refusal stands without the rest of its page: who finds a request too large may hang up before he has all of it.
+    const read = await readBounded(answer.body, isGood(status))
+    return { status, headers: answer.headers, body: read }
   }
 
   const call = async (call: Call, signal: AbortSignal): Promise<Answer> => {
@@ -135,7 +144,7 @@ export function openClient(options: ClientOptions): Client {
     try {
       const answer = await attempt(call, deadline.signal)
       status = answer.status
-      judge(answer)
+      judge(answer, call.toStorage === true)
       return answer
     } catch (error) {
       signal.throwIfAborted()
@@ -152,20 +161,18 @@ export function openClient(options: ClientOptions): Client {
   }
 
   /** Throws what is not good. */
-  const judge = ({ status, headers, body }: Answer): void => {
-    if (status >= 200 && status < 300) {
-      // A login page or a captive portal in front of the server: nothing was taken.
-      if (typeOf(headers).includes('text/html')) {
-        throw new SendError(
-          'refused',
-          `answered ${status} with an HTML page: is the URL right?`,
-          status,
-        )
-      }
-      return
+  const judge = ({ status, headers, body }: Answer, fromStorage: boolean): void => {
+    const isPage = String(headers['content-type'] ?? '').includes('text/html')
+    if (isGood(status) && (isAnswer(body) || (fromStorage && !isPage))) return
+    const text = shown(body.subarray(0, MAX_TEXT_BYTES).toString('utf8'))
+    if (isGood(status)) {
+      // A login page, a captive portal, a gateway: nothing was taken.
+      const what = isPage ? 'an HTML page' : 'no answer of this API'
+      const says = isPage ? '' : ` It says: ${text}`
+      const message = `answered ${status} with ${what}: is the URL right?${says}`
+      throw new SendError('refused', message, status)
     }
     const failure = classify(status)
-    const text = shown(body.toString('utf8'))
     const { location } = headers
     // Whoever named the URL has to name that one. In a query there may be a key.
     const to =
@@ -201,7 +208,7 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
       const { status } = answer
       throw new SendError('rejected', `answered ${status}: ${client.shown(complaint)}`, status)
     }
-    const refused = readPartialSuccess(answer.body, typeOf(answer.headers))
+    const refused = readPartialSuccess(answer.body)
     return [{ type: 'delivered', spans, refused: Math.min(refused, spans) }]
   }
 
@@ -212,12 +219,12 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  /** The first 64 KB. */
+  /** The first 4 MB. */
   readonly body: Buffer
 }
 
-function typeOf(headers: Answer['headers']): string {
-  return String(headers['content-type'] ?? '')
+function isGood(status: number): boolean {
+  return status >= 200 && status < 300
 }
 
 function classify(status: number): Failure {
@@ -239,14 +246,18 @@ export function retryAfterMs(header: string | string[] | undefined, now: number)
   return Number.isNaN(date) ? 0 : Math.max(0, date - now)
 }
 
-async function readBounded(body: AsyncIterable<Buffer>): Promise<Buffer> {
+async function readBounded(body: AsyncIterable<Buffer>, mustBeWhole: boolean): Promise<Buffer> {
   const pieces: Buffer[] = []
   let length = 0
-  // Leaving the loop early destroys the body and with it the connection.
-  for await (const piece of body) {
-    pieces.push(piece)
-    length += piece.length
-    if (length >= MAX_ANSWER_BYTES) break
+  try {
+    // Leaving the loop early destroys the body and with it the connection.
+    for await (const piece of body) {
+      pieces.push(piece)
+      length += piece.length
+      if (length >= MAX_ANSWER_BYTES) break
+    }
+  } catch (error) {
+    if (mustBeWhole) throw error
   }
   return Buffer.concat(pieces).subarray(0, MAX_ANSWER_BYTES)
 }

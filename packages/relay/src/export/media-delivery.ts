@@ -161,6 +161,7 @@ export function startMediaDelivery(options: MediaDeliveryOptions): Delivery {
           body: content,
           bytes,
           timeoutMs: options.timeoutMs + bytes / BYTES_PER_MS,
+          toStorage: true,
         },
         signal,
       )
