@@ -1,13 +1,16 @@
 // The files of deploy/ against the code: what they set is what relay and SDK take, and what they name is there.
-import { globSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { resolveOptions } from '../../sdk/src/config.ts'
 import { loadConfig } from './config/config.ts'
 import { parseDuration } from './config/kinds.ts'
 import { type Config, flagOf, OPTION_NAMES, optionOf, variableOf } from './config/options.ts'
 import { configuredExporters, exportersOf } from './configured-exporters.ts'
+import type { Dashboard } from './dashboard.fixture.ts'
 
 const root = join(import.meta.dirname, '../../..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
@@ -322,31 +325,42 @@ test('each alert says what is known and what to do', () => {
   }
 })
 
-test('the dashboard asks its chosen data source, and panels do not overlap', () => {
-  interface Panel {
-    readonly id: number
-    readonly type: string
-    readonly title: string
-    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number }
-    readonly targets?: readonly { readonly expr: string; readonly datasource: { uid: string } }[]
-  }
-  interface Dashboard {
-    readonly panels: readonly Panel[]
-    readonly templating: { readonly list: readonly { readonly name: string }[] }
-  }
-  const { panels, templating } = JSON.parse(read('deploy/grafana/offpath.json')) as Dashboard
-  const variables = templating.list.map(({ name }) => name)
-  expect(variables).toEqual(['datasource', 'job', 'instance', 'exporter'])
-  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
-  expect(new Set(panels.map(({ gridPos: { x, y } }) => `${x} ${y}`)).size).toBe(panels.length)
-  for (const { type, title, gridPos, targets = [] } of panels) {
-    expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24)
-    expect([title, targets.length > 0]).toEqual([title, type !== 'row'])
-    for (const { expr, datasource } of targets) {
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's.
-      expect(datasource.uid).toBe('${datasource}')
-      const asked = found(expr, /\$(\w+)/g).filter((name) => !name.startsWith('__'))
-      expect(asked.filter((name) => !variables.includes(name))).toEqual([])
+describe('the dashboard', () => {
+  const text = read('deploy/grafana/offpath.json')
+  const { panels, templating } = JSON.parse(text) as Dashboard
+
+  test('has what Grafana’s own types have, and no other', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'offpath-dashboard-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const type = join(import.meta.dirname, 'dashboard.fixture.ts')
+    // Written as a literal: of an imported JSON file nobody asks what it has too much.
+    const source = `import type { Dashboard } from '${type}'\nexport const dashboard: Dashboard = ${text}`
+    writeFileSync(join(folder, 'dashboard.mts'), source)
+    const extended = join(root, 'tsconfig.json')
+    const settings = { extends: extended, compilerOptions: { types: [] }, include: ['*.mts'] }
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(settings))
+    const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], {
+      encoding: 'utf8',
+    })
+    expect(stdout).toBe('')
+  })
+
+  test('asks its chosen data source, in panels that do not overlap', () => {
+    const variables = templating.list.map(({ name }) => name)
+    expect(variables).toEqual(['datasource', 'job', 'instance', 'exporter'])
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
+    expect(new Set(panels.map(({ gridPos: { x, y } }) => `${x} ${y}`)).size).toBe(panels.length)
+    for (const panel of panels) {
+      const { title, gridPos } = panel
+      expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24)
+      if (panel.type === 'row') continue
+      expect([title, panel.targets]).not.toEqual([title, []])
+      for (const { expr, datasource } of panel.targets) {
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's.
+        expect(datasource?.uid).toBe('${datasource}')
+        const asked = found(expr, /\$(\w+)/g).filter((name) => !name.startsWith('__'))
+        expect(asked.filter((name) => !variables.includes(name))).toEqual([])
+      }
     }
-  }
+  })
 })
