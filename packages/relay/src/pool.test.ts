@@ -329,7 +329,7 @@ describe('a pool', () => {
     expect(await figures(one)).toMatchObject({ accepted: 5, delivered: 2, deadLettered: 3 })
     expect(await group(one)).toMatchObject({ condemned: 1, takenOver: 1 })
     const [letter] = await deadLetters()
-    expect(String(letter!.get('reason'))).toBe('crashed its relay 5 times')
+    expect(String(letter!.get('reason'))).toBe('its relay crashed or was cut off 5 times')
     expect(String(letter!.get('entry'))).toBe(id)
   })
 

@@ -117,7 +117,7 @@ function groupText(group: RedisGroupStats, terminal: Terminal): string {
   const bad: string[] = []
   if (trouble !== null) bad.push(`cannot read: ${printable(trouble)}`)
   if (damaged > 0) bad.push(`${count(damaged)} damaged`)
-  if (condemned > 0) bad.push(`${count(condemned)} that ended relays`)
+  if (condemned > 0) bad.push(`${count(condemned)} given up after five relays`)
   if (lost > 0) bad.push(`${count(lost)} lost`)
   const told = bad.length === 0 ? '' : `, ${terminal.style('red', bad.join(', '))}`
   return `group ${printable(name)}: ${facts.join(', ')}${told}`

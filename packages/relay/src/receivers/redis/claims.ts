@@ -1,7 +1,8 @@
 // Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
-// exporter does not get on. What nobody has renewed for `claimIdleMs` was a dead relay's and is taken over (XAUTOCLAIM), which
-// counts as a delivery. So only crashes count: an entry that was delivered five times ended five relays, and is condemned.
-// One that went to the shelf ended nobody: its delivery is taken back, or it would be blamed for whatever ends the relay.
+// exporter does not get on. What nobody has renewed for `claimIdleMs` was held by a relay that crashed, or that was stopped or
+// cut off for so long. It is taken over (XAUTOCLAIM), which counts as a delivery: an entry that was delivered five times is
+// thought to have ended five relays, and is condemned. One that went to the shelf ended nobody: its delivery is taken back, or
+// it would be blamed for whatever ends the relay.
 //
 // After an outage of Redis all entries look abandoned. Nothing is taken over until all who live had time to renew theirs.
 // Each stream is on its own: in a cluster another node may have it.
@@ -41,8 +42,8 @@ interface Pulse {
   troubledAt: number
 }
 
-/** Of which an entry is thought to be the cause. */
-const MAX_CRASHES = 5
+/** Ends of relays, of which an entry is thought to be the cause. */
+const MAX_ENDS = 5
 /** From so many on an entry is taken over alone, after the others: what is held with it when it ends the relay is blamed too. */
 const SUSPECT = 3
 /** Of claimIdleMs: beyond what is usual, a third, less cannot make anything look abandoned. */
@@ -175,9 +176,9 @@ export function startClaims(options: ClaimsOptions): Claims {
     if (!isSteady(stream)) return false
     const idle = pending.filter(({ id }) => !outbox.isHeld(stream, id))
     for (const { id, deliveries } of idle) {
-      if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
+      if (deliveries >= MAX_ENDS) await condemn(stream, id, deliveries)
     }
-    const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
+    const rest = idle.filter(({ deliveries }) => deliveries < MAX_ENDS)
     const [oldest] = rest
     if (oldest === undefined || outbox.room <= 0) return false
     const from = rest.findIndex((one) => !isSuspect(one))
@@ -243,7 +244,7 @@ export function startClaims(options: ClaimsOptions): Claims {
     lose(stream, itemsOf(deleted).length)
     if (textOf(itemsOf(ids)[0]) !== id) return
     const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
-    const reason = `crashed its relay ${deliveries} times`
+    const reason = `its relay crashed or was cut off ${deliveries} times`
     counters.condemned++
     log.error(`an entry ${reason}: it goes to the dead letters`, {
       exporter: name,
