@@ -148,7 +148,7 @@ function groupStats(
     takenOver: sum(parts, ({ claims }) => claims.counters.takenOver),
     damaged: sum(parts, ({ outbox }) => outbox.counters.damaged),
     condemned: sum(parts, ({ claims }) => claims.counters.condemned),
-    lost: sum(parts, ({ claims }) => claims.counters.lost) + (lost.get(name) ?? 0),
+    lost: sum(parts, ({ outbox }) => outbox.counters.lost) + (lost.get(name) ?? 0),
     pending: seen.reduce((sum, { pending }) => sum + pending, 0),
     lag: lags.every((lag) => lag !== null) ? lags.reduce((sum, lag) => sum + lag, 0) : null,
   }

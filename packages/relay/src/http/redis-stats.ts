@@ -29,7 +29,7 @@ export interface RedisGroupStats {
   readonly damaged: number
   /** That ended relays, and went to the dead letters. */
   readonly condemned: number
-  /** Trimmed before they were delivered, as far as this relay saw it. */
+  /** Trimmed by somebody else, so that nobody can deliver them any more; as far as this relay saw it. */
   readonly lost: number
   /** Of the whole group: held by relays; waiting to be read, null: Redis does not know. As of some seconds ago. */
   readonly pending: number
