@@ -414,6 +414,22 @@ describe('a pool', () => {
     await pool({ 'redis.claim-idle': '600ms' })
     await langfuse.waitForSpans(1)
   })
+
+  test('keeps 10 000 dead letters, and counts those that it drops', async () => {
+    const old = "for i = 1, 10200 do redis.call('XADD', KEYS[1], '*', 'reason', 'old') end"
+    await redis.ask('EVAL', old, '1', 'offpath:dead')
+    langfuse.rejectSpan = () => 'bad span'
+    const one = await pool()
+    const dead = async () => (await one.stats()).redis!.dead
+    await until(async () => (await dead()).length === 10_200)
+    expect(await dead()).toMatchObject({ maxLength: 10_000, trimmed: 0 })
+    await forward(many(1))
+    // Redis takes out nodes of 100 entries.
+    await until(async () => (await dead()).trimmed === 200)
+    expect(await redis.ask('XLEN', 'offpath:dead')).toBe(10_001)
+    await until(async () => (await dead()).length === 10_001)
+    expect(await figures(one)).toMatchObject({ deadLettered: 1 })
+  })
 })
 
 describe('scores', () => {

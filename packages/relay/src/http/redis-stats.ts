@@ -9,7 +9,19 @@ export interface RedisStats {
   readonly streams: readonly { readonly stream: string; readonly length: number }[]
   /** Entries of a stream from which on nothing is added to it. */
   readonly maxLength: number
+  readonly dead: RedisDeadStats
   readonly groups: readonly RedisGroupStats[]
+}
+
+/** Of the stream of dead letters. */
+export interface RedisDeadStats {
+  readonly stream: string
+  /** As of some seconds ago; null: Redis has not said. */
+  readonly length: number | null
+  /** About: beyond it the oldest are dropped. */
+  readonly maxLength: number
+  /** That this relay dropped. */
+  readonly trimmed: number
 }
 
 /** A consumer group, which is one exporter's. Counts are of entries. */
