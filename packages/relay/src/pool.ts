@@ -19,6 +19,7 @@ import { errorBody, jsonAnswer } from './http/query.ts'
 import { type HttpServer, listen } from './http/server.ts'
 import type { Log } from './log.ts'
 import { startClaims } from './receivers/redis/claims.ts'
+import { type DeadStream, startDeadStream } from './receivers/redis/dead-stream.ts'
 import type { Group } from './receivers/redis/group.ts'
 import type { Departure, HeldEntries } from './receivers/redis/held-entries.ts'
 import { type Leaving, startLeaving } from './receivers/redis/leaving.ts'
@@ -53,6 +54,7 @@ const READ_AHEAD = 2
 const SCORES_AHEAD_BYTES = 2_000_000
 
 interface PoolGroup extends Group {
+  readonly dead: DeadStream
   readonly isPiledUp: (stream: string) => boolean
 }
 
@@ -94,7 +96,7 @@ export async function startPool(
       storeFull: false,
     }
     const url = config['redis.url']?.shown ?? ''
-    return poolStats({ relay, url, consumer, maxLength, members, trimming })
+    return poolStats({ relay, url, consumer, maxLength, members, trimming, dead })
   }
   const nothing = `a relay of a pool keeps no traces; its dead letters are in the stream ${deadStream}: \`offpath dead ls\` lists them`
   const notFound = jsonAnswer(404, errorBody('not_found', nothing))
@@ -125,6 +127,7 @@ export async function startPool(
 
   const all = [...streams, scoreStream]
   const trimming = startTrimming({ connection, streams: all, maxLength, log })
+  const dead = startDeadStream({ connection, stream: deadStream, log })
   await within(FAREWELL_MS, [trimming.looked])
   const started = <P extends Running>(part: P): P => {
     parts.push(part)
@@ -134,7 +137,7 @@ export async function startPool(
   for (const exporter of exporters) {
     const { name } = exporter
     const isPiledUp = trimming.isPiledUp
-    const group = { connection, streams, deadStream, name, consumer, isPiledUp }
+    const group = { connection, streams, dead, name, consumer, isPiledUp }
     const ofScores = { ...group, streams: [scoreStream] }
     const spans = started(startSpans(exporter, group, config, metrics, log, clock))
     const scores =
@@ -186,7 +189,7 @@ export async function startPool(
       FAREWELL_MS,
       parts.map(({ claims }) => claims.handBack()),
     )
-    await within(FAREWELL_MS, [trimming.stop()])
+    await within(FAREWELL_MS, [trimming.stop(), dead.stop()])
     await connection.close()
     await server.close()
     metrics.close()
@@ -274,6 +277,7 @@ function startReading<Outbox extends HeldEntries, Delivery extends { wake(): voi
   const outbox = createOutbox((entry) => leaving.add(entry))
   const leaving = startLeaving(
     group,
+    group.dead,
     (stream, entry) => outbox.left(stream, entry),
     group.isPiledUp,
     log,

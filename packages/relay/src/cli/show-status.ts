@@ -1,4 +1,4 @@
-import type { RedisGroupStats, RedisListStats } from '../http/redis-stats.ts'
+import type { RedisDeadStats, RedisGroupStats, RedisListStats } from '../http/redis-stats.ts'
 import type { Stats } from '../http/stats.ts'
 import { bytes, clockTime, count, duration, plural } from './format.ts'
 import { type Cell, renderTable } from './table.ts'
@@ -59,6 +59,8 @@ function relaySection(stats: Stats, terminal: Terminal, runs: boolean): string {
     const full = redis.streams.filter(({ length }) => length >= NEARLY_FULL * redis.maxLength)
     rows.push(['redis', `${printable(redis.url)}: ${length}`])
     if (full.length > 0) rows.push(['', fullText(full, redis.maxLength, terminal)])
+    const dead = deadText(redis.dead)
+    if (dead !== '') rows.push(['', terminal.style('red', dead)])
     for (const group of redis.groups) rows.push(['', groupText(group, terminal)])
   }
   if (stats.redisList) rows.push(...listRows(stats.redisList, terminal))
@@ -103,6 +105,17 @@ function fullText(
   return terminal.style('red', text)
 }
 
+/** Of dead letters that were dropped, or will be soon. */
+function deadText({ stream, length, maxLength, trimmed }: RedisDeadStats): string {
+  const facts: string[] = []
+  if (length !== null && length >= NEARLY_FULL * maxLength) {
+    const of = `${count(length)} of ${count(maxLength)} dead letters`
+    facts.push(`${printable(stream)} has ${of}, beyond which the oldest are dropped`)
+  }
+  if (trimmed > 0) facts.push(`${plural(trimmed, 'dead letter')} dropped`)
+  return facts.join('; ')
+}
+
 function groupText(group: RedisGroupStats, terminal: Terminal): string {
   const { name, trouble, pending, lag, heldEntries, shelvedEntries } = group
   const { takenOver, damaged, condemned, lost } = group
@@ -117,7 +130,7 @@ function groupText(group: RedisGroupStats, terminal: Terminal): string {
   const bad: string[] = []
   if (trouble !== null) bad.push(`cannot read: ${printable(trouble)}`)
   if (damaged > 0) bad.push(`${count(damaged)} damaged`)
-  if (condemned > 0) bad.push(`${count(condemned)} that ended relays`)
+  if (condemned > 0) bad.push(`${count(condemned)} given up after five relays`)
   if (lost > 0) bad.push(`${count(lost)} lost`)
   const told = bad.length === 0 ? '' : `, ${terminal.style('red', bad.join(', '))}`
   return `group ${printable(name)}: ${facts.join(', ')}${told}`

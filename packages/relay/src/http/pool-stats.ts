@@ -1,10 +1,12 @@
 import type { Delivery } from '../export/progress.ts'
 import type { Claims } from '../receivers/redis/claims.ts'
+import type { DeadStream } from '../receivers/redis/dead-stream.ts'
 import type { HeldEntries } from '../receivers/redis/held-entries.ts'
 import type { RedisOutbox } from '../receivers/redis/outbox.ts'
 import type { Reader } from '../receivers/redis/reader.ts'
 import type { RedisScoreOutbox } from '../receivers/redis/score-outbox.ts'
 import type { Trimming } from '../receivers/redis/trim.ts'
+import { MAX_DEAD_LETTERS } from '../redis/dead-letters.ts'
 import type { RedisGroupStats } from './redis-stats.ts'
 import { deliveryStats, type RelayStats, type Stats } from './stats.ts'
 
@@ -32,10 +34,12 @@ interface Pool {
   readonly maxLength: number
   readonly members: readonly Member[]
   readonly trimming: Trimming
+  readonly dead: DeadStream
 }
 
 /** /api/stats of a relay of a pool. Counts are since it started: it keeps none. */
-export function poolStats({ relay, url, consumer, maxLength, members, trimming }: Pool): Stats {
+export function poolStats(pool: Pool): Stats {
+  const { relay, url, consumer, maxLength, members, trimming, dead } = pool
   const { states } = trimming
   return {
     relay,
@@ -44,6 +48,12 @@ export function poolStats({ relay, url, consumer, maxLength, members, trimming }
       url,
       streams: states.map(({ stream, length }) => ({ stream, length })),
       maxLength,
+      dead: {
+        stream: dead.stream,
+        length: dead.length,
+        maxLength: MAX_DEAD_LETTERS,
+        trimmed: dead.trimmed,
+      },
       groups: members.map((member) => groupStats(member, consumer, trimming)),
     },
     redisList: null,
@@ -148,7 +158,7 @@ function groupStats(
     takenOver: sum(parts, ({ claims }) => claims.counters.takenOver),
     damaged: sum(parts, ({ outbox }) => outbox.counters.damaged),
     condemned: sum(parts, ({ claims }) => claims.counters.condemned),
-    lost: sum(parts, ({ claims }) => claims.counters.lost) + (lost.get(name) ?? 0),
+    lost: sum(parts, ({ outbox }) => outbox.counters.lost) + (lost.get(name) ?? 0),
     pending: seen.reduce((sum, { pending }) => sum + pending, 0),
     lag: lags.every((lag) => lag !== null) ? lags.reduce((sum, lag) => sum + lag, 0) : null,
   }

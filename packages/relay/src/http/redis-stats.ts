@@ -9,7 +9,19 @@ export interface RedisStats {
   readonly streams: readonly { readonly stream: string; readonly length: number }[]
   /** Entries of a stream from which on nothing is added to it. */
   readonly maxLength: number
+  readonly dead: RedisDeadStats
   readonly groups: readonly RedisGroupStats[]
+}
+
+/** Of the stream of dead letters. */
+export interface RedisDeadStats {
+  readonly stream: string
+  /** As of some seconds ago; null: Redis has not said. */
+  readonly length: number | null
+  /** About: beyond it the oldest are dropped. */
+  readonly maxLength: number
+  /** That this relay dropped. */
+  readonly trimmed: number
 }
 
 /** A consumer group, which is one exporter's. Counts are of entries. */
@@ -29,7 +41,7 @@ export interface RedisGroupStats {
   readonly damaged: number
   /** That ended relays, and went to the dead letters. */
   readonly condemned: number
-  /** Trimmed before they were delivered, as far as this relay saw it. */
+  /** Trimmed by somebody else, so that nobody can deliver them any more; as far as this relay saw it. */
   readonly lost: number
   /** Of the whole group: held by relays; waiting to be read, null: Redis does not know. As of some seconds ago. */
   readonly pending: number

@@ -61,6 +61,7 @@ export const fullStats: Stats = {
     url: 'redis://127.0.0.1:6379',
     streams: [{ stream: 'offpath:{0}', length: 70 }],
     maxLength: 100,
+    dead: { stream: 'offpath:dead', length: 9000, maxLength: 10_000, trimmed: 4 },
     groups: [
       {
         name: 'langfuse',

@@ -413,6 +413,25 @@ export function declareTotals(registry: Registry): (stats: Stats) => void {
     ({ redis }) => redis?.maxLength ?? [],
   )
   gauge(
+    'offpath_redis_dead_length',
+    'Dead letters in their stream',
+    ({ redis }) => {
+      const { stream = '', length = null } = redis?.dead ?? {}
+      return length === null ? [] : [[{ stream }, length]]
+    },
+    ['stream'],
+  )
+  gauge(
+    'offpath_redis_dead_max_length',
+    'Dead letters beyond which the oldest are dropped',
+    ({ redis }) => redis?.dead.maxLength ?? [],
+  )
+  counter(
+    'offpath_redis_dead_trimmed_total',
+    'Dead letters that this relay dropped since it started, for there were too many',
+    ({ redis }) => redis?.dead.trimmed ?? [],
+  )
+  gauge(
     'offpath_redis_held_entries',
     'Entries that this relay holds',
     byGroup(({ heldEntries }) => heldEntries),

@@ -38,7 +38,7 @@ export const LETTER_FIELDS = {
 } as const
 
 /** Beyond them the oldest go. */
-const KEPT = 10_000
+export const MAX_DEAD_LETTERS = 10_000
 const VERSIONS = { spans: ENTRY_VERSION, scores: SCORES_VERSION }
 
 /** @throws SendError */
@@ -64,6 +64,18 @@ export async function writeDeadLetter(
     [FIELDS[content], letter.bytes],
   ]
   const given = fields.flatMap(([field, value]) => (value == null ? [] : [field, value]))
-  const bound = ['MAXLEN', '~', String(KEPT)]
-  await connection.call(deadStream, ['XADD', deadStream, ...bound, '*', ...given])
+  await connection.call(deadStream, ['XADD', deadStream, '*', ...given])
+}
+
+/**
+ * Takes out the oldest, where there are too many. Returns how many.
+ *
+ * @throws SendError
+ */
+export async function trimDeadLetters(
+  connection: RedisConnection,
+  deadStream: string,
+): Promise<number> {
+  const bound = ['MAXLEN', '~', String(MAX_DEAD_LETTERS)]
+  return Number(await connection.call(deadStream, ['XTRIM', deadStream, ...bound]))
 }

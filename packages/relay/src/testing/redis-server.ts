@@ -11,6 +11,9 @@ import { type Argument, connectRedis, type Reply } from '../redis/connection.ts'
 
 const run = promisify(execFile)
 
+/** Another one: of another version, or of Valkey. */
+const { OFFPATH_TEST_REDIS_SERVER: PROGRAM = 'redis-server' } = process.env
+
 /** None outlives a test, or a run, that ends in the middle. */
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
@@ -18,7 +21,7 @@ process.once('exit', () => {
 })
 
 function startServer(args: readonly string[]): ChildProcess {
-  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   running.add(child)
   child.once('exit', () => running.delete(child))
   return child
@@ -183,9 +186,7 @@ export function targetOf(url: string): RedisTarget {
 
 async function ready(child: ChildProcess, sign = 'Ready to accept connections'): Promise<void> {
   const missing = once(child, 'error').then(() => {
-    throw new Error(
-      'redis-server is needed for this test, from 7.0 on: apt-get install redis-server',
-    )
+    throw new Error(`${PROGRAM} is needed for this test, from 7.0 on: apt-get install redis-server`)
   })
   missing.catch(() => {})
   const said = async (): Promise<void> => {
@@ -197,7 +198,7 @@ async function ready(child: ChildProcess, sign = 'Ready to accept connections'):
         return
       }
     }
-    throw new Error(`redis-server ended: ${text.slice(-500)}`)
+    throw new Error(`${PROGRAM} ended: ${text.slice(-500)}`)
   }
   await Promise.race([missing, said()])
 }

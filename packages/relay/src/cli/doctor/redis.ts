@@ -194,6 +194,7 @@ function probesOfPool(stream: string, deadStream: string): [Probe, ...Probe[]] {
     [stream, ['XRANGE', stream, NO_ID, NO_ID]],
     [stream, ['XTRIM', stream, 'MINID', NO]],
     [deadStream, ['XADD', deadStream, 'NOMKSTREAM', NO_ID, 'v', '0']],
+    [deadStream, ['XTRIM', deadStream, 'MINID', NO]],
   ]
 }
 

@@ -1,13 +1,14 @@
 // Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
-// exporter does not get on. What nobody has renewed for `claimIdleMs` was a dead relay's and is taken over (XAUTOCLAIM), which
-// counts as a delivery. So only crashes count: an entry that was delivered five times ended five relays, and is condemned.
-// One that went to the shelf ended nobody: its delivery is taken back, or it would be blamed for whatever ends the relay.
+// exporter does not get on. What nobody has renewed for `claimIdleMs` was held by a relay that crashed, or that was stopped or
+// cut off for so long. It is taken over (XAUTOCLAIM), which counts as a delivery: an entry that was delivered five times is
+// thought to have ended five relays, and is condemned. One that went to the shelf ended nobody: its delivery is taken back, or
+// it would be blamed for whatever ends the relay.
 //
 // After an outage of Redis all entries look abandoned. Nothing is taken over until all who live had time to renew theirs.
 // Each stream is on its own: in a cluster another node may have it.
 import type { Log } from '../../log.ts'
 import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
-import type { HeldEntries } from './held-entries.ts'
+import { type HeldEntries, LOST } from './held-entries.ts'
 import { each, pause } from './pause.ts'
 
 export interface Claims {
@@ -15,8 +16,6 @@ export interface Claims {
     /** Entries. */
     readonly takenOver: number
     readonly condemned: number
-    /** Given to a relay, and trimmed from the stream before it was acknowledged. */
-    readonly lost: number
   }
   /** Waits until nothing is claimed any more. */
   stop(): Promise<void>
@@ -41,8 +40,8 @@ interface Pulse {
   troubledAt: number
 }
 
-/** Of which an entry is thought to be the cause. */
-const MAX_CRASHES = 5
+/** Ends of relays, of which an entry is thought to be the cause. */
+const MAX_ENDS = 5
 /** From so many on an entry is taken over alone, after the others: what is held with it when it ends the relay is blamed too. */
 const SUSPECT = 3
 /** Of claimIdleMs: beyond what is usual, a third, less cannot make anything look abandoned. */
@@ -68,7 +67,7 @@ export function startClaims(options: ClaimsOptions): Claims {
   const { connection, streams, name, consumer } = group
   const stopping = new AbortController()
   const { signal } = stopping
-  const counters = { takenOver: 0, condemned: 0, lost: 0 }
+  const counters = { takenOver: 0, condemned: 0 }
 
   const isSuspect = ({ deliveries }: Pending): boolean => deliveries >= SUSPECT
 
@@ -108,7 +107,7 @@ export function startClaims(options: ClaimsOptions): Claims {
       const ids = held.slice(at, at + RENEWED)
       const renewed = new Set(itemsOf(await claim(stream, 0, [...ids, 'JUSTID'])).map(textOf))
       if (renewed.size < ids.length)
-        await miss(
+        await missed(
           stream,
           ids.filter((id) => !renewed.has(id)),
         )
@@ -147,10 +146,28 @@ export function startClaims(options: ClaimsOptions): Claims {
   }
 
   /** Entries that are not pending any more: they were acknowledged just now, or are gone from the stream. */
-  const miss = async (stream: string, ids: readonly string[]): Promise<void> => {
+  const missed = async (stream: string, ids: readonly string[]): Promise<void> => {
     // With its answer that to each acknowledgement before it has come.
     await connection.call(stream, ['XLEN', stream])
-    lose(stream, ids.filter((id) => outbox.isHeld(stream, id)).length)
+    miss(
+      stream,
+      ids.filter((id) => outbox.isHeld(stream, id)),
+    )
+  }
+
+  /** Entries that are gone from the stream, and were not acknowledged. */
+  const miss = (stream: string, ids: readonly string[]): void => {
+    const kept = ids.filter((id) => outbox.miss(stream, id)).length
+    if (kept > 0) {
+      const text =
+        'a stream was trimmed before its entries were delivered: they are still in memory here'
+      log.warn(text, { exporter: name, stream, entries: kept })
+    }
+    tellLost(stream, ids.length - kept)
+  }
+
+  const tellLost = (stream: string, entries: number): void => {
+    if (entries > 0) log.error(LOST, { exporter: name, stream, entries })
   }
 
   /** What looks abandoned is: all who live have renewed theirs. */
@@ -175,9 +192,9 @@ export function startClaims(options: ClaimsOptions): Claims {
     if (!isSteady(stream)) return false
     const idle = pending.filter(({ id }) => !outbox.isHeld(stream, id))
     for (const { id, deliveries } of idle) {
-      if (deliveries >= MAX_CRASHES) await condemn(stream, id, deliveries)
+      if (deliveries >= MAX_ENDS) await condemn(stream, id, deliveries)
     }
-    const rest = idle.filter(({ deliveries }) => deliveries < MAX_CRASHES)
+    const rest = idle.filter(({ deliveries }) => deliveries < MAX_ENDS)
     const [oldest] = rest
     if (oldest === undefined || outbox.room <= 0) return false
     const from = rest.findIndex((one) => !isSuspect(one))
@@ -224,15 +241,8 @@ export function startClaims(options: ClaimsOptions): Claims {
       log.info('entries of another relay taken over', { exporter: name, stream, entries: taken })
       options.wake()
     }
-    lose(stream, itemsOf(deleted).length)
+    miss(stream, itemsOf(deleted).map(textOf))
     return entries.length + itemsOf(deleted).length > 0
-  }
-
-  const lose = (stream: string, entries: number): void => {
-    if (entries === 0) return
-    counters.lost += entries
-    const text = 'entries were lost: the stream was trimmed before they were delivered'
-    log.error(text, { exporter: name, stream, entries })
   }
 
   const condemn = async (stream: string, id: string, deliveries: number): Promise<void> => {
@@ -240,12 +250,12 @@ export function startClaims(options: ClaimsOptions): Claims {
     const about = [String(claimIdleMs), id, 'COUNT', '1', 'JUSTID']
     const reply = await connection.call(stream, ['XAUTOCLAIM', stream, name, consumer, ...about])
     const [, ids, deleted] = itemsOf(reply)
-    lose(stream, itemsOf(deleted).length)
+    miss(stream, itemsOf(deleted).map(textOf))
     if (textOf(itemsOf(ids)[0]) !== id) return
     const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
-    const reason = `crashed its relay ${deliveries} times`
+    const reason = `its relay crashed or was cut off ${deliveries} times`
     counters.condemned++
-    log.error(`an entry ${reason}: it goes to the dead letters`, {
+    log.error(`an entry goes to the dead letters: ${reason}`, {
       exporter: name,
       stream,
       entry: id,
@@ -282,6 +292,7 @@ export function startClaims(options: ClaimsOptions): Claims {
   )
 
   const handBackOf = async (stream: string): Promise<void> => {
+    tellLost(stream, outbox.giveUp(stream))
     await takeBack(stream, await own(stream, 0), ['IDLE', String(claimIdleMs)])
     await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
   }

@@ -5,7 +5,6 @@ import { FIELDS } from '../../redis/streams.ts'
 export interface Group {
   readonly connection: RedisConnection
   readonly streams: readonly string[]
-  readonly deadStream: string
   readonly name: string
   /** This process in it. */
   readonly consumer: string

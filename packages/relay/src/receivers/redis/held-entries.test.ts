@@ -54,6 +54,26 @@ it('counts what is gone from the stream when it is to be read again, and looks a
   expect(outbox.nextWanted()).toMatchObject({ entry: '2-0' })
 })
 
+it('delivers what is in memory and gone from the stream, and counts it when it is given up', () => {
+  const { outbox, left } = spans()
+  for (const id of ['1-0', '2-0', '3-0']) outbox.add(STREAM, { id, bytes })
+  outbox.shelf.put(1, ['other'])
+  expect(outbox.miss(STREAM, '1-0')).toBe(false)
+  expect(outbox.counters).toMatchObject({ lost: 1, dropped: { trimmed: 3 } })
+  // Another relay's.
+  expect(outbox.miss(STREAM, '9-0')).toBe(false)
+  expect(outbox.counters.lost).toBe(2)
+
+  expect([outbox.miss(STREAM, '2-0'), outbox.miss(STREAM, '3-0')]).toEqual([true, true])
+  outbox.shelf.put(2, ['other'])
+  expect(outbox.shelved).toBe(0)
+  outbox.acknowledge('langfuse', [settled(2, { delivered: 3 })])
+  expect(left.map(({ entry }) => entry)).toEqual(['1-0', '2-0'])
+  expect(outbox.counters).toMatchObject({ delivered: 3, lost: 2 })
+  expect([outbox.giveUp('offpath:{1}'), outbox.giveUp(STREAM)]).toEqual([0, 1])
+  expect(outbox.counters.lost).toBe(3)
+})
+
 it('brings what waited back also while new entries take all the room, but not without end', () => {
   const { outbox } = spans()
   outbox.add(STREAM, { id: '1-0', bytes })
@@ -64,6 +84,17 @@ it('brings what waited back also while new entries take all the room, but not wi
   expect(outbox.nextWanted()).toMatchObject({ entry: '1-0' })
   outbox.add(STREAM, { id: '3-0', bytes: Buffer.alloc(9000) })
   expect(outbox.nextWanted()).toBeUndefined()
+})
+
+it('shelves the scores behind one that is gone from its stream', () => {
+  const outbox = new RedisScoreOutbox('langfuse', 10_000, () => {})
+  for (const id of ['1-0', '2-0']) {
+    const lines = Buffer.from(`{"id":"${id}"}`)
+    outbox.add(SCORES, { id, version: '1', project: 'a', bytes: lines })
+  }
+  outbox.miss(SCORES, '1-0')
+  outbox.shelf.put('a', new Set())
+  expect(['1-0', '2-0'].map((id) => outbox.isShelved(SCORES, id))).toEqual([false, true])
 })
 
 it('shelves scores of a project, but not those that are on their way', () => {

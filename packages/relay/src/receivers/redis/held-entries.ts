@@ -35,6 +35,8 @@ export interface RedisCounters {
   notResent: number
   /** Entries that were none. */
   damaged: number
+  /** Entries that somebody else trimmed from their stream, and that nobody can deliver any more. */
+  lost: number
 }
 
 /** An entry on the shelf. */
@@ -58,6 +60,9 @@ const COMING_BACK = 1 / 4
 
 const NO_BYTES = Buffer.alloc(0)
 
+/** For the log. */
+export const LOST = 'entries were lost: the stream was trimmed before they were delivered'
+
 /** Of a dead letter: Redis keeps 10 000 of them, in memory. */
 export const LETTER_BYTES: number = 512 * 1024
 
@@ -71,6 +76,7 @@ export abstract class HeldEntries {
     resent: 0,
     notResent: 0,
     damaged: 0,
+    lost: 0,
   }
   /** The newest ones. */
   readonly deadLetters: (RedisDeadLetter & { readonly time: number })[] = []
@@ -82,6 +88,8 @@ export abstract class HeldEntries {
   readonly #shelf = new Map<string, Shelved>()
   /** Those that are to be read again. */
   readonly #wanted = new Set<string>()
+  /** Those that are gone from their stream: what is here is all there is of them. */
+  readonly #gone = new Set<string>()
   /** Bytes that the largest entry of late took. */
   #largest = ENTRY_BYTES
   #bytes = 0
@@ -216,6 +224,8 @@ export abstract class HeldEntries {
   }
 
   protected leave(stream: string, entry: string, letters: Departure['letters']): void {
+    // Delivered: what is gone needs no acknowledgement.
+    if (letters === null) this.#gone.delete(keyOf(stream, entry))
     this.#leave({ stream, entry, letters })
   }
 
@@ -224,6 +234,7 @@ export abstract class HeldEntries {
     const key = keyOf(stream, entry)
     this.#bytes -= this.#known.get(key) ?? 0
     this.#known.delete(key)
+    this.#gone.delete(key)
   }
 
   isHeld(stream: string, entry: string): boolean {
@@ -247,10 +258,10 @@ export abstract class HeldEntries {
     return this.#shelf.has(keyOf(stream, entry))
   }
 
-  /** False: there is no room on the shelf. */
+  /** False: there is no room on the shelf, or it could not be read again. */
   protected shelve(one: Shelved): boolean {
-    if (this.#shelf.size >= MAX_SHELVED) return false
     const key = keyOf(one.stream, one.entry)
+    if (this.#shelf.size >= MAX_SHELVED || this.#gone.has(key)) return false
     this.#bytes -= this.#known.get(key) ?? 0
     this.#known.set(key, 0)
     this.#shelf.set(key, one)
@@ -281,8 +292,9 @@ export abstract class HeldEntries {
     const one = this.#shelf.get(key)
     if (one === undefined) return
     this.#shelf.delete(key)
-    this.#wanted.delete(key)
+    const wasWanted = this.#wanted.delete(key)
     this.#keep(key, entry?.bytes ?? null)
+    if (entry === null) this.counters.lost++
     try {
       one.again(entry)
       if (entry !== null) return
@@ -290,7 +302,7 @@ export abstract class HeldEntries {
       this.bury(stream, entry ?? { id }, entry?.bytes ?? NO_BYTES, (error as Error).message)
     }
     // Nothing of it will be sent: another one has to show whether the keys are right again.
-    for (const lane of one.lanes) this.want(lane, 1)
+    if (wasWanted) for (const lane of one.lanes) this.want(lane, 1)
   }
 
   /** When the oldest entry on the shelf was added, by the clock of Redis; infinite: there is none. */
@@ -298,6 +310,28 @@ export abstract class HeldEntries {
     let oldest = Number.POSITIVE_INFINITY
     for (const { entry } of this.#shelf.values()) oldest = Math.min(oldest, addedAt(entry))
     return oldest
+  }
+
+  // --- what somebody else trimmed ---
+
+  /** An entry is gone from its stream, and was not acknowledged. True: it is in memory, to be delivered; false: it is lost. */
+  miss(stream: string, entry: string): boolean {
+    const key = keyOf(stream, entry)
+    if (this.#shelf.has(key)) this.comeBack(stream, entry, null)
+    else if (!this.#known.has(key)) this.counters.lost++
+    else {
+      this.#gone.add(key)
+      return true
+    }
+    return false
+  }
+
+  /** Nothing more will be delivered: of a stream, what is in memory alone is lost. Returns how many entries. */
+  giveUp(stream: string): number {
+    const keys = [...this.#gone].filter((key) => key.startsWith(`${stream} `))
+    for (const key of keys) this.#gone.delete(key)
+    this.counters.lost += keys.length
+    return keys.length
   }
 }
 

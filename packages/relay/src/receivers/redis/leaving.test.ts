@@ -3,7 +3,7 @@ import { expect, it, vi } from 'vitest'
 import { SendError } from '../../export/http.ts'
 import { createLog } from '../../log.ts'
 import type { Argument, RedisConnection } from '../../redis/connection.ts'
-import type { RedisDeadLetter } from '../../redis/dead-letters.ts'
+import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
 import { type Leaving, startLeaving } from './leaving.ts'
 
 const STREAM = 'offpath:{0}'
@@ -19,15 +19,12 @@ function start(knows: (name: string) => boolean, isPiledUp = false) {
     },
     async close() {},
   }
-  const group = {
-    connection,
-    streams: [STREAM],
-    deadStream: 'dead',
-    name: 'langfuse',
-    consumer: 'c',
-  }
+  const group = { connection, streams: [STREAM], name: 'langfuse', consumer: 'c' }
+  const write = (letters: readonly RedisDeadLetter[]) =>
+    Promise.allSettled(letters.map((letter) => writeDeadLetter(connection, 'dead', letter)))
   const leaving = startLeaving(
     group,
+    { write },
     (_stream, entry) => left.push(entry),
     () => isPiledUp,
     createLog(() => {}, 'error'),

@@ -5,7 +5,8 @@
 // acknowledgements: only these let it free memory again.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
-import { type RedisDeadLetter, writeDeadLetter } from '../../redis/dead-letters.ts'
+import type { RedisDeadLetter } from '../../redis/dead-letters.ts'
+import type { DeadStream } from './dead-stream.ts'
 import type { Group } from './group.ts'
 import type { Departure, Letters } from './held-entries.ts'
 
@@ -48,11 +49,12 @@ const RETRY_MS = 500
  */
 export function startLeaving(
   group: Group,
+  dead: Pick<DeadStream, 'write'>,
   left: (stream: string, entry: string) => void,
   isPiledUp: (stream: string) => boolean,
   log: Log,
 ): Leaving {
-  const { connection, name, deadStream } = group
+  const { connection, name } = group
   let stopping = false
   /** Redis ≥ 8.2 deletes what all groups have acknowledged; before, the stream is trimmed (trim.ts). */
   let deletes = true
@@ -157,12 +159,11 @@ export function startLeaving(
       unwritten.push(letter)
       bytes += letter.bytes.length
     }
-    const writes = unwritten.map((letter) => writeDeadLetter(connection, deadStream, letter))
-    const results = await Promise.allSettled(writes)
+    const results = await dead.write(unwritten)
     mourned.unwritten = unwritten.filter((_, i) => results[i]?.status === 'rejected')
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
-    return writes.length > 0
+    return results.length > 0
   }
 
   const runAll = async (): Promise<void> => {

@@ -1,7 +1,7 @@
 // Entries on the shelf that are wanted are read again, where they lie: they are pending, so XREADGROUP would count a delivery.
 import type { Log } from '../../log.ts'
 import { entriesOf, type Group } from './group.ts'
-import type { HeldEntries } from './held-entries.ts'
+import { type HeldEntries, LOST } from './held-entries.ts'
 import { pause } from './pause.ts'
 
 export interface Recalls {
@@ -35,6 +35,9 @@ export function startRecalls({ group, outbox, log, wake }: RecallsOptions): Reca
       const { stream, entry } = wanted
       try {
         const [found] = entriesOf(await connection.call(stream, ['XRANGE', stream, entry, entry]))
+        if (found === undefined && outbox.isShelved(stream, entry)) {
+          log.error(LOST, { exporter: name, stream, entries: 1 })
+        }
         outbox.comeBack(stream, entry, found ?? null)
         wake()
         failing = false

@@ -175,7 +175,7 @@ export class RedisScoreOutbox extends HeldEntries implements ScoresWaiting {
         const { stream, entry } = held
         const lines = new Set([...held.waiting.values()].map(({ line }) => line))
         const again = (come: StreamEntry | null): void => this.#again(stream, entry, come, lines)
-        if (!this.shelve({ stream, entry, lanes: [project], again })) return
+        if (!this.shelve({ stream, entry, lanes: [project], again })) continue
         for (const id of ids) this.#takeOut(project, id)
       }
     },

@@ -57,8 +57,7 @@ export function startTrimming(options: TrimOptions): Trimming {
   const { signal } = stopping
   const states = new Map<string, StreamState>()
   const lost = new Map<string, number>()
-  /** By stream and group, the most that was ever missing: what was read and is still in the stream makes it less for a while. */
-  const missing = new Map<string, number>()
+  const countMore = unreadCounter()
 
   const groupsOf = async (stream: string): Promise<GroupInfo[]> =>
     itemsOf(await connection.call(stream, ['XINFO', 'GROUPS', stream])).map(groupOf)
@@ -103,10 +102,8 @@ export function startTrimming(options: TrimOptions): Trimming {
     const groups = await groupsOf(stream)
     for (const { name, entriesRead } of groups) {
       if (entriesRead === null) continue
-      const key = `${stream} ${name}`
-      const more = gone - entriesRead - (missing.get(key) ?? 0)
-      if (more <= 0) continue
-      missing.set(key, gone - entriesRead)
+      const more = countMore(`${stream} ${name}`, gone, entriesRead)
+      if (more === 0) continue
       lost.set(name, (lost.get(name) ?? 0) + more)
       const text = 'entries were lost: the stream was trimmed before they were read'
       log.error(text, { exporter: name, stream, entries: more })
@@ -148,6 +145,23 @@ export function startTrimming(options: TrimOptions): Trimming {
       stopping.abort()
       await running
     },
+  }
+}
+
+/**
+ * Counts what was trimmed before it was read. The returned function takes what is gone of a stream and what a group has read
+ * of it, and returns how many entries more are gone unread than at any look before.
+ */
+export function unreadCounter(): (key: string, gone: number, read: number) => number {
+  /** The most that was ever missing: what was read and is still in the stream makes it less for a while. */
+  const seen = new Map<string, { readonly gone: number; readonly missing: number }>()
+  return (key, gone, read) => {
+    const last = seen.get(key)
+    // Less than before: the stream was deleted and made anew, or a failover brought back what was trimmed.
+    const known = last === undefined || gone < last.gone ? 0 : last.missing
+    const missing = Math.max(known, gone - read)
+    seen.set(key, { gone, missing })
+    return missing - known
   }
 }
 
