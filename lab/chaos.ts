@@ -1,4 +1,4 @@
-import { runSeeds } from '../test/model/trial.ts'
+import { metNothing, runSeeds } from '../test/model/trial.ts'
 import { killApplications, killPythonApplications } from './chaos/applications.ts'
 import { killListRelays } from './chaos/lists.ts'
 import { killRedis } from './chaos/redis-loss.ts'
@@ -58,7 +58,7 @@ async function redis(line: CommandLine): Promise<void> {
 
 async function model(line: CommandLine): Promise<void> {
   const seed = line.wholeNumber('seed', 0) ?? Math.floor(Math.random() * 1e9)
-  const met = { observations: 0, kills: 0, requests: 0 }
+  const met = metNothing()
   try {
     await runSeeds(line.wholeNumber('times', 1) ?? 100, seed, met)
   } catch (error) {

@@ -170,6 +170,6 @@ function checkOrder({ taken }: Destination, written: readonly Observation[]): vo
   }
 }
 
-function sum(numbers: readonly number[]): number {
+export function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
 }

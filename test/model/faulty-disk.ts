@@ -9,7 +9,9 @@ export class FaultyDisk {
   /** Of files whose path says that they are of this kind. */
   spool: Fault = null
   store: Fault = null
-  /** Nothing is deleted or renamed: the process that would is dead. */
+  /** Writes to the store that found no room. */
+  refused = 0
+  /** Nothing is deleted or renamed, and no time set: the process that would is dead. */
   frozen = false
   readonly #root: string
   readonly #original = {
@@ -17,13 +19,14 @@ export class FaultyDisk {
     writeSync: fs.writeSync,
     unlinkSync: fs.unlinkSync,
     renameSync: fs.renameSync,
+    utimesSync: fs.utimesSync,
   }
   readonly #paths = new Map<number, string>()
 
   /** From now on, until `close`, for files under `root`. */
   constructor(root: string) {
     this.#root = root
-    const { openSync, writeSync, unlinkSync, renameSync } = this.#original
+    const { openSync, writeSync, unlinkSync, renameSync, utimesSync } = this.#original
     fs.openSync = (...args: Parameters<typeof openSync>) => {
       const fd = openSync(...args)
       this.#paths.set(fd, String(args[0]))
@@ -32,8 +35,12 @@ export class FaultyDisk {
     fs.writeSync = ((fd: number, buffer: Buffer, ...rest: (number | undefined)[]) => {
       const [offset = 0, length, at] = rest
       const bytes = length ?? buffer.length - offset
-      const fault = this.#faultOf(this.#paths.get(fd) ?? '')
-      if (fault === 'full') throw failure('ENOSPC', 'no space left on device, write')
+      const path = this.#paths.get(fd) ?? ''
+      const fault = this.#faultOf(path)
+      if (fault === 'full') {
+        if (path.endsWith('.dat')) this.refused++
+        throw failure('ENOSPC', 'no space left on device, write')
+      }
       return writeSync(fd, buffer, offset, fault === 'short' ? bytes >> 1 : bytes, at ?? null)
     }) as typeof writeSync
     fs.unlinkSync = (path) => {
@@ -44,6 +51,10 @@ export class FaultyDisk {
       this.#refuseFrozen(String(from))
       renameSync(from, to)
     }
+    // By it a relay says at its end that its lease is free.
+    fs.utimesSync = (path, ...times) => {
+      if (!this.#isFrozen(String(path))) utimesSync(path, ...times)
+    }
     syncBuiltinESMExports()
   }
 
@@ -53,8 +64,12 @@ export class FaultyDisk {
     return path.endsWith('.dat') ? this.store : null
   }
 
+  #isFrozen(path: string): boolean {
+    return this.frozen && path.startsWith(this.#root)
+  }
+
   #refuseFrozen(path: string): void {
-    if (this.frozen && path.startsWith(this.#root)) throw failure('EIO', 'the process is dead')
+    if (this.#isFrozen(path)) throw failure('EIO', 'the process is dead')
   }
 
   close(): void {

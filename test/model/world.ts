@@ -1,7 +1,7 @@
 // The real thing, in one process and on one directory: applications, spool, relay, store, deliveries; with clocks that
 // stand still but for the steps, and a relay that can be killed at any of its crash points.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -46,6 +46,8 @@ export class World {
   now = 1_000_000
   isPaused = false
   kills = 0
+  /** Of the spool, from relays that were killed. */
+  takeovers = 0
   readonly #clock: ManualClock = manualClock(Date.now())
   readonly #memory: { -readonly [K in keyof Tier]: Tier[K] } = {
     directory: join(this.directory, 'memory'),
@@ -86,6 +88,7 @@ export class World {
   // --- the relay ---
 
   #startRelay(): Relay {
+    if (this.#isLeaseLeft()) this.takeovers++
     const store = new Store(this.storeDirectory, { rotateBytes: DATA_FILE_BYTES })
     store.exporters(this.destinations.map(({ name }) => name))
     const receiver = this.#receiver(store)
@@ -117,6 +120,12 @@ export class World {
       for (const delivery of deliveries.values()) delivery.wake()
     })
     return relay
+  }
+
+  /** Whether the last relay of the spool was killed: one that ends in order sets the time of its lease to 0. */
+  #isLeaseLeft(): boolean {
+    const path = join(this.#memory.directory, 'relay.lease')
+    return (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > 0
   }
 
   #receiver(store: Store): SpoolReceiver {
@@ -210,6 +219,8 @@ export class World {
 
   async #bury(): Promise<void> {
     const { receiver, store, deliveries } = this.#relay
+    // Its leases are left as by SIGKILL: free, and nobody is told. Here SQLite frees them; that the kernel does, for a process
+    // that is gone, the kill loops show (test/chaos.kill.test.ts).
     receiver.stop()
     this.disk.frozen = false
     await Promise.all([...deliveries.values()].map((delivery) => delivery.stop(0)))
@@ -278,6 +289,11 @@ export class World {
 
   exporters(): ExporterRow[] {
     return this.read((reader) => reader.exporters())
+  }
+
+  /** Data files of the store that were full, and left for the next one. */
+  fullFiles(): number {
+    return this.#relay.store.data.file - 1
   }
 
   /** Segments that lie in the spool. */

@@ -15,6 +15,8 @@ export class Application {
   readonly recorder: Recorder
   isAlive = true
   isKilled = false
+  /** Segments that were full. */
+  rotations = 0
   /** Of frames that the spool did not take: their observations are counted as lost. */
   readonly lost: Buffer[] = []
   /** Of frames that a killed process did not write, or in part: nobody knows of them. */
@@ -82,6 +84,7 @@ export class Application {
       this.isAlive = false
     } else if (result !== LOST && mayRotate && this.#length > ROTATE_BYTES) {
       this.#writer.close(started)
+      this.rotations++
       return ROTATED
     }
     return result
@@ -140,6 +143,11 @@ export class Application {
       (sum, reason) => sum + this.#writer.losses[reason],
       0,
     )
+  }
+
+  /** Observations that found no room in either tier. */
+  get spoolFull(): number {
+    return this.#writer.losses.spool_full
   }
 
   /** When the trial is over. */

@@ -89,7 +89,6 @@ export function startThread({ env, start, onMessage, onEnd }: Carried): Carrier 
     workerData: { ...start, shared } satisfies Start,
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
   })
-  worker.unref()
   let how: string | undefined
   worker.on('message', (message: FromRelay) => {
     Atomics.sub(shared.waiting, 0, 1)
@@ -102,6 +101,8 @@ export function startThread({ env, start, onMessage, onEnd }: Carried): Carrier 
     Atomics.store(shared.ended, 0, 1)
     onEnd(how ?? `ended with code ${code}`)
   })
+  // Behind the listeners: one for messages would keep the process running again.
+  worker.unref()
   return {
     pid: null,
     threadId: worker.threadId,

@@ -20,6 +20,14 @@ test('a relay in a thread delivers, survives nothing, and keeps nothing running'
   expect(await app.stderr).toBe('')
 })
 
+test('an application that nobody stops ends beside it, and what it recorded is delivered', async () => {
+  const app = place.start({ in: 'thread' })
+  await app.call('ready')
+  await app.call('record', 'a')
+  expect(await app.leaves()).toBe(0)
+  expect(place.names()).toEqual(['a'])
+})
+
 test('process.exit waits for it; after a kill the next start delivers', async () => {
   const app = place.start({ in: 'thread' })
   await app.call('ready')

@@ -1,10 +1,9 @@
 // `offpath doctor config` and Redis: real servers, to which nothing is written, and passwords in none of what it prints.
-import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import {
+  makeCertificate,
   type RedisServer,
   type RedisServerOptions,
   startRedisServer,
@@ -101,14 +100,8 @@ describe('one that forwards', () => {
   })
 
   test('over TLS, to an authority that is not known until it is told, and without it', async () => {
-    const [key, cert] = [join(box.dir, 'key.pem'), join(box.dir, 'cert.pem')]
-    const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
-    const files = ['-keyout', key, '-out', cert, '-days', '2']
-    execFileSync('openssl', ['req', '-x509', ...ec, ...files, ...subject], { stdio: 'pipe' })
-    const tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
-    const args = [...tls, '--tls-auth-clients', 'no']
-    const { url } = await redis({ scheme: 'rediss', args })
+    const tls = makeCertificate(box.dir)
+    const { url } = await redis({ tls })
     expect(await doctor(url, ...FORWARDS)).toMatchObject([
       {
         state: 'wrong',
@@ -116,7 +109,7 @@ describe('one that forwards', () => {
         fix: expect.stringMatching(/no authority that Node knows: redis\.tls-ca=/),
       },
     ])
-    const known = await doctor(url, ...FORWARDS, '--redis-tls-ca', cert)
+    const known = await doctor(url, ...FORWARDS, '--redis-tls-ca', tls.cert)
     expect(known[0]).toMatchObject({ state: 'ok' })
     expect(await doctor(url.replace('rediss:', 'redis:'), ...FORWARDS)).toMatchObject([
       { state: 'wrong', fix: expect.stringContaining('rediss:// instead of redis://?') },

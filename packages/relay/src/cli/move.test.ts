@@ -147,6 +147,25 @@ describe('a store that moves', () => {
     expect(JSON.parse(own.out)).toMatchObject({ spans: 0, revised: 0, known: 700 })
   })
 
+  test('is the same, too, when another relay receives its lines at /v1/traces', async () => {
+    fill('old', spans())
+    const { out } = await exported('old')
+    const env = { ...box.env, OFFPATH_STORE_DIR: dirOf('new'), OFFPATH_OTLP_RECEIVE: 'true' }
+    const { config } = loadConfig({ flags: new Map(), env, cwd: box.dir })
+    const relay = await openRelay(
+      config,
+      createLog(() => {}, 'error'),
+    )
+    for (const body of out.trimEnd().split('\n')) {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(`${relay.url}/v1/traces`, { method: 'POST', headers, body })
+      expect([answer.status, await answer.json()]).toEqual([200, {}])
+    }
+    await relay.close()
+    expect(contents('new').sent.equals(contents('old').sent)).toBe(true)
+    expect(contents('new').shown).toEqual(contents('old').shown)
+  })
+
   test('brings of an observation its newest version, and later ones as such', async () => {
     const first = makeSpan({ name: 'first', interrupted: true })
     fill('old', [first, { ...first, name: 'second', interrupted: false, revision: 1 }])

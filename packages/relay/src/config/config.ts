@@ -164,6 +164,7 @@ function* fileOptions(
   problems.push(...read.problems)
   for (const [name, { value, at }] of read.values) yield { name, value, at }
 
+  // No reason to refuse it: what Kubernetes mounts has other modes, and where nobody else is they do no harm.
   const secret = [...read.values.keys()].find((name) => optionOf(name).secret)
   const mode = statSync(path).mode & 0o777
   if (secret !== undefined && process.platform !== 'win32' && (mode & 0o044) !== 0) {

@@ -120,7 +120,7 @@ const OPTIONS = {
   'redis.password-file': {
     kind: 'path',
     default: undefined,
-    about: 'File with the password, for its owner alone; comes before that of redis.url',
+    about: 'File with the password, of mode 0600 or it is refused; comes before that of redis.url',
   },
   'redis.tls-ca': {
     kind: 'path',

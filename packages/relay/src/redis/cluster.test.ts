@@ -1,5 +1,6 @@
-// A cluster of three nodes: each partition's stream lies on the node of its slot.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+// A cluster of three nodes, with a password: each partition's stream lies on the node of its slot.
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import { loadConfig } from '../config/config.ts'
@@ -18,20 +19,21 @@ const PARTITIONS = 6
 
 let cluster: RedisCluster
 let langfuse: LangfuseServer
-let pool: Relay
+let pool: Relay | undefined
 beforeAll(async () => {
-  cluster = await startRedisCluster()
+  cluster = await startRedisCluster({ password: 'the word @ all:' })
 }, 30_000)
 afterAll(() => cluster.close())
 beforeEach(async () => {
   langfuse = await startLangfuseServer()
 })
 afterEach(async () => {
-  await pool.close()
+  await pool?.close()
+  pool = undefined
   await langfuse.close()
 })
 
-async function start(): Promise<void> {
+async function start(): Promise<Relay> {
   const flags = new Map<OptionName, string>([
     ['redis.url', cluster.url],
     ['redis.receive', 'true'],
@@ -44,6 +46,7 @@ async function start(): Promise<void> {
     config,
     createLog(() => {}, 'warn'),
   )
+  return pool
 }
 
 const encoder = entryEncoder({ load, maxSpanBytes: 1e9 })
@@ -62,7 +65,7 @@ async function addTo(node: RedisServer): Promise<void> {
 }
 
 it('carries spans from those who forward to a pool', async () => {
-  await start()
+  const { stats } = await start()
   const { target } = cluster
   const options = { target, stream: 'offpath', maxLength: 100, entryBytes: 10_000 }
   const exporterOf = () => redisExporter({ ...options, partitions: PARTITIONS })
@@ -80,11 +83,24 @@ it('carries spans from those who forward to a pool', async () => {
   const sizes = await Promise.all(cluster.nodes.map((node) => node.ask('DBSIZE')))
   expect(sizes.every((size) => Number(size) > 0)).toBe(true)
   await expect
-    .poll(async () => (await pool.stats()).redis?.streams.map(({ length }) => length), {
+    .poll(async () => (await stats()).redis?.streams.map(({ length }) => length), {
       timeout: 10_000,
     })
     .toEqual([0, 0, 0, 0, 0, 0, 0])
   await harness.close()
+})
+
+it('refuses a wrong password, and goes on saying so', async () => {
+  const connection = connectRedis({ target: { ...cluster.target, password: 'another' } })
+  onTestFinished(() => connection.close())
+  for (let tries = 0; tries < 5; tries++) {
+    const error = await connection.call('a', ['PING']).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({
+      code: 'refused',
+      message: expect.stringMatching(/^WRONGPASS/),
+    })
+    await delay(100)
+  }
 })
 
 it('delivers what other nodes have while one does not answer', async () => {

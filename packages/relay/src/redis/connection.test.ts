@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net'
@@ -7,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest'
 import { SendError } from '../export/http.ts'
 import {
+  makeCertificate,
   type RedisServer,
   startRedisServer,
   startSentinel,
@@ -171,21 +171,24 @@ it.each([
 })
 
 it('speaks TLS to a server whose certificate is vouched for', async () => {
-  const key = join(directory, 'key.pem')
-  const cert = join(directory, 'cert.pem')
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2']
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
-  execFileSync(
-    'openssl',
-    ['req', '-x509', '-nodes', ...ec, '-keyout', key, '-out', cert, ...subject],
-    {
-      stdio: 'pipe',
-    },
-  )
-  const tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
-  const { target } = await server({ scheme: 'rediss', args: [...tls, '--tls-auth-clients', 'no'] })
-  const { call } = connect({ target, tlsCa: cert })
+  const tls = makeCertificate(directory)
+  const { target } = await server({ tls })
+  const { call } = connect({ target, tlsCa: tls.cert })
   expect(await call('a', ['PING'])).toBe('PONG')
+  await connection?.close()
+  const stranger = connect({ target })
+  expect((await failure(stranger.call('a', ['PING']))).message).toMatch(/self.signed/)
+})
+
+it('speaks TLS to sentinels and to the server that they name', async () => {
+  const tls = makeCertificate(directory)
+  const one = await server({ tls, password: 'the-word' })
+  const sentinel = await startSentinel(one, { tls, password: 'the-word' })
+  onTestFinished(() => sentinel.close())
+  const target = targetOf(sentinel.url.replace('//', '//:the-word@'))
+  const { call } = connect({ target, tlsCa: tls.cert })
+  expect(await call('a', ['SET', 'a', 'x'])).toBe('OK')
+  expect(await one.ask('GET', 'a')).toEqual(Buffer.from('x'))
   await connection?.close()
   const stranger = connect({ target })
   expect((await failure(stranger.call('a', ['PING']))).message).toMatch(/self.signed/)

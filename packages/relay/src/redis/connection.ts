@@ -47,7 +47,8 @@ interface Credentials {
   readonly identifies: boolean
 }
 
-const NO_SENTINEL = 'None of the sentinels are available'
+/** What the client says of sentinels, and of the nodes of a cluster, when none of them helped. */
+const NONE_LEFT = ['None of the sentinels are available', 'All the root nodes are unavailable']
 const STALL_MS = 30_000
 /** Between attempts to connect. */
 const FIRST_WAIT_MS = 100
@@ -78,7 +79,7 @@ export function connectRedis(options: ConnectionOptions): RedisConnection {
   const failed = (error: unknown): void => {
     const failure = failureOf(error, [...secrets])
     // Why each of them is not, it has told before.
-    if (lastFailure === null || failure.message !== NO_SENTINEL) lastFailure = failure
+    if (lastFailure === null || !NONE_LEFT.includes(failure.message)) lastFailure = failure
     firstTry.resolve()
   }
 

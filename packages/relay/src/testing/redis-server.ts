@@ -1,5 +1,5 @@
 // A Redis of a test's own, on a free port and in a directory of its own.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -46,29 +46,60 @@ export interface RedisServer {
 export interface RedisServerOptions {
   readonly args?: readonly string[]
   readonly password?: string
-  /** Of the URL. */
-  readonly scheme?: string
+  /** It speaks TLS, and nothing else. */
+  readonly tls?: Certificate
 }
 
+/** Files in PEM. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+}
+
+/** Of 127.0.0.1, signed by itself. */
+export function makeCertificate(directory: string): Certificate {
+  const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const files = ['-keyout', key, '-out', cert, '-days', '2']
+  execFileSync('openssl', ['req', '-x509', ...ec, ...files, ...subject], { stdio: 'pipe' })
+  return { cert, key }
+}
+
+/** Settings by name. */
+function listening(port: number, tls: Certificate | undefined): [name: string, value: string][] {
+  if (tls === undefined) return [['port', String(port)]]
+  return [
+    ['port', '0'],
+    ['tls-port', String(port)],
+    ['tls-cert-file', tls.cert],
+    ['tls-key-file', tls.key],
+    ['tls-ca-cert-file', tls.cert],
+    ['tls-auth-clients', 'no'],
+  ]
+}
+
+const accountOf = (password: string | undefined): string =>
+  password === undefined ? '' : `:${encodeURIComponent(password)}@`
+
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const { args = [], password, scheme = 'redis' } = options
+  const { args = [], password, tls } = options
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'offpath-redis-'))
-  const account = password === undefined ? '' : `:${encodeURIComponent(password)}@`
-  const url = `${scheme}://${account}127.0.0.1:${port}`
+  const scheme = tls === undefined ? 'redis' : 'rediss'
+  const url = `${scheme}://${accountOf(password)}127.0.0.1:${port}`
   const target = targetOf(url)
-  const listening =
-    scheme === 'redis' ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]
+  const listens = listening(port, tls).flatMap(([name, value]) => [`--${name}`, value])
   let child: ChildProcess
 
   const start = async (): Promise<void> => {
-    const all = [...listening, '--bind', '127.0.0.1', '--dir', directory, '--save', '', ...args]
+    const all = [...listens, '--bind', '127.0.0.1', '--dir', directory, '--save', '', ...args]
     if (password !== undefined) all.push('--requirepass', password)
     child = startServer(all)
     await ready(child)
   }
   await start()
-  const admin = scheme === 'redis' ? connectRedis({ target }) : null
+  const admin = connectRedis({ target, tlsCa: tls?.cert })
 
   const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -76,8 +107,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     child.kill('SIGKILL')
     await ended
   }
-  const ask = async (...args: Argument[]): Promise<Reply> =>
-    admin === null ? null : admin.call(String(args[1] ?? ''), args)
+  const ask = (...args: Argument[]): Promise<Reply> => admin.call(String(args[1] ?? ''), args)
   /** The connection waits between its attempts, up to two seconds, and refuses commands meanwhile. */
   const connected = async (): Promise<void> => {
     for (let tries = 0; ; tries++) {
@@ -103,7 +133,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
       await connected()
     },
     async close() {
-      await admin?.close()
+      await admin.close()
       await kill()
       rmSync(directory, { recursive: true, force: true })
     },
@@ -117,20 +147,24 @@ export interface RedisCluster {
   close(): Promise<void>
 }
 
-/** Three nodes that share the slots. */
-export async function startRedisCluster(): Promise<RedisCluster> {
+/** Three nodes that share the slots, and a password. */
+export async function startRedisCluster(
+  options: { readonly password?: string } = {},
+): Promise<RedisCluster> {
+  const { password } = options
   const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
   // A node that is down leaves the others their slots.
   args.push('--cluster-require-full-coverage', 'no')
-  const nodes = await Promise.all([1, 2, 3].map(() => startRedisServer({ args })))
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedisServer({ args, ...options })))
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
-  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
+  const as = password === undefined ? [] : ['-a', password, '--no-auth-warning']
+  await run('redis-cli', [...as, '--cluster', 'create', ...addresses, '--cluster-yes'])
   for (const node of nodes) {
     while (!String(await node.ask('CLUSTER', 'INFO')).includes('cluster_state:ok')) {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
-  const url = `redis+cluster://${addresses.join(',')}`
+  const url = `redis+cluster://${accountOf(password)}${addresses.join(',')}`
   return {
     nodes,
     url,
@@ -151,14 +185,19 @@ export async function startSentinel(
     readonly password?: string
     readonly asks?: boolean
     readonly downAfterMs?: number
+    /** Of the server too. */
+    readonly tls?: Certificate
   } = {},
 ): Promise<{ readonly url: string; close(): Promise<void> }> {
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'offpath-sentinel-'))
   const file = join(directory, 'sentinel.conf')
   const watches = `sentinel monitor mymaster 127.0.0.1 ${watched.port} 1`
-  const { password, asks = false, downAfterMs } = options
-  const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${directory}`, watches]
+  const { password, asks = false, downAfterMs, tls } = options
+  const lines = listening(port, tls).map(([name, value]) => `${name} ${value}`)
+  lines.push('bind 127.0.0.1', `dir ${directory}`, watches)
+  // By which it also speaks to the server that it watches.
+  if (tls !== undefined) lines.push('tls-replication yes')
   if (downAfterMs !== undefined) {
     lines.push(`sentinel down-after-milliseconds mymaster ${downAfterMs}`)
   }
@@ -168,7 +207,7 @@ export async function startSentinel(
   const child = startServer([file, '--sentinel'])
   await ready(child, '+monitor')
   return {
-    url: `redis+sentinel://127.0.0.1:${port}/mymaster`,
+    url: `${tls === undefined ? 'redis' : 'rediss'}+sentinel://127.0.0.1:${port}/mymaster`,
     async close() {
       const ended = once(child, 'exit')
       child.kill('SIGKILL')
