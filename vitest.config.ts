@@ -23,7 +23,7 @@ const redis = [
 // Tests start hundreds of processes from the sources: a relay comes up in half the time when its types are stripped already.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compile')
 
-// Units first, sharing the cores; then whole systems (e2e) and kill loops, one file at a time.
+// Units first, then whole systems (e2e), both sharing the cores; then kill loops, one file at a time.
 const config: ViteUserConfig = defineConfig({
   ssr: {
     resolve: {
@@ -85,7 +85,6 @@ const config: ViteUserConfig = defineConfig({
           include: ['{test,lab,examples}/**/*.test.ts'],
           exclude: [...never, killLoops, pythonTests],
           testTimeout: 60_000,
-          fileParallelism: false,
           sequence: { groupOrder: 2 },
         },
       },
@@ -97,7 +96,6 @@ const config: ViteUserConfig = defineConfig({
           exclude: never,
           testTimeout: 120_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
           sequence: { groupOrder: 2 },
         },
       },
