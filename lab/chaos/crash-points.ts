@@ -7,6 +7,13 @@ import { makePlace, startRelay, startWriter } from './processes.ts'
 
 const OBSERVATIONS = 3000
 
+/** Starts a relay that kills itself at the named point; resolves when it has. */
+export async function startAndCrash(point: CrashPoint, env: NodeJS.ProcessEnv): Promise<void> {
+  // It may die before it has said that it is ready.
+  const relay = await startRelay({ ...env, ...crashAt(point) }).catch(() => undefined)
+  await relay?.ended
+}
+
 /**
  * An application records and ends; the relay that reads it kills itself at the named point, and a second one
  * finishes.
@@ -19,9 +26,7 @@ export async function crashRelayAt(point: CrashPoint): Promise<ChaosResult> {
     await writer.closed
     const acknowledged = new Map([['writer', writer.acknowledged()]])
 
-    // It may die before it has said that it is ready.
-    const first = await startRelay({ ...place.env, ...crashAt(point) }).catch(() => undefined)
-    await first?.ended
+    await startAndCrash(point, place.env)
     const relay = await startRelay(place.env)
     const counts = await settled(relay.url, acknowledged)
     await target.waitForSpans(counts.recorded, 60_000)

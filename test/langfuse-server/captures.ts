@@ -106,7 +106,8 @@ function sameContent(a: CapturedSpan, b: CapturedSpan): boolean {
   return canonical(a) === canonical(b)
 }
 
-function canonical(span: CapturedSpan): string {
+/** The same text for the same content, whichever request brought it. */
+export function canonical(span: CapturedSpan): string {
   return JSON.stringify({ ...span, request: 0 }, (_key, value: unknown) => {
     if (typeof value === 'bigint') return `int:${value}`
     if (typeof value === 'number') return `number:${value}`

@@ -4,6 +4,7 @@ import type { Fault as ServerFault } from '../../../test/langfuse-server/types.t
 import type { Fleet } from './applications.ts'
 import type { Keeper } from './keeper.ts'
 import type { Schedulable } from './schedule.ts'
+import type { Trim } from './trims.ts'
 import type { Trouble, Way } from './way.ts'
 import { CLAIM_IDLE_MS, type World } from './world.ts'
 
@@ -19,10 +20,9 @@ export interface Fault extends Schedulable {
 
 export interface FaultOptions {
   readonly random: () => number
-  /** Redis is away for a minute, and who was refused waits his time instead of being started again. */
+  /** Redis is away for 65 s, and who was refused waits his time instead of being started again. */
   readonly long: boolean
-  /** Gets the names of observations that somebody else trimmed from a stream. */
-  onTrimmed(names: readonly string[]): void
+  onTrimmed(trim: Trim): void
 }
 
 const SHORT_MS = 4000
@@ -119,10 +119,15 @@ export function faultsOf(world: World, options: FaultOptions): readonly Fault[] 
       return async () => void (await Promise.all(all.map((keeper) => keeper.up())))
     }),
     fault('pool', 'redis-trimmed', 0, async () => {
+      // Whoever waits for a Redis that is away need not have stopped them.
+      if ((await redis.length().catch(() => null)) === null) return null
+      const all = pool.slice(0, poolSize)
       // Unread by all of them.
-      const goOn = pool.slice(0, poolSize).map((keeper) => keeper.pause())
+      const goOn = all.map((keeper) => keeper.pause())
       try {
-        options.onTrimmed(await redis.trim())
+        const taken = await redis.trim()
+        if (taken === null) return null
+        options.onTrimmed({ ...taken, pids: all.map(({ pid }) => pid) })
       } finally {
         for (const each of goOn) each()
       }
@@ -133,11 +138,14 @@ export function faultsOf(world: World, options: FaultOptions): readonly Fault[] 
       await master.kill()
       return () => master.start()
     }),
-    fault('redis', 'redis-stopped', options.long ? MINUTE_MS : SHORT_MS, () => {
-      const { master } = redis
-      master.pause()
-      return () => master.resume()
-    }),
+    {
+      ...fault('redis', 'redis-stopped', options.long ? MINUTE_MS : SHORT_MS, () => {
+        const { master } = redis
+        master.pause()
+        return () => master.resume()
+      }),
+      ...(options.long && { leastMs: MINUTE_MS }),
+    },
     fault('redis', 'redis-out-of-memory', SHORT_MS, async () => {
       const { master } = redis
       await master.ask('CONFIG', 'SET', 'maxmemory', '1')

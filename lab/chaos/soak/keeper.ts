@@ -7,6 +7,8 @@ export interface Keeper {
   readonly name: string
   /** How often it ended by itself, in whatever way: nobody wanted it to. */
   readonly ends: number
+  /** Of its process; null: it is not up. */
+  readonly pid: number | null
   /** Resolves when it is up; rejects when it cannot be started for minutes. */
   up(): Promise<void>
   /** SIGKILL, and not started again until `up`. */
@@ -77,6 +79,9 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
     name,
     get ends() {
       return ends
+    },
+    get pid() {
+      return relay?.child.pid ?? null
     },
     up,
     kill: () => end('SIGKILL'),

@@ -4,6 +4,7 @@ import {
   entriesOf,
   itemsOf,
   mapOf,
+  type StreamEntry,
   textOf,
 } from '../../../packages/relay/src/receivers/redis/group.ts'
 import type { Reply } from '../../../packages/relay/src/redis/connection.ts'
@@ -14,6 +15,7 @@ import {
   type RedisServer,
   startRedisServer,
 } from '../../../packages/relay/src/testing/redis-server.ts'
+import type { Taken } from './trims.ts'
 import { openWay, type Way } from './way.ts'
 
 export interface RedisPair {
@@ -24,10 +26,12 @@ export interface RedisPair {
   /** Entries in the streams. */
   length(): Promise<number>
   /**
-   * Deletes all entries of the streams as somebody else's XTRIM would, as soon as there are some and Redis can be asked; names
-   * of the observations in them.
+   * Deletes all entries of the streams as somebody else's XTRIM would, as soon as there are new ones; meanwhile nobody may read.
+   * Null: it did not come to it.
    */
-  trim(): Promise<string[]>
+  trim(): Promise<Taken | null>
+  /** Another one whenever the master was started again or is another; null: it cannot be asked. */
+  reign(): Promise<string | null>
   /** Names of the observations in the streams, delivered or not. */
   names(): Promise<string[]>
   /** Observations of the dead letters, with their reasons. */
@@ -38,6 +42,17 @@ export interface RedisPair {
 export const STREAM = 'offpath'
 export const PARTITIONS = 4
 const STREAMS = streamsOf(STREAM, PARTITIONS)
+/** Deletes a stream's entries up to one; how many of them no relay had been given, and how many one had and may deliver still. */
+const TRIM = `local unread, held = 0, 0
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local of = {}
+  for i = 1, #group, 2 do of[group[i]] = group[i + 1] end
+  unread = unread + #redis.call('XRANGE', KEYS[1], '(' .. of['last-delivered-id'], ARGV[1])
+  held = held + #redis.call('XPENDING', KEYS[1], of.name, '-', ARGV[1], '10000')
+end
+local taken = #redis.call('XRANGE', KEYS[1], '-', ARGV[1])
+redis.call('XTRIM', KEYS[1], 'MAXLEN', redis.call('XLEN', KEYS[1]) - taken)
+return {unread, held}`
 const INSIST_MS = 10_000
 const AGAIN_MS = 20
 
@@ -52,8 +67,13 @@ export async function startRedisPair(): Promise<RedisPair> {
   const roleOf = async (server: RedisServer): Promise<string> =>
     textOf(itemsOf(await server.ask('ROLE'))[0])
 
-  const entriesIn = async (stream: string): Promise<string[]> =>
-    entriesOf(await master.ask('XRANGE', stream, '-', '+')).flatMap(({ bytes }) => namesIn(bytes))
+  const reign = async (): Promise<string | null> => {
+    const text = textOf(await master.ask('INFO', 'replication').catch(() => null))
+    return /master_replid:(\w+)/.exec(text)?.[1] ?? null
+  }
+
+  const entriesIn = async (stream: string): Promise<StreamEntry[]> =>
+    entriesOf(await master.ask('XRANGE', stream, '-', '+'))
 
   const length = async (): Promise<number> => {
     const lengths = await Promise.all(STREAMS.map((stream) => master.ask('XLEN', stream)))
@@ -76,18 +96,34 @@ export async function startRedisPair(): Promise<RedisPair> {
       way.lead(master.port)
     },
     async trim() {
-      const script = `local all = redis.call('XRANGE', KEYS[1], '-', '+')
-redis.call('XTRIM', KEYS[1], 'MAXLEN', '0')
-return all`
-      await insist(async () => {
-        if ((await length()) === 0) throw new Error('there is nothing in the streams')
-      })
-      const replies = await insist(() =>
-        Promise.all(STREAMS.map((stream) => master.ask('EVAL', script, '1', stream))),
-      )
-      return replies.flatMap((reply) => entriesOf(reply).flatMap(({ bytes }) => namesIn(bytes)))
+      let least: number | null = null
+      const before = await insist(async () => {
+        least ??= await length()
+        if ((await length()) <= least) throw new Error('there are no new entries')
+        return { since: await reign(), found: await Promise.all(STREAMS.map(entriesIn)) }
+      }).catch(() => null)
+      if (before === null) return null
+      // Once, for the answer may be lost of what is done; the names are known.
+      const counts = await Promise.all(
+        before.found.flatMap((entries, i) => {
+          const last = entries.at(-1)?.id
+          return last === undefined ? [] : master.ask('EVAL', TRIM, '1', STREAMS[i] as string, last)
+        }),
+      ).catch(() => null)
+      const sum = (of: 0 | 1): number =>
+        (counts ?? []).reduce<number>((total, each) => total + Number(itemsOf(each)[of]), 0)
+      return {
+        names: before.found.flat().flatMap(({ bytes }) => namesIn(bytes)),
+        reign: counts === null ? null : before.since,
+        unread: sum(0),
+        held: sum(1),
+      }
     },
-    names: async () => (await Promise.all(STREAMS.map(entriesIn))).flat(),
+    reign,
+    names: async () => {
+      const found = await Promise.all(STREAMS.map(entriesIn))
+      return found.flat().flatMap(({ bytes }) => namesIn(bytes))
+    },
     async deadLetters() {
       const letters = new Map<string, string>()
       const reply = await master.ask('XRANGE', deadStreamOf(STREAM), '-', '+')

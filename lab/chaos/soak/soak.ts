@@ -8,7 +8,8 @@ import { type Account, accountOf, missingOf, type Seen } from './account.ts'
 import type { Fleet } from './applications.ts'
 import { type Fault, faultsOf, restartRefused } from './faults.ts'
 import { isLarge, isPoison, placeOf } from './names.ts'
-import { type Planned, schedule } from './schedule.ts'
+import { hasRoom, type Planned, schedule } from './schedule.ts'
+import { type LostCount, miscounted, type Trim } from './trims.ts'
 import { startWorld, type World } from './world.ts'
 
 export interface SoakOptions {
@@ -16,7 +17,7 @@ export interface SoakOptions {
   readonly seed: number
   /** Only faults of these names; undefined: all. */
   readonly faults?: readonly string[] | undefined
-  /** Redis is away for a minute, and who was refused waits his time. */
+  /** Redis is away for 65 s, and who was refused waits his time. */
   readonly long: boolean
   /** Aborted: faults end, and the account is made of what was. */
   readonly signal: AbortSignal
@@ -32,9 +33,11 @@ export interface SoakResult extends Account {
   readonly poolSize: number
   /** Of Redis, that a relay of the pool counts as lost at the end; the counts of those that ended went with them. */
   readonly lostEntries: number
+  /** Of Redis, that were trimmed: before a relay had read them, and while one had them; where it is known. */
+  readonly trimmedEntries: { readonly unread: number; readonly held: number }
   /** Requests and answers of Redis that were taken or sent and never heard of. */
   readonly lostAnswers: number
-  /** Faults that cannot be had here, and why. */
+  /** Faults that cannot be had here or in so short a run, and why. */
   readonly missing: Readonly<Record<string, string>>
   /** What is not as it should be, beside `lost`; empty: nothing. */
   readonly wrong: readonly string[]
@@ -47,6 +50,8 @@ const LOOK_MS = 250
 /** Without any progress. */
 const PATIENCE_MS = 60_000
 const LONG_PATIENCE_MS = 400_000
+/** Relays look every half minute at what was trimmed. */
+const COUNTED_MS = 35_000
 /** Between two starts of who is refused. */
 const RESTART_MS = 3000
 
@@ -56,28 +61,32 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const poolSize = 2 + Math.floor(random() * 2)
   const world = await startWorld({ poolSize, observationsPerSecond: OBSERVATIONS_PER_SECOND })
   const wrong: string[] = []
-  const trimmed: string[] = []
+  const trims: Trim[] = []
   let keeps = true
   let closed = false
   try {
     const faults = faultsOf(world, {
       random,
       long: options.long,
-      onTrimmed: (names) => trimmed.push(...names),
+      onTrimmed: (trim) => trims.push(trim),
     })
+    const totalMs = options.seconds * 1000
+    const whyMissing = (fault: Fault): string | null => {
+      if (fault.missing !== null || hasRoom(fault, totalMs)) return fault.missing
+      return `a run of ${options.seconds} s has no room for ${fault.longestMs / 1000} s of it`
+    }
     const chosen = options.faults
     for (const name of chosen ?? [])
       named('faults', name, [...new Set(faults.map(({ name }) => name))])
     const possible = faults.filter(
-      ({ name, missing }) => missing === null && (chosen?.includes(name) ?? true),
+      (fault) => whyMissing(fault) === null && (chosen?.includes(fault.name) ?? true),
     )
-    const counts = await run(
-      schedule(possible, options.seed, options.seconds * 1000),
-      options,
-      wrong,
-    )
+    const first = await world.redis.reign()
+    const counts = await run(schedule(possible, options.seed, totalMs), options, wrong)
     options.onProgress('drains')
-    const last = await drain(world, options)
+    const last = await drain(world, options, (lost, reign) =>
+      miscounted(lost, trims, { first, last: reign }),
+    )
     const redisDead = await world.redis.deadLetters()
     const inStreams = last.drained ? [] : await world.redis.names()
     const lostAnswers = world.target.lostAnswers + world.redis.way.lostAnswers
@@ -92,7 +101,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     })
     const forwarded = sideOf(world, world.forwarded, {
       deadLetters: redisDead,
-      trimmed,
+      trimmed: trims.flatMap(({ names }) => names),
       inStreams,
       relay: last.forwarder,
     })
@@ -100,9 +109,11 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const account = sum(direct.account, forwarded.account)
     const { target } = world
     if (target.changed > 0) wrong.push(`${target.changed} arrived again with other content`)
-    if (target.lostAnswers > 0 && account.duplicates === 0) {
+    // Answers were lost in any case: `drain` sees to it.
+    if (account.duplicates === 0) {
       wrong.push(`${target.lostAnswers} answers were lost, and nothing arrived twice`)
     }
+    wrong.push(...last.miscounted)
     if (!last.drained) wrong.push('it did not drain')
     keeps = account.lost !== 0 || wrong.length > 0
     return {
@@ -110,9 +121,16 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       faults: counts,
       ...{ seed: options.seed, seconds: options.seconds, poolSize },
       lostEntries: last.lostEntries,
+      trimmedEntries: {
+        unread: trims.reduce((sum, { unread }) => sum + unread, 0),
+        held: trims.reduce((sum, { held }) => sum + held, 0),
+      },
       lostAnswers,
       missing: Object.fromEntries(
-        faults.flatMap(({ name, missing }) => (missing ? [[name, missing]] : [])),
+        faults.flatMap((fault) => {
+          const why = whyMissing(fault)
+          return why === null ? [] : [[fault.name, why]]
+        }),
       ),
       wrong,
       directory: keeps ? world.directory : null,
@@ -147,7 +165,9 @@ async function run(
       const end = await fault.begin()
       if (end === null) return
       counts[fault.name] = (counts[fault.name] ?? 0) + 1
-      await until(atMs + forMs)
+      // The one before it in its place may have taken longer: what has a least length has it from when it began.
+      const leastEndMs = performance.now() - began + (fault.leastMs ?? 0)
+      await until(Math.max(atMs + forMs, leastEndMs))
       await end()
     } catch (error) {
       wrong.push(`${shown}: ${(error as Error).message}`)
@@ -176,10 +196,18 @@ interface Last {
   readonly relay: Stats | null
   readonly forwarder: Stats | null
   readonly lostEntries: number
+  readonly miscounted: readonly string[]
 }
 
-/** Applications end, relays are up, one last answer is lost; waits until nothing waits anywhere, or nothing gets on any more. */
-async function drain(world: World, { long, onProgress }: SoakOptions): Promise<Last> {
+/**
+ * Applications end, relays are up, one last answer is lost; waits until nothing waits anywhere and what was trimmed is counted, or
+ * nothing gets on any more.
+ */
+async function drain(
+  world: World,
+  { long, onProgress }: SoakOptions,
+  miscountedOf: (lost: readonly LostCount[], reign: string | null) => readonly string[],
+): Promise<Last> {
   const { relay, forwarder, redis, target } = world
   const pool = world.pool.slice(0, world.poolSize)
   // So that in each run something arrives twice, whatever the faults were.
@@ -206,10 +234,17 @@ async function drain(world: World, { long, onProgress }: SoakOptions): Promise<L
     if (state !== seen) movedAt = now
     seen = state
     onProgress(`drains: ${JSON.stringify(waiting)}`)
-    if (drained || now - movedAt > (long ? LONG_PATIENCE_MS : PATIENCE_MS)) {
-      const groups = pools.flatMap((stats) => stats?.redis?.groups ?? [])
-      const lostEntries = Math.max(0, ...groups.map(({ lost }) => lost))
-      return { drained, relay: one ?? null, forwarder: two ?? null, lostEntries }
+    const counts = pool.flatMap(({ name, pid }, i): LostCount[] => {
+      const groups = pools[i]?.redis?.groups ?? []
+      return groups.map(({ lost }) => ({ name, pid, lost }))
+    })
+    const wrong = miscountedOf(counts, await redis.reign())
+    const patienceMs = long ? LONG_PATIENCE_MS : PATIENCE_MS
+    const isCounted = wrong.length === 0 || now - movedAt > COUNTED_MS
+    if (drained ? isCounted : now - movedAt > patienceMs) {
+      const lostEntries = Math.max(0, ...counts.map(({ lost }) => lost))
+      const relays = { relay: one ?? null, forwarder: two ?? null }
+      return { drained, ...relays, lostEntries, miscounted: wrong }
     }
     if (!long && now > restartAt) {
       await restartRefused(world)

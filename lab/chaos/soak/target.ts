@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+import { canonical } from '../../../test/langfuse-server/captures.ts'
 import { startLangfuseServer } from '../../../test/langfuse-server/server.ts'
 import type { CapturedSpan, LangfuseServer } from '../../../test/langfuse-server/types.ts'
 import { isPoison, placeOf } from './names.ts'
@@ -7,7 +9,7 @@ export interface Target {
   readonly server: LangfuseServer
   /** How often each observation arrived, by its name. */
   readonly received: ReadonlyMap<string, number>
-  /** Observations that arrived again with another id or another end. */
+  /** Observations that arrived again with any other content. */
   readonly changed: number
   /** Requests that were taken without an answer that says so. */
   readonly lostAnswers: number
@@ -15,6 +17,8 @@ export interface Target {
 }
 
 const HARVEST_MS = 200
+/** As many as a number holds: a run of hours has millions of them. */
+const HASH_BYTES = 6
 
 export async function startTarget(keys: Readonly<Record<string, string>>): Promise<Target> {
   const server = await startLangfuseServer({
@@ -22,15 +26,16 @@ export async function startTarget(keys: Readonly<Record<string, string>>): Promi
     rejectSpan: ({ name }) => (isPoison(placeOf(name)?.n ?? 1) ? 'poison' : undefined),
   })
   const received = new Map<string, number>()
-  const versions = new Map<string, string>()
+  const contents = new Map<string, number>()
   let changed = 0
   let lostAnswers = 0
 
-  const take = ({ name, spanId, endTimeUnixNano }: CapturedSpan): void => {
-    const version = `${spanId} ${endTimeUnixNano}`
-    if (received.has(name) && versions.get(name) !== version) changed++
+  const take = (span: CapturedSpan): void => {
+    const { name } = span
+    const content = hash('sha1', canonical(span), 'buffer').readUIntBE(0, HASH_BYTES)
+    if (received.has(name) && contents.get(name) !== content) changed++
     received.set(name, (received.get(name) ?? 0) + 1)
-    versions.set(name, version)
+    contents.set(name, content)
   }
   // The server keeps whole requests, which a run of hours would not survive.
   const harvest = (): void => {
