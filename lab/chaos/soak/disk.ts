@@ -7,6 +7,8 @@ export interface Disk {
   readonly directory: string
   /** False: it is a directory like others, for mounting is not allowed here. */
   readonly isSmall: boolean
+  /** `fill` has taken all, and it is not given back yet. */
+  readonly isFull: boolean
   /** Takes all that is free; the function that is returned gives it back. */
   fill(): () => void
   remove(): void
@@ -30,9 +32,13 @@ export function mountDisk(directory: string, megabytes: number): Disk {
     isSmall = false
   }
   process.once('exit', remove)
+  let isFull = false
   return {
     directory,
     isSmall,
+    get isFull() {
+      return isFull
+    },
     fill() {
       const filler = join(directory, 'filler')
       const file = openSync(filler, 'w')
@@ -44,7 +50,11 @@ export function mountDisk(directory: string, megabytes: number): Disk {
         }
       }
       closeSync(file)
-      return () => rmSync(filler, { force: true })
+      isFull = true
+      return () => {
+        rmSync(filler, { force: true })
+        isFull = false
+      }
     },
     remove() {
       process.off('exit', remove)

@@ -28,8 +28,16 @@ const AGAIN_MS = 300
 const START_MS = 120_000
 const ANSWER_MS = 2000
 
-/** @param log a file that its log is added to */
-export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Keeper {
+/**
+ * @param log a file that its log is added to
+ * @param mayEnd it cannot start as things are, and says so: that is no end by itself
+ */
+export function keepRelay(
+  name: string,
+  env: NodeJS.ProcessEnv,
+  log: string,
+  mayEnd: () => boolean = () => false,
+): Keeper {
   let relay: Relay | null = null
   let wanted = false
   let ends = 0
@@ -37,6 +45,7 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
 
   const start = async (): Promise<void> => {
     for (const end = performance.now() + START_MS; wanted && relay === null; ) {
+      const isExcused = mayEnd()
       try {
         const started = await startRelay(env, log)
         relay = started
@@ -49,7 +58,7 @@ export function keepRelay(name: string, env: NodeJS.ProcessEnv, log: string): Ke
           up().catch(() => {})
         })
       } catch (error) {
-        ends++
+        if (!isExcused && !mayEnd()) ends++
         if (performance.now() > end) {
           throw new Error(`${name} cannot be started: ${(error as Error).message}; see ${log}`)
         }

@@ -123,9 +123,10 @@ async function start(options: WorldOptions, undo: (() => Promise<void> | void)[]
     OFFPATH_STORE_DIR: stores[side],
     OFFPATH_RETENTION_SIZE: '48MB',
   })
-  const keep = (name: string, env: NodeJS.ProcessEnv): Keeper =>
-    keepRelay(name, env, join(directory, `${name}.log`))
-  const relay = keep('relay', { ...relayEnv(0), ...langfuse })
+  const keep = (name: string, env: NodeJS.ProcessEnv, mayEnd?: () => boolean): Keeper =>
+    keepRelay(name, env, join(directory, `${name}.log`), mayEnd)
+  // Who is refused is started again, also while the disk is full.
+  const relay = keep('relay', { ...relayEnv(0), ...langfuse }, () => storeDisk.isFull)
   const forwarder = keep('forwarder', {
     ...relayEnv(1),
     ...throughRedis,
