@@ -1,8 +1,12 @@
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 // Workspace packages are tested from their sources: no build, no stale dist.
 const condition = 'offpath-source'
+
+// They build the packages, which others run meanwhile: by themselves, at the end.
+const builds = ['test/{packages,start}.test.ts']
 
 // x.kill.test.ts is a kill loop: minutes of SIGKILLs, which the Node matrix leaves out.
 const killLoops = '**/*.kill.test.ts'
@@ -23,7 +27,7 @@ const redis = [
 // Tests start hundreds of processes from the sources: a relay comes up in half the time when its types are stripped already.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compile')
 
-// Units first, then whole systems (e2e), both sharing the cores; then kill loops, one file at a time.
+// Units first, then whole systems (e2e), then kill loops.
 const config: ViteUserConfig = defineConfig({
   ssr: {
     resolve: {
@@ -35,8 +39,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     // Machines of a CI are shared: a test that waits for a process may be late once, a defect fails every time.
     retry: process.env.CI ? 2 : 0,
-    // All cores: many tests wait for files and processes. By itself vitest leaves one free, which of two is half.
-    maxWorkers: '100%',
+    // Twice the cores: most tests wait for processes, files and time.
+    maxWorkers: 2 * availableParallelism(),
     projects: [
       {
         extends: true,
@@ -83,9 +87,19 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'e2e',
           include: ['{test,lab,examples}/**/*.test.ts'],
-          exclude: [...never, killLoops, pythonTests],
+          exclude: [...never, killLoops, pythonTests, ...builds],
           testTimeout: 60_000,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'builds',
+          include: builds,
+          testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
         },
       },
       {
@@ -106,7 +120,6 @@ const config: ViteUserConfig = defineConfig({
           include: [killLoops],
           exclude: never,
           testTimeout: 600_000,
-          fileParallelism: false,
           sequence: { groupOrder: 3 },
         },
       },

@@ -175,7 +175,7 @@ test.each([
     await up(host)
     await up(center)
     // It is stored and not yet answered when the network goes: nothing is acknowledged.
-    langfuse.latencyMs = 1000
+    langfuse.latencyMs = 3000
     await record(host)
     await langfuse.waitForSpans(5, 20_000)
     way.trouble(trouble)

@@ -220,7 +220,7 @@ export class World {
   async #bury(): Promise<void> {
     const { receiver, store, deliveries } = this.#relay
     // Its leases are left as by SIGKILL: free, and nobody is told. Here SQLite frees them; that the kernel does, for a process
-    // that is gone, the kill loops show (test/chaos.kill.test.ts).
+    // that is gone, the kill loops show (test/relays.kill.test.ts).
     receiver.stop()
     this.disk.frozen = false
     await Promise.all([...deliveries.values()].map((delivery) => delivery.stop(0)))

@@ -317,7 +317,7 @@ class StartRelay(unittest.TestCase):
             app = self.app()
             self.assertIsNone(app.started["url"])
             told = "\n".join(app.logs)
-            self.assertRegex(told, "WARNING relay: offpath: another relay writes to .*; name another store.dir")
+            self.assertRegex(told, "WARNING relay: offpath: another relay writes to .*; stop it, or name another store.dir")
             self.assertNotIn("waits for its end", told)
             app.end()
             relay.terminate()

@@ -306,7 +306,7 @@ describe('with traces', () => {
     ])
     const store = await box.offpath('up', '--spool-dir', join(box.dir, 's'))
     expect([store.code, store.stderr]).toEqual([
-      3,
+      1,
       `offpath: another relay writes to the store ${box.env.OFFPATH_STORE_DIR}; stop it, or name another store.dir\n`,
     ])
     const taken = createServer().listen(0, '127.0.0.1')

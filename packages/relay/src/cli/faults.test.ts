@@ -61,7 +61,7 @@ test('a store that another program has locked is refused, after a while', async 
   const database = new DatabaseSync(join(dir, 'offpath.db'))
   database.exec('BEGIN EXCLUSIVE')
   expect(await box.offpath('up', '--store-dir', dir)).toEqual({
-    code: 3,
+    code: 1,
     stdout: '',
     stderr: `offpath: the store ${dir} is locked by another process (database is locked)\n`,
   })

@@ -239,7 +239,9 @@ test('exit code 3 is for who is served by the other relay: with a store that ano
   await relay.line()
   const other = await box.offpath('up', '--once', '--spool-dir', join(box.dir, 'other-spool'))
   expect([other.code, other.stdout]).toEqual([1, ''])
-  expect(other.stderr).toMatch(/^offpath: another relay writes to .*; name another store.dir\n$/)
+  expect(other.stderr).toMatch(
+    /^offpath: another relay writes to .*; stop it, or name another store\.dir\n$/,
+  )
   expect(await relay.end('SIGTERM')).toBe(0)
 })
 

@@ -134,8 +134,15 @@ function sentWhole(span: StoredSpan): StoredSpan {
     if (number === FIELD.metadata) return key !== undefined && !isEmpty(value)
     return number !== FIELD.traceMetadata || key !== undefined
   })
+  // A whole number beyond 2^53 is sent as one of 64 bits, and is text for who reads it.
+  const isLarge = (value: unknown): boolean =>
+    Number.isInteger(value) && !Number.isSafeInteger(value)
   const scalars = (attributes: object): Record<string, unknown> =>
-    Object.fromEntries(Object.entries(attributes).filter(([, value]) => typeof value !== 'object'))
+    Object.fromEntries(
+      Object.entries(attributes).filter(
+        ([, value]) => typeof value !== 'object' && !isLarge(value),
+      ),
+    )
   return {
     ...span,
     fields: fields.map((of) => ({ ...of, value: asStored(of.value) })),

@@ -19,3 +19,11 @@ it('counts from the first one on in a stream that was deleted and made anew', ()
   expect(more('a', 90, 85)).toBe(0)
   expect(more('a', 12, 9)).toBe(3)
 })
+
+it('takes for no loss what a Redis that was started again has forgotten that it was read', () => {
+  const more = unreadCounter()
+  expect(more('a', 40, 35)).toBe(5)
+  expect(more('a', 40, 0)).toBe(0)
+  expect(more('a', 50, 10)).toBe(0)
+  expect(more('a', 60, 12)).toBe(8)
+})

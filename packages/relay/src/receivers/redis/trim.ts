@@ -154,14 +154,16 @@ export function startTrimming(options: TrimOptions): Trimming {
  */
 export function unreadCounter(): (key: string, gone: number, read: number) => number {
   /** The most that was ever missing: what was read and is still in the stream makes it less for a while. */
-  const seen = new Map<string, { readonly gone: number; readonly missing: number }>()
+  const seen = new Map<string, { gone: number; read: number; missing: number }>()
   return (key, gone, read) => {
     const last = seen.get(key)
     // Less than before: the stream was deleted and made anew, or a failover brought back what was trimmed.
     const known = last === undefined || gone < last.gone ? 0 : last.missing
     const missing = Math.max(known, gone - read)
-    seen.set(key, { gone, missing })
-    return missing - known
+    seen.set(key, { gone, read, missing })
+    // Nobody reads less than before: Redis has been started again, and before 7.2.5 it forgets then what was read.
+    const isForgotten = last !== undefined && gone >= last.gone && read < last.read
+    return isForgotten ? 0 : missing - known
   }
 }
 
