@@ -51,9 +51,9 @@ export async function runStudy(
     return reason === undefined ? [] : [{ arm: arm.id, reason }]
   })
   const arms = chosen.filter(({ id }) => skipped.every(({ arm }) => arm !== id))
-  const { startService, versions, profiler } = await language.prepare(arms, progress)
   const plans = planOfCells(arms, options)
   checkAsked(options, chosen, plans, skipped)
+  const { startService, versions, profiler } = await language.prepare(arms, progress)
   const profiled = profiledPlans(arms, plans, options)
   const minutes = Math.ceil((durationOf(plans) + durationOf(profiled)) / 60)
   progress(`${plans.length + profiled.length} cells, some ${minutes} minutes`)

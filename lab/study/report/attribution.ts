@@ -27,7 +27,7 @@ export interface Attributed {
 }
 
 /** Of the time. */
-const SATURATED = 0.5
+export const SATURATED = 0.5
 
 export function attributedOf(attribution: Attribution): Attributed {
   const { stalls, overall, ...about } = attribution

@@ -1,4 +1,5 @@
 import type { Batch, Cell, Stall } from '../results.ts'
+import { SATURATED } from './attribution.ts'
 
 /** What one cell went through around its longest stall. Times in s after `from`. */
 export interface Timeline {
@@ -34,10 +35,13 @@ interface Seen {
   readonly arrival: number | undefined
 }
 
-/** The longest stall after which a batch arrived under load, or else the longest; undefined when there is none above 10 ms. */
+/**
+ * The longest stall after which a batch arrived under load, or else the longest; undefined when there is none above 10 ms. Of
+ * services that kept up: in others what piled up is in every stall.
+ */
 export function timelineOf(cells: readonly Cell[]): Timeline | undefined {
   let best: Seen | undefined
-  for (const cell of cells) {
+  for (const cell of cells.filter(keptUp)) {
     for (const stall of cell.service.stalls) {
       const arrival = cell.batches
         .map(([at]) => at)
@@ -66,6 +70,11 @@ export function timelineOf(cells: readonly Cell[]): Timeline | undefined {
       cut(cell, endedAt - ms - margin, arrival + margin),
     ],
   }
+}
+
+function keptUp({ service, seconds }: Cell): boolean {
+  const stalledMs = service.stalls.reduce((sum, [, ms]) => sum + ms, 0)
+  return stalledMs <= SATURATED * seconds * 1000
 }
 
 function rank({ stall, arrival }: Seen): number {

@@ -339,10 +339,14 @@ describe('the dashboard', () => {
     const extended = join(root, 'tsconfig.json')
     const settings = { extends: extended, compilerOptions: { types: [] }, include: ['*.mts'] }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(settings))
-    const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], {
-      encoding: 'utf8',
-    })
-    expect(stdout).toBe('')
+    const { status, stdout, stderr } = spawnSync(
+      join(root, 'node_modules/.bin/tsc'),
+      ['-p', folder],
+      {
+        encoding: 'utf8',
+      },
+    )
+    expect([status, stdout, stderr]).toEqual([0, '', ''])
   })
 
   test('asks its chosen data source, in panels that do not overlap', () => {

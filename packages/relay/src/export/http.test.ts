@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { Fault, LangfuseServer } from '../../../../test/langfuse-server/types.ts'
@@ -208,11 +209,17 @@ describe('post', () => {
 })
 
 describe('of 2xx, whatever their content type, it', () => {
-  async function postTo(contentType: string | undefined, body: string): Promise<unknown> {
+  let message = ''
+  async function postTo(
+    contentType: string | undefined,
+    body: string | Buffer,
+    encoding?: string,
+  ): Promise<unknown> {
     const other = createServer((asked, response) => {
       asked.resume()
-      response.writeHead(200, contentType === undefined ? {} : { 'content-type': contentType })
-      response.end(Buffer.from(body, 'latin1'))
+      if (contentType !== undefined) response.setHeader('content-type', contentType)
+      if (encoding !== undefined) response.setHeader('content-encoding', encoding)
+      response.end(typeof body === 'string' ? Buffer.from(body, 'latin1') : body)
     })
     other.listen(0, '127.0.0.1')
     await once(other, 'listening')
@@ -225,7 +232,10 @@ describe('of 2xx, whatever their content type, it', () => {
       onAttempt: () => {},
     })
     try {
-      return await post(request(), never).catch((error: SendError) => error.code)
+      return await post(request(), never).catch((error: SendError) => {
+        message = error.message
+        return error.code
+      })
     } finally {
       await close()
       other.close()
@@ -270,7 +280,25 @@ describe('of 2xx, whatever their content type, it', () => {
     ['other Protobuf message', 'application/x-protobuf', '\x08\x01'],
   ])('takes no %s for an answer', async (_what, contentType, body) => {
     expect(await postTo(contentType, body)).toBe('refused')
+    expect(message.includes(' with an HTML page: is the URL right?')).toBe(
+      /<(html|!doctype)/.test(body),
+    )
   })
+
+  it.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+  ])(
+    'reads what is compressed with %s, though nobody asked for that',
+    async (encoding, deflate) => {
+      const partial = JSON.stringify({ partialSuccess: { rejectedSpans: '1' } })
+      expect(await postTo('application/json', deflate(partial), encoding)).toEqual([
+        { type: 'delivered', spans: 2, refused: 1 },
+      ])
+      expect(await postTo('application/json', 'no such thing', encoding)).toBe('refused')
+    },
+  )
 })
 
 describe('Retry-After', () => {

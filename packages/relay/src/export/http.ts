@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { brotliDecompressSync, unzipSync } from 'node:zlib'
 import { Agent, request as send } from 'undici'
 import { shownText } from './message.ts'
 import { isAnswer, readPartialSuccess } from './otlp-response.ts'
@@ -129,7 +130,8 @@ export function openClient(options: ClientOptions): Client {
     const { statusCode: status } = answer
     // A refusal stands without the rest of its page: who finds a request too large may hang up before he has all of it.
     const read = await readBounded(answer.body, isGood(status))
-    return { status, headers: answer.headers, body: read }
+    const plain = inflated(read, answer.headers['content-encoding'])
+    return { status, headers: answer.headers, body: plain }
   }
 
   const call = async (call: Call, signal: AbortSignal): Promise<Answer> => {
@@ -161,14 +163,15 @@ export function openClient(options: ClientOptions): Client {
   }
 
   /** Throws what is not good. */
-  const judge = ({ status, headers, body }: Answer, fromStorage: boolean): void => {
+  const judge = ({ status, headers, body }: Answer, toStorage: boolean): void => {
     const isPage = String(headers['content-type'] ?? '').includes('text/html')
-    if (isGood(status) && (isAnswer(body) || (fromStorage && !isPage))) return
+    if (isGood(status) && (isAnswer(body) || (toStorage && !isPage))) return
     const text = shown(body.subarray(0, MAX_TEXT_BYTES).toString('utf8'))
     if (isGood(status)) {
       // A login page, a captive portal, a gateway: nothing was taken.
-      const what = isPage ? 'an HTML page' : 'no answer of this API'
-      const says = isPage ? '' : ` It says: ${text}`
+      const looksLikePage = isPage || /^<(!doctype|html)/i.test(text)
+      const what = looksLikePage ? 'an HTML page' : 'no answer of this API'
+      const says = looksLikePage ? '' : ` It says: ${text}`
       const message = `answered ${status} with ${what}: is the URL right?${says}`
       throw new SendError('refused', message, status)
     }
@@ -219,7 +222,7 @@ export function openEndpoint(endpoint: Endpoint): { post: Send; close(): Promise
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  /** The first 4 MB. */
+  /** The first 4 MB; of a refusal the first 64 KB. */
   readonly body: Buffer
 }
 
@@ -246,7 +249,22 @@ export function retryAfterMs(header: string | string[] | undefined, now: number)
   return Number.isNaN(date) ? 0 : Math.max(0, date - now)
 }
 
+/** We ask for answers as they are; some are compressed all the same. */
+function inflated(body: Buffer, encoding: string | string[] | undefined): Buffer {
+  if (body.length === 0 || encoding === undefined) return body
+  const bounds = { maxOutputLength: MAX_ANSWER_BYTES }
+  try {
+    if (encoding === 'br') return brotliDecompressSync(body, bounds)
+    if (encoding === 'gzip' || encoding === 'deflate') return unzipSync(body, bounds)
+  } catch {
+    // It is no answer, and judged as none.
+  }
+  return body
+}
+
 async function readBounded(body: AsyncIterable<Buffer>, mustBeWhole: boolean): Promise<Buffer> {
+  // Of a refusal only the beginning is looked at.
+  const most = mustBeWhole ? MAX_ANSWER_BYTES : MAX_TEXT_BYTES
   const pieces: Buffer[] = []
   let length = 0
   try {
@@ -254,12 +272,12 @@ async function readBounded(body: AsyncIterable<Buffer>, mustBeWhole: boolean): P
     for await (const piece of body) {
       pieces.push(piece)
       length += piece.length
-      if (length >= MAX_ANSWER_BYTES) break
+      if (length >= most) break
     }
   } catch (error) {
     if (mustBeWhole) throw error
   }
-  return Buffer.concat(pieces).subarray(0, MAX_ANSWER_BYTES)
+  return Buffer.concat(pieces).subarray(0, most)
 }
 
 function reasonOf(error: unknown): string {
