@@ -400,6 +400,34 @@ describe('a pool', () => {
     expect(await group(one)).toMatchObject({ lost: 1, heldEntries: 0 })
   })
 
+  test('loses nothing of a relay that lives when what lies around it is taken over', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const readAsDead = () =>
+      redis.ask('XREADGROUP', 'GROUP', 'langfuse', 'dead', 'STREAMS', STREAM, '>')
+    await forward(many(2), 1)
+    await redis.ask('XGROUP', 'CREATE', STREAM, 'langfuse', '0')
+    await readAsDead()
+    const lives = await pool({ 'redis.claim-idle': '1h' })
+    const [held] = await forward(many(1))
+    await until(async () => (await figures(lives)).held === 1)
+    await redis.ask('MULTI')
+    await forward(many(1))
+    await readAsDead()
+    await redis.ask('EXEC')
+    const reply = await redis.ask('XPENDING', STREAM, 'langfuse', '-', '+', '9', 'dead')
+    const abandoned = itemsOf(reply).map((item) => textOf(itemsOf(item)[0]))
+    const as = ['IDLE', '60000', 'RETRYCOUNT', '1', 'JUSTID']
+    await redis.ask('XCLAIM', STREAM, 'langfuse', 'dead', '0', ...abandoned, ...as)
+    await redis.ask('XDEL', STREAM, held!)
+    const other = await pool({ 'redis.claim-idle': '30s' })
+    await until(async () => (await group(other)).takenOver === 3)
+    expect(await pendingIn()).toBe(4)
+    langfuse.faults = undefined
+    await langfuse.waitForSpans(4)
+    await until(async () => (await pendingIn()) === 0)
+    for (const relay of [lives, other]) expect(await group(relay)).toMatchObject({ lost: 0 })
+  })
+
   test('counts what was trimmed while a relay had it that stops before it is delivered', async () => {
     langfuse.faults = () => ({ type: 'status', status: 503 })
     const one = await pool({ 'redis.claim-idle': '600ms' })
@@ -413,6 +441,21 @@ describe('a pool', () => {
     langfuse.faults = undefined
     await pool({ 'redis.claim-idle': '600ms' })
     await langfuse.waitForSpans(1)
+  })
+
+  test('counts what was trimmed just before its relay stops', async () => {
+    langfuse.faults = () => ({ type: 'status', status: 503 })
+    const one = await pool({ 'redis.claim-idle': '1h' })
+    const ids = await forward(many(3), 1)
+    await until(async () => (await figures(one)).held === 3)
+    await redis.ask('XDEL', STREAM, ids[0]!, ids[2]!)
+    await stop(one)
+    expect(await group(one)).toMatchObject({ lost: 2 })
+    expect(lines.join('')).toMatch(/ error entries were lost: .* delivered .*entries=2\n/)
+    langfuse.faults = undefined
+    const next = await pool({ 'redis.claim-idle': '1h' })
+    await langfuse.waitForSpans(1)
+    expect(await group(next)).toMatchObject({ takenOver: 1, lost: 0 })
   })
 
   test('keeps 10 000 dead letters, and counts those that it drops', async () => {
@@ -636,6 +679,16 @@ describe('a project whose keys are refused', () => {
     const second = await pool({ ...flags, 'redis.claim-idle': '1h' })
     await until(() => langfuse.spans('pk-other').length === 40)
     expect(await group(second)).toMatchObject({ takenOver: 10, shelvedEntries: 0 })
+  })
+
+  test('is counted where it is trimmed just before its relay stops', async () => {
+    const one = await pool({ ...flags, 'redis.claim-idle': '1h' })
+    const ids = await forward(many(4, { project: 'other' }), 1)
+    await until(async () => (await group(one)).shelvedEntries === 4)
+    await redis.ask('XDEL', STREAM, ids[1]!, ids[2]!)
+    await stop(one)
+    expect(await figures(one)).toMatchObject({ held: 2, dropped: { trimmed: 2 } })
+    expect(await group(one)).toMatchObject({ lost: 2 })
   })
 
   test('is not blamed for what ends its relay meanwhile', async () => {

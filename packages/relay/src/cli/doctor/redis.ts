@@ -189,7 +189,6 @@ function probesOfPool(stream: string, deadStream: string): [Probe, ...Probe[]] {
     [stream, ['XINFO', 'STREAM', stream]],
     [stream, ['XACK', stream, NO, NO]],
     [stream, ['XCLAIM', stream, NO, NO, '0', NO]],
-    [stream, ['XAUTOCLAIM', stream, NO, NO, '0', NO]],
     [stream, ['XPENDING', stream, NO]],
     [stream, ['XRANGE', stream, NO_ID, NO_ID]],
     [stream, ['XTRIM', stream, 'MINID', NO]],

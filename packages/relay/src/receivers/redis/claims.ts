@@ -1,12 +1,13 @@
 // Whose entries are. A relay that lives renews what it holds (XCLAIM JUSTID: idle again, not delivered again), also while its
 // exporter does not get on. What nobody has renewed for `claimIdleMs` was held by a relay that crashed, or that was stopped or
-// cut off for so long. It is taken over (XAUTOCLAIM), which counts as a delivery: an entry that was delivered five times is
+// cut off for so long. It is taken over (XCLAIM), which counts as a delivery: an entry that was delivered five times is
 // thought to have ended five relays, and is condemned. One that went to the shelf ended nobody: its delivery is taken back, or
 // it would be blamed for whatever ends the relay.
 //
 // After an outage of Redis all entries look abandoned. Nothing is taken over until all who live had time to renew theirs.
 // Each stream is on its own: in a cluster another node may have it.
 import type { Log } from '../../log.ts'
+import type { Reply } from '../../redis/connection.ts'
 import { entriesOf, type Group, itemsOf, type Pending, pendingOf, textOf } from './group.ts'
 import { type HeldEntries, LOST } from './held-entries.ts'
 import { each, pause } from './pause.ts'
@@ -91,8 +92,8 @@ export function startClaims(options: ClaimsOptions): Claims {
     const all: Pending[] = []
     for (;;) {
       const after = all.at(-1)?.id
-      const about = { idleMs, count: LISTED, consumer, ...(after !== undefined && { after }) }
-      const page = await pendingOf(group, stream, about)
+      const from = after === undefined ? '-' : `(${after}`
+      const page = await pendingOf(group, stream, { idleMs, count: LISTED, from, consumer })
       all.push(...page)
       if (page.length < LISTED) return all
     }
@@ -127,31 +128,35 @@ export function startClaims(options: ClaimsOptions): Claims {
     for (const { id } of shelved) ofStream.add(id)
   }
 
-  /** Has them as if they had not been delivered to us. */
+  /** Has them as if they had not been delivered to us. Returns which were still there. */
   const takeBack = async (
     stream: string,
     entries: readonly Pending[],
     also: readonly string[],
-  ): Promise<void> => {
+  ): Promise<ReadonlySet<string>> => {
     const ofStream = forgiven.get(stream)!
+    const back = new Set<string>()
     const before = ({ id, deliveries }: Pending): number =>
       ofStream.has(id) ? deliveries : Math.max(0, deliveries - 1)
     for (const [deliveries, of] of Map.groupBy(entries, before)) {
       const as = [...also, 'RETRYCOUNT', String(deliveries), 'JUSTID']
       for (let at = 0; at < of.length; at += RENEWED) {
         const ids = of.slice(at, at + RENEWED).map(({ id }) => id)
-        await claim(stream, 0, [...ids, ...as])
+        for (const id of itemsOf(await claim(stream, 0, [...ids, ...as]))) back.add(textOf(id))
       }
     }
+    return back
   }
+
+  /** With its answer that to each acknowledgement before it has come. */
+  const catchUp = (stream: string): Promise<Reply> => connection.call(stream, ['XLEN', stream])
 
   /** Entries that are not pending any more: they were acknowledged just now, or are gone from the stream. */
   const missed = async (stream: string, ids: readonly string[]): Promise<void> => {
-    // With its answer that to each acknowledgement before it has come.
-    await connection.call(stream, ['XLEN', stream])
+    await catchUp(stream)
     miss(
       stream,
-      ids.filter((id) => outbox.isHeld(stream, id)),
+      ids.filter((id) => outbox.needs(stream, id)),
     )
   }
 
@@ -185,82 +190,107 @@ export function startClaims(options: ClaimsOptions): Claims {
 
   /** False: there is nothing more to take over, or no room for it. */
   const takeSome = async (stream: string, most: number): Promise<boolean> => {
-    await alone
+    const before = alone
+    await before
     if (!isSteady(stream) || signal.aborted) return false
     const pending = await pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED })
     // The answer may have been a long time coming.
     if (!isSteady(stream)) return false
+    // A suspect of another stream came first.
+    if (alone !== before) return true
     const idle = pending.filter(({ id }) => !outbox.isHeld(stream, id))
-    for (const { id, deliveries } of idle) {
-      if (deliveries >= MAX_ENDS) await condemn(stream, id, deliveries)
+    const worn = idle.filter(({ deliveries }) => deliveries >= MAX_ENDS)
+    if (worn.length > 0) {
+      await condemn(stream, worn.slice(0, TAKEN))
+      return true
     }
-    const rest = idle.filter(({ deliveries }) => deliveries < MAX_ENDS)
-    const [oldest] = rest
+    const [oldest] = idle
     if (oldest === undefined || outbox.room <= 0) return false
-    const from = rest.findIndex((one) => !isSuspect(one))
-    const first = rest[from]
-    if (first === undefined) return takeSuspect(stream, oldest.id)
-    const to = rest.findIndex((one, i) => i > from && isSuspect(one))
-    const inTurn = (to < 0 ? rest.length : to) - from
-    return take(stream, first.id, outbox.fitting(Math.min(most, inTurn)))
+    const from = idle.findIndex((one) => !isSuspect(one))
+    if (from < 0) {
+      await takeSuspect(stream, oldest.id)
+      return true
+    }
+    const to = idle.findIndex((one, i) => i > from && isSuspect(one))
+    const inTurn = idle.slice(from, to < 0 ? idle.length : to).map(({ id }) => id)
+    await take(stream, inTurn.slice(0, outbox.fitting(Math.min(most, inTurn.length))))
+    return true
   }
 
   /** One after the other, over all streams. */
-  const takeSuspect = (stream: string, id: string): Promise<boolean> => {
-    const taken = alone.then(async () => {
-      const any = isSteady(stream) && (await take(stream, id, 1))
+  const takeSuspect = (stream: string, id: string): Promise<void> => {
+    const untilItLeaves = async (): Promise<void> => {
+      await take(stream, [id])
       const isInMemory = () => outbox.isHeld(stream, id) && !outbox.isShelved(stream, id)
       while (isInMemory() && !signal.aborted) await pause(LOOK_MS, signal)
-      return any
-    })
-    alone = taken.then(
-      () => {},
-      () => {},
-    )
+    }
+    const taken = untilItLeaves()
+    alone = taken.catch(() => {})
     return taken
   }
 
-  /** Takes over so many entries, from one on. False: there were none. */
-  const take = async (stream: string, start: string, count: number): Promise<boolean> => {
-    const reply = await connection.call(stream, [
-      'XAUTOCLAIM',
-      stream,
-      name,
-      consumer,
-      String(claimIdleMs),
-      start,
-      'COUNT',
-      String(count),
-    ])
-    const [, items, deleted] = itemsOf(reply)
-    const entries = entriesOf(items ?? null)
+  const take = async (stream: string, ids: readonly string[]): Promise<void> => {
+    const { claimed, silent } = await claimIdle(stream, ids)
     let taken = 0
-    for (const entry of entries) if (outbox.add(stream, entry)) taken++
+    for (const entry of entriesOf(claimed)) if (outbox.add(stream, entry)) taken++
     counters.takenOver += taken
     if (taken > 0) {
       log.info('entries of another relay taken over', { exporter: name, stream, entries: taken })
       options.wake()
     }
-    miss(stream, itemsOf(deleted).map(textOf))
-    return entries.length + itemsOf(deleted).length > 0
+    await missGone(stream, silent)
   }
 
-  const condemn = async (stream: string, id: string, deliveries: number): Promise<void> => {
-    // Where XCLAIM says nothing, XAUTOCLAIM says whether the entry is gone from the stream.
-    const about = [String(claimIdleMs), id, 'COUNT', '1', 'JUSTID']
-    const reply = await connection.call(stream, ['XAUTOCLAIM', stream, name, consumer, ...about])
-    const [, ids, deleted] = itemsOf(reply)
-    miss(stream, itemsOf(deleted).map(textOf))
-    if (textOf(itemsOf(ids)[0]) !== id) return
-    const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
-    const reason = `its relay crashed or was cut off ${deliveries} times`
-    counters.condemned++
-    log.error(`an entry goes to the dead letters: ${reason}`, {
-      exporter: name,
-      stream,
-      entry: id,
+  /** Entries that have ended relays: nobody looks into them again. */
+  const condemn = async (stream: string, entries: readonly Pending[]): Promise<void> => {
+    const ids = entries.map(({ id }) => id)
+    const { claimed, silent } = await claimIdle(stream, ids, 'JUSTID')
+    await missGone(stream, silent)
+    const ours = new Set(itemsOf(claimed).map(textOf))
+    for (const { id, deliveries } of entries) {
+      if (!ours.has(id)) continue
+      // One by one: they may be large.
+      const [entry] = entriesOf(await connection.call(stream, ['XRANGE', stream, id, id]))
+      const reason = `its relay crashed or was cut off ${deliveries} times`
+      counters.condemned++
+      log.error(`an entry goes to the dead letters: ${reason}`, {
+        exporter: name,
+        stream,
+        entry: id,
+      })
+      outbox.condemn(stream, entry ?? { id, bytes: null }, reason)
+    }
+  }
+
+  /**
+   * Claims of these ids, which are in order, what nobody has renewed, and nothing else: XAUTOCLAIM would strike off what was
+   * trimmed between them, which a relay that lives may have renewed and in memory. Silent: what XCLAIM did not bring, though
+   * nobody had renewed it.
+   */
+  const claimIdle = async (
+    stream: string,
+    ids: readonly string[],
+    ...how: readonly string[]
+  ): Promise<{ readonly claimed: Reply; readonly silent: readonly string[] }> => {
+    const span = { from: ids.at(0)!, to: ids.at(-1)! }
+    // XCLAIM does not bring what is gone, nor what another relay has just taken or acknowledged. Sent right before it,
+    // XPENDING has only the former.
+    const [idle, claimed] = await Promise.all([
+      pendingOf(group, stream, { idleMs: claimIdleMs, count: LISTED, ...span }),
+      claim(stream, claimIdleMs, [...ids, ...how]),
+    ])
+    const answered = new Set(itemsOf(claimed).map((item) => textOf(itemsOf(item)[0] ?? item)))
+    const wanted = new Set(ids)
+    const silent = idle.flatMap(({ id }) => (wanted.has(id) && !answered.has(id) ? [id] : []))
+    return { claimed, silent }
+  }
+
+  const missGone = async (stream: string, silent: readonly string[]): Promise<void> => {
+    const looks = silent.map(async (id) => {
+      const found = itemsOf(await connection.call(stream, ['XRANGE', stream, id, id]))
+      return found.length === 0 ? [id] : []
     })
-    outbox.condemn(stream, entry ?? { id, bytes: null }, reason)
+    miss(stream, (await Promise.all(looks)).flat())
   }
 
   const forgetConsumers = async (stream: string, idleMs: number, also = ''): Promise<void> => {
@@ -292,8 +322,19 @@ export function startClaims(options: ClaimsOptions): Claims {
   )
 
   const handBackOf = async (stream: string): Promise<void> => {
+    // First what is known: Redis may not answer any more.
     tellLost(stream, outbox.giveUp(stream))
-    await takeBack(stream, await own(stream, 0), ['IDLE', String(claimIdleMs)])
+    const ours = await own(stream, 0)
+    // Others were in an answer that never came.
+    const arrived = new Set(ours.flatMap(({ id }) => (outbox.isHeld(stream, id) ? [id] : [])))
+    const back = await takeBack(stream, ours, ['IDLE', String(claimIdleMs)])
+    const silent = ours.flatMap(({ id }) => (back.has(id) ? [] : [id]))
+    if (silent.length > 0) {
+      await catchUp(stream)
+      const gone = silent.filter((id) => !arrived.has(id) || outbox.needs(stream, id))
+      const lost = gone.filter((id) => !outbox.miss(stream, id)).length
+      tellLost(stream, lost + outbox.giveUp(stream))
+    }
     await forgetConsumers(stream, Number.MAX_SAFE_INTEGER, consumer)
   }
 

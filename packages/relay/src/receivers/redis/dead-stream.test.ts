@@ -10,7 +10,7 @@ const letter: RedisDeadLetter = {
   ...{ traceId: null, spanId: null, name: null, bytes: Buffer.from('x') },
 }
 
-/** A stream on a connection that answers by the name of the command; null: it refuses. */
+/** A stream on a connection that answers by the name of the command, or refuses; its log leaves nothing out. */
 function start(answers: Record<string, Reply>) {
   const lines: string[] = []
   const connection: RedisConnection = {
@@ -21,17 +21,22 @@ function start(answers: Record<string, Reply>) {
     },
     async close() {},
   }
-  const log = createLog((line) => lines.push(line), 'warn')
+  let time = 0
+  const later = (): number => {
+    time += 60_000
+    return time
+  }
+  const log = createLog((line) => lines.push(line), 'warn', later)
   return { dead: startDeadStream({ connection, stream: 'offpath:dead', log }), lines }
 }
 
-it('counts what it trimmed, and says so', async () => {
+it('counts what it trimmed, and says so once', async () => {
   const { dead, lines } = start({ XADD: '1-0', XTRIM: 7, XLEN: 10_003 })
   const written = await dead.write([letter, letter])
   expect(written.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled'])
   await dead.write([letter])
   expect(dead.trimmed).toBe(14)
-  expect(lines).toEqual([expect.stringMatching(/error dead letters were dropped: .* letters=7\n$/)])
+  expect(lines).toEqual([expect.stringMatching(/error dead letters are dropped: .* letters=7\n$/)])
   await vi.waitFor(() => expect(dead.length).toBe(10_003))
   await dead.stop()
 })
@@ -40,6 +45,29 @@ it('holds up no letter because it may not trim, and says that their stream grows
   const { dead, lines } = start({ XADD: '1-0', XLEN: 1 })
   expect((await dead.write([letter]))[0]!.status).toBe('fulfilled')
   expect(lines).toEqual([expect.stringMatching(/cannot trim dead letters, .* NOPERM XTRIM/)])
+  await dead.stop()
+})
+
+it('says again that letters are dropped when there was room, and that they cannot be when it could', async () => {
+  const answers: Record<string, Reply> = { XADD: '1-0', XTRIM: 7, XLEN: 10_003 }
+  const { dead, lines } = start(answers)
+  await dead.write([letter])
+  Object.assign(answers, { XTRIM: null, XLEN: 5 })
+  for (let i = 0; i < 3; i++) await dead.write([letter])
+  await vi.waitFor(() => expect(dead.length).toBe(5), 5000)
+  answers.XTRIM = 7
+  await dead.write([letter])
+  answers.XTRIM = null
+  await dead.write([letter])
+  const told = lines.map((line) => / (dropped|cannot trim)/.exec(line)?.[1])
+  expect(told).toEqual(['dropped', 'cannot trim', 'dropped', 'cannot trim'])
+  await dead.stop()
+})
+
+it('counts what it trimmed also where no letter could be written', async () => {
+  const { dead } = start({ XTRIM: 7 })
+  expect((await dead.write([letter]))[0]!.status).toBe('rejected')
+  expect(dead.trimmed).toBe(7)
   await dead.stop()
 })
 

@@ -33,10 +33,15 @@ export function startDeadStream({ connection, stream, log }: DeadStreamOptions):
   const stopping = new AbortController()
   let length: number | null = null
   let trimmed = 0
+  /** Why it is not trimmed, as it was told; null: it is. */
+  let trouble: string | null = null
+  /** It was told that letters are dropped, and there has been no room since. */
+  let isFull = false
 
   const look = async (): Promise<void> => {
     try {
       length = Number(await connection.call(stream, ['XLEN', stream]))
+      if (length < MAX_DEAD_LETTERS) isFull = false
     } catch (error) {
       // Readers tell why Redis does not answer, and those who write what is no stream.
       log.debug(`cannot count dead letters: ${(error as Error).message}`, { stream })
@@ -47,12 +52,19 @@ export function startDeadStream({ connection, stream, log }: DeadStreamOptions):
   const tell = (trim: PromiseSettledResult<number>): void => {
     if (trim.status === 'rejected') {
       const { message } = trim.reason as Error
-      log.warn(`cannot trim dead letters, their stream grows: ${message}`, { stream })
-    } else if (trim.value > 0) {
-      trimmed += trim.value
-      const text = `dead letters were dropped: their stream keeps ${MAX_DEAD_LETTERS}`
+      if (message !== trouble)
+        log.warn(`cannot trim dead letters, their stream grows: ${message}`, { stream })
+      trouble = message
+      return
+    }
+    trouble = null
+    if (trim.value === 0) return
+    trimmed += trim.value
+    if (!isFull) {
+      const text = `dead letters are dropped: their stream keeps ${MAX_DEAD_LETTERS}`
       log.error(text, { stream, letters: trim.value })
     }
+    isFull = true
   }
 
   return {
@@ -69,7 +81,9 @@ export function startDeadStream({ connection, stream, log }: DeadStreamOptions):
       // Sent behind them, so that all are waited for once.
       const trimming = trimDeadLetters(connection, stream)
       const [trim, ...written] = await Promise.allSettled([trimming, ...writing])
-      if (written.some(({ status }) => status === 'fulfilled')) tell(trim)
+      // With no memory left Redis refuses letters, and still trims.
+      const isWritten = written.some(({ status }) => status === 'fulfilled')
+      if (isWritten || trim.status === 'fulfilled') tell(trim)
       return written
     },
     async stop() {

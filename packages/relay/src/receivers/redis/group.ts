@@ -98,26 +98,28 @@ export interface Pending {
   readonly deliveries: number
 }
 
-/** Entries of a stream that the group was given and has not acknowledged, in order: those behind an id, or of one consumer. */
+/** Entries of a stream that the group was given and has not acknowledged, in order: of all ids, or consumers, or of some. */
 export async function pendingOf(
   { connection, name }: Group,
   stream: string,
   about: {
     readonly idleMs: number
     readonly count: number
-    readonly after?: string
+    /** An id, or `(id`: the first one behind it. */
+    readonly from?: string
+    readonly to?: string
     readonly consumer?: string
   },
 ): Promise<Pending[]> {
-  const { idleMs, count, after, consumer } = about
+  const { idleMs, count, from = '-', to = '+', consumer } = about
   const reply = await connection.call(stream, [
     'XPENDING',
     stream,
     name,
     'IDLE',
     String(idleMs),
-    after === undefined ? '-' : `(${after}`,
-    '+',
+    from,
+    to,
     String(count),
     ...(consumer === undefined ? [] : [consumer]),
   ])

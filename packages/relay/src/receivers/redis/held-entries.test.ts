@@ -74,6 +74,18 @@ it('delivers what is in memory and gone from the stream, and counts it when it i
   expect(outbox.counters.lost).toBe(3)
 })
 
+it('needs nothing of what is delivered, though it is not acknowledged', () => {
+  const { outbox } = spans()
+  for (const id of ['1-0', '2-0']) outbox.add(STREAM, { id, bytes })
+  outbox.acknowledge('langfuse', [settled(1, { delivered: 3 })])
+  const needed = () => ['1-0', '2-0'].map((id) => outbox.needs(STREAM, id))
+  expect(needed()).toEqual([false, true])
+  outbox.left(STREAM, '1-0')
+  expect(needed()).toEqual([false, true])
+  outbox.add(STREAM, { id: '1-0', bytes })
+  expect(needed()).toEqual([true, true])
+})
+
 it('brings what waited back also while new entries take all the room, but not without end', () => {
   const { outbox } = spans()
   outbox.add(STREAM, { id: '1-0', bytes })

@@ -90,6 +90,8 @@ export abstract class HeldEntries {
   readonly #wanted = new Set<string>()
   /** Those that are gone from their stream: what is here is all there is of them. */
   readonly #gone = new Set<string>()
+  /** Those that have but to be acknowledged. */
+  readonly #done = new Set<string>()
   /** Bytes that the largest entry of late took. */
   #largest = ENTRY_BYTES
   #bytes = 0
@@ -148,7 +150,7 @@ export abstract class HeldEntries {
     this.counters.entries++
     const isOurs = only === undefined || only === this.exporter
     this.#keep(key, isOurs ? bytes : null)
-    if (!isOurs) this.#leave({ stream, entry: id, letters: null })
+    if (!isOurs) this.leave(stream, id, null)
     else if (bytes === null) this.bury(stream, entry, NO_BYTES, `it has no ${this.content}`)
     else this.#hold(stream, entry, bytes)
     return true
@@ -224,8 +226,11 @@ export abstract class HeldEntries {
   }
 
   protected leave(stream: string, entry: string, letters: Departure['letters']): void {
-    // Delivered: what is gone needs no acknowledgement.
-    if (letters === null) this.#gone.delete(keyOf(stream, entry))
+    if (letters === null) {
+      const key = keyOf(stream, entry)
+      this.#gone.delete(key)
+      this.#done.add(key)
+    }
     this.#leave({ stream, entry, letters })
   }
 
@@ -235,6 +240,13 @@ export abstract class HeldEntries {
     this.#bytes -= this.#known.get(key) ?? 0
     this.#known.delete(key)
     this.#gone.delete(key)
+    this.#done.delete(key)
+  }
+
+  /** It is held, and not delivered yet. */
+  needs(stream: string, entry: string): boolean {
+    const key = keyOf(stream, entry)
+    return this.#known.has(key) && !this.#done.has(key)
   }
 
   isHeld(stream: string, entry: string): boolean {

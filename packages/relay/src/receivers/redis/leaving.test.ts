@@ -1,4 +1,4 @@
-// XACKDEL is Redis 8.2's, and the one of these tests is older: here a connection plays it.
+// XACKDEL is Redis 8.2's, and the one of these tests may be older: here a connection plays it.
 import { expect, it, vi } from 'vitest'
 import { SendError } from '../../export/http.ts'
 import { createLog } from '../../log.ts'

@@ -157,7 +157,7 @@ export function unreadCounter(): (key: string, gone: number, read: number) => nu
   const seen = new Map<string, { gone: number; read: number; missing: number }>()
   return (key, gone, read) => {
     const last = seen.get(key)
-    // Less than before: the stream was deleted and made anew, or a failover brought back what was trimmed.
+    // Less than before: the stream was deleted and made anew, or a failover brought back what was trimmed; they look alike.
     const known = last === undefined || gone < last.gone ? 0 : last.missing
     const missing = Math.max(known, gone - read)
     seen.set(key, { gone, read, missing })
