@@ -1,6 +1,11 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import {
+  defineConfig,
+  type TestProjectConfiguration,
+  type TestProjectInlineConfiguration,
+  type ViteUserConfig,
+} from 'vitest/config'
 
 // Workspace packages are tested from their sources: no build, no stale dist.
 const condition = 'offpath-source'
@@ -27,7 +32,17 @@ const redis = [
 // Tests start hundreds of processes from the sources: a relay comes up in half the time when its types are stripped already.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compile')
 
-// Units first, then whole systems (e2e), then kill loops.
+type Test = TestProjectInlineConfiguration['test']
+
+/** Groups run one after the other: units, whole systems, kill loops, and what builds. */
+function project(groupOrder: number, testTimeout: number, test: Test): TestProjectConfiguration {
+  return { extends: true, test: { ...test, testTimeout, sequence: { groupOrder } } }
+}
+
+function unit(name: string, include: string[], but: string[] = []): TestProjectConfiguration {
+  return project(1, 20_000, { name, include, exclude: [...never, killLoops, ...but] })
+}
+
 const config: ViteUserConfig = defineConfig({
   ssr: {
     resolve: {
@@ -42,87 +57,23 @@ const config: ViteUserConfig = defineConfig({
     // Twice the cores: most tests wait for processes, files and time.
     maxWorkers: 2 * availableParallelism(),
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'sdk',
-          include: ['packages/sdk/**/*.test.ts'],
-          exclude: [...never, killLoops],
-          testTimeout: 20_000,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'relay',
-          include: ['packages/relay/**/*.test.ts'],
-          exclude: [...never, killLoops, ...processes, ...redis],
-          testTimeout: 20_000,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'relay-processes',
-          include: processes,
-          exclude: [...never, killLoops],
-          testTimeout: 20_000,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'relay-redis',
-          include: redis,
-          exclude: [...never, killLoops],
-          testTimeout: 20_000,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'e2e',
-          include: ['{test,lab,examples}/**/*.test.ts'],
-          exclude: [...never, killLoops, pythonTests, ...builds],
-          testTimeout: 60_000,
-          sequence: { groupOrder: 2 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'builds',
-          include: builds,
-          testTimeout: 60_000,
-          fileParallelism: false,
-          sequence: { groupOrder: 4 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'python',
-          include: [pythonTests],
-          exclude: never,
-          testTimeout: 120_000,
-          hookTimeout: 300_000,
-          sequence: { groupOrder: 2 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'kill',
-          include: [killLoops],
-          exclude: never,
-          testTimeout: 600_000,
-          sequence: { groupOrder: 3 },
-        },
-      },
+      unit('sdk', ['packages/sdk/**/*.test.ts']),
+      unit('relay', ['packages/relay/**/*.test.ts'], [...processes, ...redis]),
+      unit('relay-processes', processes),
+      unit('relay-redis', redis),
+      project(2, 60_000, {
+        name: 'e2e',
+        include: ['{test,lab,examples}/**/*.test.ts'],
+        exclude: [...never, killLoops, pythonTests, ...builds],
+      }),
+      project(2, 120_000, {
+        name: 'python',
+        include: [pythonTests],
+        exclude: never,
+        hookTimeout: 300_000,
+      }),
+      project(3, 600_000, { name: 'kill', include: [killLoops], exclude: never }),
+      project(4, 60_000, { name: 'builds', include: builds, fileParallelism: false }),
     ],
   },
 })

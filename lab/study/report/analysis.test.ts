@@ -7,6 +7,7 @@ import { drawsOf, estimate } from './bootstrap.ts'
 import { leastSquares, pairBatches } from './fit.ts'
 import { readLatencies } from './latencies.ts'
 import { syntheticResults } from './synthetic.ts'
+import type { Timeline } from './timeline.ts'
 
 const results = syntheticResults()
 const findings = findingsOf(results)
@@ -265,6 +266,18 @@ test('the timeline holds the longest stall of an SDK as installed, and the batch
   const stall = near?.stalls.find(({ ms }) => ms === longest)
   expect(stall?.from).toBeGreaterThan(0)
   expect(near?.batches.some(({ at }) => at >= (stall?.to ?? 0) && at <= near.length)).toBe(true)
+})
+
+test('no timeline is of a service that did not keep up, however long its stalls are', () => {
+  const { arm, case: inCase, round, longestMs } = findings.timeline as Timeline
+  const cells = results.cells.map((cell): Cell => {
+    if (cell.arm !== arm || cell.case !== inCase || cell.round !== round) return cell
+    const stalls = cell.service.stalls.map(([at]): Stall => [at, cell.seconds * 1000])
+    return { ...cell, service: { ...cell.service, stalls } }
+  })
+  const other = findingsOf({ ...results, cells }).timeline
+  expect([other?.arm, other?.case, other?.round]).not.toEqual([arm, inCase, round])
+  expect(other?.longestMs).toBeLessThanOrEqual(longestMs)
 })
 
 test('addresses lead to the figures, and to the ends of their intervals', () => {

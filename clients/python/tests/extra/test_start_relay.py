@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -290,12 +290,19 @@ class StartRelay(unittest.TestCase):
         self.until(lambda: not self.processes(), "the relay ends with the last process")
         self.assertTrue(self.target.has("of the child") and self.target.has("of the orphan"))
 
-    def test_a_relay_that_runs_already_is_as_good(self) -> None:
-        env = {**self.env, "OFFPATH_LANGFUSE_SECRET_KEY": SECRET}
+    @contextlib.contextmanager
+    def relay_beside(self, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`offpath up`, as it runs beside applications."""
+        env = {**self.env, "OFFPATH_LANGFUSE_SECRET_KEY": SECRET, **variables}
         command = [*relay_command(), "up", "--json"]
         with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as relay:
             assert relay.stdout is not None
             self.assertTrue(json.loads(relay.stdout.readline())["ready"])
+            yield relay
+            relay.terminate()
+
+    def test_a_relay_that_runs_already_is_as_good(self) -> None:
+        with self.relay_beside() as relay:
             app = self.app()
             self.assertIsNone(app.started["url"])
             (told,) = app.logs
@@ -306,22 +313,15 @@ class StartRelay(unittest.TestCase):
             self.until(lambda: self.target.has("for the other"), "delivery by the other relay")
             app.end()
             self.assertEqual(self.processes(), [relay.pid])
-            relay.terminate()
 
     def test_a_store_that_another_service_has_is_told_for_nobody_reads_the_spool(self) -> None:
-        spool = str(self.dir / "other")
-        env = {**self.env, "OFFPATH_LANGFUSE_SECRET_KEY": SECRET, "OFFPATH_SPOOL_DIR": spool}
-        command = [*relay_command(), "up", "--json"]
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as relay:
-            assert relay.stdout is not None
-            self.assertTrue(json.loads(relay.stdout.readline())["ready"])
+        with self.relay_beside(OFFPATH_SPOOL_DIR=str(self.dir / "other")):
             app = self.app()
             self.assertIsNone(app.started["url"])
             told = "\n".join(app.logs)
             self.assertRegex(told, "WARNING relay: offpath: another relay writes to the store .*; stop it")
             self.assertNotIn("waits for its end", told)
             app.end()
-            relay.terminate()
 
     def test_the_end_waits_no_longer_than_drain_for_a_target_that_is_down(self) -> None:
         self.target.is_down = True
