@@ -1,7 +1,13 @@
 // Measures where tracing overhead comes from, with the real SDKs in a service under load. docs/method.md says how.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { readCommandLine, recordedCommand, runProgram, UsageError } from './command-line.ts'
+import {
+  type CommandLine,
+  readCommandLine,
+  recordedCommand,
+  runProgram,
+  UsageError,
+} from './command-line.ts'
 import { CASES, type CaseName } from './study/cases.ts'
 import type { StudyOptions } from './study/plan.ts'
 import { fillDocuments } from './study/report/documents.ts'
@@ -27,6 +33,7 @@ tuned, and finds what ran while it stood still. Writes lab/results/<study>.json,
   --quick          the main arms in two cases: three minutes
   --arm <a,b>      and what they are compared with
   --case <a,b>     of ${CASE_NAMES.join(', ')}
+  --sweeps         sizes and rates alone, which a whole run ends with: of some arms, or of those asked for
   --bodies <file>  your own requests in the place of the cases: a line of JSON each, {"messages":[…],"documents":…}
   --rounds <n>
   --seconds <n>    measured, of each cell
@@ -53,6 +60,17 @@ function ownRequests(file: string | undefined): string | undefined {
   return file
 }
 
+/** They have sizes and rates of their own. */
+function sweepsAlone(line: CommandLine): boolean {
+  if (!line.has('sweeps')) return false
+  if (line.has('quick')) throw new UsageError('--sweeps with --quick: take --seconds')
+  for (const option of ['case', 'bodies', 'rate']) {
+    if (line.text(option) !== undefined)
+      throw new UsageError(`--sweeps with --${option}: one or the other`)
+  }
+  return true
+}
+
 function figures(): void {
   const written = fillDocuments(true)
   console.log(written.length === 0 ? 'all documents have these figures' : written.join('\n'))
@@ -67,7 +85,7 @@ function rawResults(): string[] {
 await runProgram(USAGE, async () => {
   const line = readCommandLine(
     [...Object.keys(STUDIES), 'report', 'figures'],
-    ['quick', 'json'],
+    ['quick', 'sweeps', 'json'],
     ['arm', 'case', 'bodies', 'rounds', 'seconds', 'rate', 'seed', 'out', 'file'],
   )
   if (line.word === 'report') return render(line.text('file'))
@@ -76,6 +94,7 @@ await runProgram(USAGE, async () => {
   const ids = language.arms.map(({ id }) => id)
   const options: StudyOptions = {
     quick: line.has('quick'),
+    sweeps: sweepsAlone(line),
     arms: line.names('arm', ids),
     cases: line.names('case', CASE_NAMES),
     bodies: ownRequests(line.text('bodies')),

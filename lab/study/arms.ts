@@ -25,7 +25,7 @@ export interface Arm {
   readonly sinkLatencyMs?: number
   /** What takes the records beside the service: its CPU is shown apart. */
   readonly beside?: 'relay' | 'redis-worker'
-  /** Also part of the sweeps over payload sizes and rates. */
+  /** Also part of the sweeps over payload sizes and rates, in each whole run. Any arm of the case rag can be swept: `--sweeps --arm`. */
   readonly swept?: boolean
   /** Also run under a profiler, in a cell of its own, in these cases. */
   readonly attributed?: readonly CaseName[]

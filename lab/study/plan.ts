@@ -7,6 +7,8 @@ import type { CellPlan } from './cell.ts'
 /** What is asked of a run. */
 export interface StudyOptions {
   readonly quick: boolean
+  /** Sizes and rates in the place of the cases; with `arms` of these, else of those that are marked so. */
+  readonly sweeps: boolean
   /** Undefined: all that belong to the run. */
   readonly arms: readonly string[] | undefined
   readonly cases: readonly CaseName[] | undefined
@@ -36,7 +38,8 @@ export function chosenArms(
   quick: readonly string[],
   options: StudyOptions,
 ): readonly Arm[] {
-  const wished = options.arms ?? (options.quick ? quick : all.map(({ id }) => id))
+  const marked = options.sweeps ? all.filter(({ swept }) => swept) : all
+  const wished = options.arms ?? (options.quick ? quick : marked.map(({ id }) => id))
   const wanted = new Set(wished)
   for (const arm of all) if (wanted.has(arm.id)) wanted.add(arm.against ?? 'untraced')
   return all.filter(({ id }) => wanted.has(id))
@@ -45,6 +48,7 @@ export function chosenArms(
 /** Cells in the order in which they run: in each round cases in random order, and within a case the arms. */
 export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPlan[] {
   const random = seededRandom(options.seed)
+  if (options.sweeps) return sweeps(arms, options, random)
   const rounds = options.rounds ?? (options.quick ? 1 : 2)
   const names = casesOf(options)
   const plans: CellPlan[] = []
@@ -65,7 +69,9 @@ export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPl
   }
   const isWhole =
     names.length > 1 && options.arms === undefined && options.cases === undefined && !options.quick
-  return isWhole ? [...plans, ...sweeps(arms, options, random)] : plans
+  if (!isWhole) return plans
+  const swept = arms.filter((arm) => arm.swept)
+  return [...plans, ...sweeps(swept, { ...options, rounds: 1 }, random)]
 }
 
 function casesOf({ cases, quick, bodies }: StudyOptions): CaseName[] {
@@ -88,24 +94,23 @@ function lanesOf(arms: readonly Arm[], name: CaseName): { arm: Arm; again?: true
   )
 }
 
+/** In each round all sizes, then all rates, each in random order; and so the arms of one. */
 function sweeps(arms: readonly Arm[], options: StudyOptions, random: () => number): CellPlan[] {
-  const swept = arms.filter((arm) => arm.swept)
   const { path, language } = CASES.rag
   const seconds = options.seconds ?? SWEPT_S
-  const shared = { case: 'rag', round: 1, path, language, seconds, seed: options.seed } as const
-  const cellsOf = (part: CellPlan['part'], characters: number, perSecond: number): CellPlan[] =>
-    shuffled(
-      swept.map((arm) => ({ ...shared, part, arm, characters, perSecond })),
-      random,
-    )
-  return [
-    ...shuffled(SIZES.characters, random).flatMap((size) =>
-      cellsOf('sizes', size, SIZES.perSecond),
-    ),
-    ...shuffled(RATES.perSecond, random).flatMap((rate) =>
-      cellsOf('rates', RATES.characters, rate),
-    ),
-  ]
+  const lanes = lanesOf(arms, 'rag')
+  const plans: CellPlan[] = []
+  for (let round = 1; round <= (options.rounds ?? 1); round++) {
+    const seed = options.seed * 1000 + round
+    const shared = { case: 'rag', round, path, language, seconds, seed } as const
+    const add = (part: 'sizes' | 'rates', characters: number, perSecond: number): void => {
+      const cells = lanes.map((lane) => ({ ...shared, ...lane, part, characters, perSecond }))
+      plans.push(...shuffled(cells, random))
+    }
+    for (const size of shuffled(SIZES.characters, random)) add('sizes', size, SIZES.perSecond)
+    for (const rate of shuffled(RATES.perSecond, random)) add('rates', RATES.characters, rate)
+  }
+  return plans
 }
 
 /** Seconds that a run of cells takes, about. */

@@ -92,6 +92,8 @@ export interface ServiceFigures {
   readonly gc: Collections
   /** Delays of the loop above 10 ms. */
   readonly stalls: readonly Stall[]
+  /** JavaScript: those of 2 to 10 ms, which most batches cause there. Earlier results have none. */
+  readonly delays?: readonly Stall[]
   readonly rssMb: number
   readonly threads: number
   /** Observations that the program began. */
@@ -117,7 +119,7 @@ interface Collections {
   readonly fullMaxMs: number
   /** Of all collections together. */
   readonly totalMs: number
-  /** Those above 5 ms. Earlier results have none. */
+  /** Those above 1 ms (JavaScript) or 5 ms. Earlier results have none. */
   readonly pauses?: readonly Stall[]
 }
 

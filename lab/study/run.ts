@@ -141,7 +141,7 @@ export async function runStudy(
 
 /** An arm that was asked for, and has none of the cases, would be missing without a word. */
 function checkAsked(
-  { arms = [] }: StudyOptions,
+  { arms = [], sweeps }: StudyOptions,
   all: readonly Arm[],
   plans: readonly CellPlan[],
   skipped: Results['skipped'],
@@ -152,7 +152,9 @@ function checkAsked(
   const idle = all.filter(({ id }) => arms.includes(id) && !found.has(id))
   if (idle.length === 0) return
   const told = idle.map(({ id, cases }) => `${id} runs in ${cases.join(', ')}`)
-  throw new UsageError(`--arm with --case: ${told.join('; ')}`)
+  throw new UsageError(
+    `--arm with ${sweeps ? '--sweeps, which are of rag' : '--case'}: ${told.join('; ')}`,
+  )
 }
 
 function profiledPlans(
@@ -163,7 +165,9 @@ function profiledPlans(
   const seconds = options.seconds ?? (options.quick ? PROFILED_S.quick : PROFILED_S.full)
   const found = arms.flatMap((arm) =>
     (arm.attributed ?? []).flatMap((name) => {
-      const plan = plans.find((each) => each.arm === arm && each.case === name)
+      const plan = plans.find(
+        (each) => each.part === 'cases' && each.arm === arm && each.case === name,
+      )
       return plan === undefined ? [] : [{ ...plan, round: 1, seconds }]
     }),
   )

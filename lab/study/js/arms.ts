@@ -37,7 +37,7 @@ export const JS_ARMS: readonly JsArm[] = [
     cases: MAIN,
     settings: langfuse,
     swept: true,
-    attributed: ['rag', 'longctx', 'agent'],
+    attributed: ['rag', 'longctx', 'vi', 'agent'],
   },
   {
     id: 'otel',
@@ -46,6 +46,8 @@ export const JS_ARMS: readonly JsArm[] = [
     group: 'installed',
     cases: ['rag', 'longctx', 'agent'],
     settings: { tracer: 'otel' },
+    swept: true,
+    attributed: ['rag', 'longctx'],
   },
 
   ...[10, 50, 512].map(
@@ -56,6 +58,7 @@ export const JS_ARMS: readonly JsArm[] = [
       group: 'tuned',
       cases: TUNED_CASES[flushAt] ?? ['rag'],
       settings: { ...langfuse, flushAt, flushInterval: 30 },
+      swept: flushAt === 10,
     }),
   ),
   {
@@ -179,6 +182,7 @@ export const JS_ARMS: readonly JsArm[] = [
         group: 'integration',
         cases: ['audio'],
         settings: { ...langfuse, ...(media && { media }) },
+        attributed: ['audio'],
       },
       {
         id: `offpath-audio-${kind}`,
@@ -199,6 +203,7 @@ export const JS_ARMS: readonly JsArm[] = [
     group: 'intervention',
     cases: ['rag', 'longctx'],
     settings: { ...langfuse, export: 'child' },
+    swept: true,
   },
   {
     id: 'langfuse-gzip',
@@ -228,6 +233,7 @@ export const JS_ARMS: readonly JsArm[] = [
     cases: ['rag'],
     settings: { tracer: 'redis' },
     beside: 'redis-worker',
+    swept: true,
   },
   {
     id: 'file',
@@ -236,6 +242,7 @@ export const JS_ARMS: readonly JsArm[] = [
     group: 'elsewhere',
     cases: ['rag'],
     settings: { tracer: 'file' },
+    swept: true,
   },
   {
     id: 'offpath',

@@ -5,14 +5,15 @@ import type { ChildUsage } from './tracers/tracer.ts'
 
 const TICK_MS = 1
 const STALL_MS = 10
-const PAUSE_MS = 5
+const DELAY_MS = 2
+const PAUSE_MS = 1
 /** The largest are kept. */
 const MOST_STALLS = 5000
 const NO_CHILD: ChildUsage = { cpuUs: 0, rssBytes: 0, threads: 0 }
 
 type Measured = Pick<
   ServiceFigures,
-  'mainUs' | 'processUs' | 'lag' | 'gc' | 'stalls' | 'rssMb' | 'threads'
+  'mainUs' | 'processUs' | 'lag' | 'gc' | 'stalls' | 'delays' | 'rssMb' | 'threads'
 >
 
 /**
@@ -26,6 +27,7 @@ export class Meter {
   #gc = noCollections()
   #late: number[] = []
   #stalls: Stall[] = []
+  #delays: Stall[] = []
   #due = 0
   #ticker: NodeJS.Timeout | undefined
   #sampler: NodeJS.Timeout | undefined
@@ -47,6 +49,7 @@ export class Meter {
     this.#childrenUs = (await this.#usageOfChildren()).cpuUs
     this.#late = []
     this.#stalls = []
+    this.#delays = []
     this.#rssBytes = process.memoryUsage.rss()
     this.#sampler = setInterval(() => {
       this.#rssBytes = Math.max(this.#rssBytes, process.memoryUsage.rss())
@@ -84,10 +87,8 @@ export class Meter {
       processUs: (own.user + own.system + childrenUs) / answered,
       lag: { ...lag, maxMs: Math.max(lag.maxMs, this.#longestTurnMs) },
       gc: this.#gc,
-      stalls: this.#stalls
-        .sort(([, a], [, b]) => b - a)
-        .slice(0, MOST_STALLS)
-        .sort(([a], [b]) => a - b),
+      stalls: largestOf(this.#stalls),
+      delays: largestOf(this.#delays).map(briefly),
       rssMb: this.#rssBytes / 2 ** 20,
       threads: this.#threads,
     }
@@ -98,7 +99,7 @@ export class Meter {
     for (const { startTime, duration, detail } of entries as readonly CollectionEntry[]) {
       gc.totalMs += duration
       if (duration > PAUSE_MS) {
-        gc.pauses.push([performance.timeOrigin + startTime + duration, duration])
+        gc.pauses.push(briefly([performance.timeOrigin + startTime + duration, duration]))
       }
       if (detail.kind !== constants.NODE_PERFORMANCE_GC_MAJOR) continue
       gc.full++
@@ -114,9 +115,22 @@ export class Meter {
   readonly #tick = (): void => {
     const late = Math.max(0, performance.now() - this.#due)
     this.#late.push(late)
-    if (late > STALL_MS) this.#stalls.push([epochNow(), late])
+    if (late > DELAY_MS) (late > STALL_MS ? this.#stalls : this.#delays).push([epochNow(), late])
     this.#schedule()
   }
+}
+
+/** In the order of time. */
+function largestOf(stalls: readonly Stall[]): Stall[] {
+  return stalls
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, MOST_STALLS)
+    .sort(([a], [b]) => a - b)
+}
+
+/** There are many: the digits would be most of the results. */
+function briefly([endedAt, ms]: Stall): Stall {
+  return [Number(endedAt.toFixed(1)), Number(ms.toFixed(2))]
 }
 
 function noCollections(): { full: number; fullMaxMs: number; totalMs: number; pauses: Stall[] } {

@@ -55,7 +55,7 @@ export function addressesOf(findings: Findings): ReadonlyMap<string, Found> {
   for (const fit of findings.fits) {
     const prefix = `fit/${fit.arm}`
     addLine(`${prefix}/longest`, fit.longest)
-    addLine(`${prefix}/together`, fit.together)
+    if (fit.together !== undefined) addLine(`${prefix}/together`, fit.together)
     add(`${prefix}/batches`, fit.points.length)
     add(`${prefix}/unseen`, fit.unseen)
     for (const kind of fit.kinds) {

@@ -208,6 +208,28 @@ describe('a batch', () => {
     expect(unseen).toBe(1)
   })
 
+  test('that held the loop for less than 10 ms has its delay, where such are noted', () => {
+    const some = cell(
+      [[1900, 15]],
+      [
+        [1000, 0, 2e6, 10],
+        [2000, 0, 1e6, 10],
+        [3000, 0, 3e6, 10],
+      ],
+    )
+    const delays: Stall[] = [
+      [900, 3],
+      [950, 7.5],
+      [1800, 9],
+    ]
+    const { points, unseen } = pairBatches([{ ...some, service: { ...some.service, delays } }])
+    expect(points.map(({ mb, longestMs, togetherMs }) => [mb, longestMs, togetherMs])).toEqual([
+      [2, 7.5, 0],
+      [1, 15, 15],
+    ])
+    expect(unseen).toBe(1)
+  })
+
   test('does not answer for the garbage collector', () => {
     const some = cell(
       [

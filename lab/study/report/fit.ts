@@ -9,7 +9,10 @@ export interface BatchStall {
   /** Decompressed. */
   readonly mb: number
   readonly longestMs: number
-  /** Of all stalls that go with the batch: where a GIL is handed to and fro, one batch holds the loop many times. */
+  /**
+   * Of all stalls above 10 ms that go with the batch: where a GIL is handed to and fro, one batch holds the loop many times.
+   * 0 when the longest was shorter.
+   */
   readonly togetherMs: number
 }
 
@@ -17,10 +20,11 @@ export interface BatchStall {
 export interface Fit {
   readonly arm: string
   readonly points: readonly BatchStall[]
-  /** Batches without a stall above 10 ms: they have no place on the lines. */
+  /** Batches without a stall that was noted (above 10 ms, in JavaScript above 2): they have no place on the lines. */
   readonly unseen: number
   readonly longest: FittedLine
-  readonly together: FittedLine
+  /** Through batches with a stall above 10 ms; undefined: too few, or too much alike. */
+  readonly together: FittedLine | undefined
   /** Batches by the kind of text that they hold: a letter of two bytes may cost more than two letters. Of a single kind: none. */
   readonly kinds: readonly KindOfText[]
 }
@@ -43,20 +47,23 @@ export interface FittedLine {
 }
 
 const LEAST_POINTS = 10
+const STALL_MS = 10
 
 /**
  * Each batch with the stalls that ended after the batch before it had arrived and before it had itself: it is built,
- * serialised and only then sent. Batches without a stall above 10 ms, which is the least that is noted, are counted. Left out:
- * stalls of the garbage collector, which looks at all that the process has; batches that arrived after the load, since
- * nobody has seen how they held the loop; and services that did not deliver all, since stalls of a lost batch would count for the next.
+ * serialised and only then sent. In JavaScript, where most batches hold the loop for less than 10 ms, the longest may be a
+ * delay of 2 ms and more. Batches without either are counted. Left out: stalls of the garbage collector, which looks at all
+ * that the process has; batches that arrived after the load, since nobody has seen how they held the loop; and services
+ * that did not deliver all, since stalls of a lost batch would count for the next.
  */
 export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; unseen: number } {
   const points: BatchStall[] = []
   let unseen = 0
   for (const cell of cells) {
     if (cell.delivered < cell.service.recorded) continue
-    const stalls = cell.service.stalls
-      .filter((stall) => !isCollection(stall, cell.service.gc.pauses ?? []))
+    const { stalls: above, delays = [], gc } = cell.service
+    const stalls = [...above, ...delays]
+      .filter((stall) => !isCollection(stall, gc.pauses ?? []))
       .toSorted(([a], [b]) => a - b)
     const [, loadedAt] = cell.measured
     let at = 0
@@ -68,7 +75,7 @@ export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; uns
         const [endedAt, ms] = stalls[at] as (typeof stalls)[number]
         if (endedAt > arrived) break
         longestMs = Math.max(longestMs, ms)
-        togetherMs += ms
+        if (ms > STALL_MS) togetherMs += ms
       }
       if (longestMs > 0) points.push({ case: cell.case, mb: bytes / 1e6, longestMs, togetherMs })
       else unseen++
@@ -92,15 +99,19 @@ function isCollection([endedAt, ms]: Stall, pauses: readonly Stall[]): boolean {
 export function fitOf(arm: string, cells: readonly Cell[], draws: Draws): Fit | undefined {
   const { points, unseen } = pairBatches(cells)
   if (!makeLine(points)) return undefined
-  const lineOf = (of: (point: BatchStall) => number): FittedLine =>
-    fittedLine(
-      points.map((point) => ({ mb: point.mb, ms: of(point) })),
-      draws,
-    )
+  const long = points.filter(({ togetherMs }) => togetherMs > 0)
   return {
     ...{ arm, points, unseen },
-    longest: lineOf(({ longestMs }) => longestMs),
-    together: lineOf(({ togetherMs }) => togetherMs),
+    longest: fittedLine(
+      points.map(({ mb, longestMs }) => ({ mb, ms: longestMs })),
+      draws,
+    ),
+    together: makeLine(long)
+      ? fittedLine(
+          long.map(({ mb, togetherMs }) => ({ mb, ms: togetherMs })),
+          draws,
+        )
+      : undefined,
     kinds: kindsOf(points, draws),
   }
 }

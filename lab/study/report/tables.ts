@@ -2,6 +2,7 @@ import { type Findings, isWithinNoise, type Row, type SweepRow } from './analysi
 import type { Attributed } from './attribution.ts'
 import type { Estimate } from './bootstrap.ts'
 import { aboveOf, type FigureName } from './figure-names.ts'
+import type { FittedLine } from './fit.ts'
 import { digits, intervalOf, shown, unitOf } from './format.ts'
 import { armTitleOf, GROUPS, isSampling, titleOf } from './words.ts'
 
@@ -148,11 +149,8 @@ export function fitTable(findings: Findings): Table {
     ],
     rows: findings.fits.map((fit) => [
       armTitleOf(findings, fit.arm),
-      ...[fit.longest, fit.together].flatMap(({ slopeMsPerMb, interceptMs, r2 }) => [
-        slope(slopeMsPerMb),
-        digits(interceptMs),
-        digits(r2, 'number', 2),
-      ]),
+      ...lineCells(fit.longest),
+      ...lineCells(fit.together),
       digits(fit.points.length, 'count'),
       digits(fit.unseen, 'count'),
     ]),
@@ -172,13 +170,7 @@ export function kindsTable(findings: Findings): Table {
         armTitleOf(findings, fit.arm),
         name === 'english' ? 'English' : 'Vietnamese',
         msPerMb === undefined ? '–' : slope(msPerMb),
-        ...(longest === undefined
-          ? ['–', '–', '–']
-          : [
-              slope(longest.slopeMsPerMb),
-              digits(longest.interceptMs),
-              digits(longest.r2, 'number', 2),
-            ]),
+        ...lineCells(longest),
         digits(batches, 'count'),
       ]),
     ),
@@ -245,6 +237,11 @@ export function skippedTable({ skipped }: Findings): Table {
     rows: skipped.map((each) => [{ text: each.arm, as: 'code' }, each.reason]),
     texts: 2,
   }
+}
+
+function lineCells(line: FittedLine | undefined): string[] {
+  if (line === undefined) return ['–', '–', '–']
+  return [slope(line.slopeMsPerMb), digits(line.interceptMs), digits(line.r2, 'number', 2)]
 }
 
 function slope(estimate: Estimate): string {

@@ -63,14 +63,14 @@ export function fitCharts(findings: Findings): Chart[] {
       name: 'lines',
       title:
         (first.longest.slopeMsPerMb.low ?? 0) > 0
-          ? `With ${title} each MB of a batch makes its longest stall ${perMb(first.longest)} longer, and all its stalls together ${perMb(first.together)}`
+          ? `With ${title} each MB of a batch makes its longest stall ${perMb(first.longest)} longer${first.together === undefined ? '' : `, and all its stalls together ${perMb(first.together)}`}`
           : `With ${title} the bytes of a batch don’t explain how long it holds the loop`,
-      how: 'Each batch, by its decompressed bytes: ● its longest stall, ○ all its stalls together. Least squares lines: full and dashed. Linear axes, of each panel’s own length.',
+      how: 'Each batch, by its decompressed bytes: ● its longest stall, ○ all its stalls above 10 ms together. Least squares lines: full and dashed. Linear axes, of each panel’s own length.',
       legend: [],
       svg: fits
         .map((fit) =>
           panel(
-            `${armTitleOf(findings, fit.arm)}, ${digits(fit.points.length, 'count')} batches. Longest: ${perMb(fit.longest)}/MB, r² ${digits(fit.longest.r2, 'number', 2)}. Together: ${perMb(fit.together)}/MB, r² ${digits(fit.together.r2, 'number', 2)}`,
+            `${armTitleOf(findings, fit.arm)}, ${digits(fit.points.length, 'count')} batches. Longest: ${lineText(fit.longest)}${fit.together === undefined ? '' : `. Together: ${lineText(fit.together)}`}`,
             scatterPanel(fit, groupOf(arms, fit.arm), PANEL_WIDTH, PANEL_HEIGHT),
           ),
         )
@@ -108,7 +108,7 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
       id: part,
       name: 'growth',
       title: `With ${installed?.title} the longest loop lag goes from ${point(own[0])} to ${point(own.at(-1))}`,
-      how: 'Shorter cells than those of the cases, and fewer: they show directions. Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
+      how: 'Shorter cells than those of the cases: they show directions. Logarithmic axes: a straight line up by one decade for each to the right is growth in proportion.',
       legend: [],
       svg: figures
         .map(([figure, name, floor]) =>
@@ -146,6 +146,10 @@ export function sweepCharts(findings: Findings, part: SweepRow['part']): Chart[]
 
 function perMb({ slopeMsPerMb }: FittedLine): string {
   return withInterval(slopeMsPerMb, 'ms')
+}
+
+function lineText(line: FittedLine): string {
+  return `${perMb(line)}/MB, r² ${digits(line.r2, 'number', 2)}`
 }
 
 function panel(caption: string, svg: string): string {

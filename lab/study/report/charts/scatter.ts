@@ -12,7 +12,7 @@ export function scatterPanel(fit: Fit, group: ArmGroup, width: number, height: n
   const right = width - 14
   const bottom = height - 44
   const sizes = fit.points.map(({ mb }) => mb)
-  const stalls = fit.points.map(({ togetherMs }) => togetherMs)
+  const stalls = fit.points.map(({ longestMs, togetherMs }) => Math.max(longestMs, togetherMs))
   const x = linearScale(sizes, LEFT, right)
   const y = linearScale(stalls, bottom, TOP)
   const parts = [
@@ -23,13 +23,15 @@ export function scatterPanel(fit: Fit, group: ArmGroup, width: number, height: n
   const step = Math.ceil(fit.points.length / MOST_POINTS)
   for (const [index, { mb, longestMs, togetherMs, case: inCase }] of fit.points.entries()) {
     if (index % step !== 0) continue
-    const tip = `${inCase}: ${mb.toFixed(1)} MB, longest ${longestMs.toFixed(0)} ms, together ${togetherMs.toFixed(0)} ms`
-    parts.push(dot(x.at(mb), y.at(togetherMs), 3, `ring ${group}`, tip))
+    const together = togetherMs > 0 ? `, together ${togetherMs.toFixed(0)} ms` : ''
+    const tip = `${inCase}: ${mb.toFixed(1)} MB, longest ${longestMs.toFixed(0)} ms${together}`
+    if (togetherMs > 0) parts.push(dot(x.at(mb), y.at(togetherMs), 3, `ring ${group}`, tip))
     parts.push(dot(x.at(mb), y.at(longestMs), 2.5, `seen ${group}`, tip))
   }
   const ends = [Math.min(...sizes), Math.max(...sizes)]
   const drawn = ({ interceptMs, slopeMsPerMb }: FittedLine) =>
     ends.map((mb) => [x.at(mb), y.at(interceptMs + slopeMsPerMb.value * mb)] as const)
-  parts.push(path(drawn(fit.together), 'fitted dash1'), path(drawn(fit.longest), 'fitted'))
+  if (fit.together !== undefined) parts.push(path(drawn(fit.together), 'fitted dash1'))
+  parts.push(path(drawn(fit.longest), 'fitted'))
   return svgOf(width, height, 'stalls by bytes of the batch', parts)
 }
