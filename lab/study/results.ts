@@ -29,6 +29,11 @@ interface Machine {
   readonly cpu: string
   readonly cores: number
   readonly memoryMb: number
+  /**
+   * Before the run: the time to write into a page of memory that the process has just got, µs. On virtual machines it is
+   * many times what it is else, and large batches pay it. Earlier results don't say.
+   */
+  readonly newPageUs?: number
   readonly system: string
 }
 

@@ -45,6 +45,7 @@ export async function runStudy(
   keep: (results: Results) => void,
 ): Promise<Results> {
   const startedAt = new Date()
+  const newPageUs = Math.round(timeOfNewPage() * 100) / 100
   const chosen = chosenArms(language.arms, language.quickArms, options)
   const skipped = chosen.flatMap((arm) => {
     const reason = whyNot(arm)
@@ -73,6 +74,7 @@ export async function runStudy(
       cpu: cpus()[0]?.model ?? '',
       cores: availableParallelism(),
       memoryMb: Math.round(totalmem() / 2 ** 20),
+      newPageUs,
       system: `${systemType()} ${release()}`,
     },
     versions: { ...versions, ...sourceVersion() },
@@ -137,6 +139,15 @@ export async function runStudy(
     await model.stop()
   }
   return results()
+}
+
+/** Of memory that the process has just got, µs. */
+function timeOfNewPage(): number {
+  const pages = 65_536
+  const memory = Buffer.allocUnsafeSlow(pages * 4096)
+  const begun = performance.now()
+  for (let at = 0; at < memory.length; at += 4096) memory[at] = 1
+  return ((performance.now() - begun) * 1000) / pages
 }
 
 /** An arm that was asked for, and has none of the cases, would be missing without a word. */

@@ -15,6 +15,8 @@ interface JsArm extends Arm {
   readonly settings: Settings & Arm['settings']
 }
 
+const TITLES = { langfuse: 'Langfuse', file: 'a file', offpath: 'Offpath' } as const
+
 const langfuse = { tracer: 'langfuse' } as const
 const offpath = { tracer: 'offpath' } as const
 
@@ -222,6 +224,38 @@ export const JS_ARMS: readonly JsArm[] = [
       cases: ['rag'],
       settings: langfuse,
       sinkLatencyMs: ms,
+    }),
+  ),
+  ...[10, 50].map(
+    (flushAt): JsArm => ({
+      id: `langfuse-flush-${flushAt}-latency-50`,
+      title: `Langfuse, ${flushAt}, server 50 ms`,
+      what: `flushAt: ${flushAt}, flushInterval: 30, and the server answers each batch after 50 ms.`,
+      group: 'intervention',
+      cases: ['rag', 'agent'],
+      settings: { ...langfuse, flushAt, flushInterval: 30 },
+      sinkLatencyMs: 50,
+    }),
+  ),
+
+  {
+    id: 'untraced-own-text',
+    title: 'untraced, text of its own',
+    what: 'The service without tracing builds the messages anew for the model.',
+    group: 'baseline',
+    cases: ['rag'],
+    settings: { ownText: true },
+  },
+  ...(['langfuse', 'file', 'offpath'] as const).map(
+    (tracer): JsArm => ({
+      id: `${tracer}-own-text`,
+      title: `${TITLES[tracer]}, text of its own`,
+      what: 'The generation has strings of its own: nothing of it is known from the root.',
+      group: tracer === 'langfuse' ? 'style' : 'elsewhere',
+      cases: ['rag'],
+      against: 'untraced-own-text',
+      settings: { tracer, ownText: true },
+      ...(tracer === 'offpath' && { beside: 'relay' }),
     }),
   ),
 

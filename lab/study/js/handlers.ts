@@ -16,7 +16,7 @@ export type Path = '/chat' | '/agent' | '/audio'
 /** The handlers for what the arm sets and attaches. */
 export function handlersOf(settings: Settings, attached: Attached): Record<Path, Handler> {
   return {
-    '/chat': (call) => chat(call, attached),
+    '/chat': (call) => chat(call, attached, settings.ownText === true),
     '/agent': (call) => agent(call, settings.few !== true),
     '/audio': (call) => audio(call, attached),
   }
@@ -29,7 +29,7 @@ export function observationsOf(path: Path, settings: Settings, body: ServiceBody
   return path === '/audio' || settings.few ? 2 : 2 + (body.steps?.length ?? 0)
 }
 
-async function chat(call: Call, attached: Attached): Promise<string> {
+async function chat(call: Call, attached: Attached, hasOwnText: boolean): Promise<string> {
   const { tracing, body, log, account } = call
   const { messages, user } = body
   await attached.prompt?.(account)
@@ -44,10 +44,16 @@ async function chat(call: Call, attached: Attached): Promise<string> {
       { asType: 'retriever' },
     )
     attached.writeLog?.(log, user, account)
-    const answer = await (attached.generate?.(call) ?? generate(call))
+    const asked = hasOwnText ? { ...call, body: { ...body, messages: anew(messages) } } : call
+    const answer = await (attached.generate?.(asked) ?? generate(asked))
     root.update({ output: answer })
     return answer
   })
+}
+
+/** As a service has them that builds its prompt from parts. */
+function anew(messages: ServiceBody['messages']): ServiceBody['messages'] {
+  return JSON.parse(JSON.stringify(messages))
 }
 
 async function generate({ tracing, body, model }: Call): Promise<string> {

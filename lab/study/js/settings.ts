@@ -17,6 +17,8 @@ export interface Settings {
   readonly flushEachRequest?: true
   /** `/chat`: what is used beside. */
   readonly attached?: 'langchain' | 'logs' | 'prompt'
+  /** `/chat`: the generation's messages are strings of their own, with the text of the root's. */
+  readonly ownText?: true
   /** `/audio`; a data URI when not given. */
   readonly media?: 'bytes'
   readonly durable?: 'record'

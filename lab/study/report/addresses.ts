@@ -23,7 +23,7 @@ export type Found = Estimate | string
  *     attributed/rag/langfuse-5/overall/<name>/share    of all that was sampled, by package
  *     timeline/longest_ms                               also arm, case
  *     about/rounds                                      also minutes, seed, command, started
- *     machine/cpu                                       also cores, memory_mb, system
+ *     machine/cpu                                       also cores, memory_mb, new_page_us, system
  *     versions/<name>
  *
  * `/low` and `/high` behind the address of a number lead to the ends of its interval.
@@ -89,6 +89,7 @@ export function addressesOf(findings: Findings): ReadonlyMap<string, Found> {
   add('machine/cores', about.machine.cores)
   add('machine/memory_mb', about.machine.memoryMb)
   add('machine/system', about.machine.system)
+  if (about.machine.newPageUs !== undefined) add('machine/new_page_us', about.machine.newPageUs)
   for (const [name, version] of Object.entries(about.versions)) add(`versions/${name}`, version)
   return found
 }

@@ -84,7 +84,7 @@ export function aboutOf({ about }: Findings): (readonly [string, string])[] {
   return [
     [
       'machine',
-      `${machine.cpu}, ${machine.cores} cores, ${shown(machine.memoryMb, 'mb')}, ${machine.system}`,
+      `${machine.cpu}, ${machine.cores} cores, ${shown(machine.memoryMb, 'mb')}, ${machine.system}${machine.newPageUs === undefined ? '' : `; ${machine.newPageUs.toFixed(1)} µs for the first write into a new page of memory`}`,
     ],
     [
       'versions',
