@@ -12,6 +12,7 @@ import { rounded } from '../apparatus/statistics.ts'
 import type { Arm } from './arms.ts'
 import type { Beside } from './beside.ts'
 import type { Case, CaseName } from './cases.ts'
+import { longestOfEach } from './delays.ts'
 import type { FireRequest, FireResult } from './fire.child.ts'
 import type { Cell, ServiceFigures } from './results.ts'
 import type { ServiceRequest } from './service.ts'
@@ -124,11 +125,12 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
     const besideUs = (await beside.cpuUs()) - usedBefore
     const figures = await ask<ServiceFigures>('end')
     await Promise.all(services.map((service) => service.ended()))
-    const service = together(figures)
+    const { delays, ...service } = together(figures)
     // Where nobody delivered before, what the warm-up left comes too.
     const late = (await beside.afterwards()) ? ofWarmUp : 0
     if (late > 0) await waitForCount(server.received, late + service.recorded, QUIET_BESIDE_MS)
     const traces = plan.case === 'jobs' ? { traces: await server.traces() } : {}
+    const batches = await server.requests()
     return {
       part: plan.part,
       arm: arm.id,
@@ -143,11 +145,14 @@ export async function runCell(stage: Stage, plan: CellPlan, watch: Watch = {}): 
       failed: fired.failed,
       latency: fired.latency,
       meanMs: rounded(fired.meanMs, 3) ?? 0,
-      service,
+      service: {
+        ...service,
+        ...(delays && { delays: longestOfEach(batches, delays, service.gc.pauses ?? []) }),
+      },
       besideUs: rounded(besideUs / fired.requests, 1) ?? 0,
       delivered: Math.max(0, (await server.received()) - late),
       ...traces,
-      batches: await server.requests(),
+      batches,
     }
   } finally {
     await Promise.all([...services, fire].map((child) => child?.stop()))

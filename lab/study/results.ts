@@ -97,7 +97,7 @@ export interface ServiceFigures {
   readonly gc: Collections
   /** Delays of the loop above 10 ms. */
   readonly stalls: readonly Stall[]
-  /** JavaScript: those of 2 to 10 ms, which most batches cause there. Earlier results have none. */
+  /** JavaScript, where most batches cause no more: those of 2 to 10 ms; of a cell the longest between two batches. */
   readonly delays?: readonly Stall[]
   readonly rssMb: number
   readonly threads: number

@@ -11,6 +11,11 @@ const TUNED_CASES: Readonly<Record<number, readonly CaseName[]>> = {
   512: ['rag', 'longctx'],
 }
 
+const TITLES = { langfuse: 'Langfuse 5', file: 'a file', offpath: 'Offpath' } as const
+
+/** The collector looks at what was there before no more, and at the rest less often. */
+const EASED = { gc_freeze: true, gc_threshold: 50_000 } as const
+
 const langfuse = { tracer: 'langfuse' } as const
 const offpath = { tracer: 'offpath' } as const
 
@@ -122,6 +127,38 @@ export const PYTHON_ARMS: readonly Arm[] = [
     cases: MAIN,
     settings: { ...langfuse, flush_at: 50, otel_compression: 'none' },
     attributed: ['vi'],
+  },
+  {
+    id: 'langfuse-5-flush-10-no-gzip',
+    title: 'Langfuse 5, 10 and gzip off',
+    what: "Langfuse(flush_at=10, otel_compression='none').",
+    group: 'tuned',
+    cases: ['vi'],
+    settings: { ...langfuse, flush_at: 10, otel_compression: 'none' },
+  },
+  {
+    id: 'langfuse-5-flush-10-gc',
+    title: 'Langfuse 5, 10, gc eased',
+    what: 'Langfuse(flush_at=10, flush_interval=30), with gc.freeze() and gc.set_threshold(50_000) when all is imported.',
+    group: 'tuned',
+    cases: ['rag', 'agent'],
+    settings: { ...langfuse, flush_at: 10, flush_interval: 30, ...EASED },
+  },
+  {
+    id: 'langfuse-5-text',
+    title: 'Langfuse 5, values as text',
+    what: 'As installed, with values as json.dumps(…, ensure_ascii=False): the SDK neither escapes a text nor looks into it for media.',
+    group: 'tuned',
+    cases: ['rag', 'vi'],
+    settings: { ...langfuse, as_text: true },
+  },
+  {
+    id: 'langfuse-5-expert',
+    title: 'Langfuse 5, all together',
+    what: "Langfuse(flush_at=50, otel_compression='none'), values as text, the collector eased: all that was found to help without fewer observations.",
+    group: 'tuned',
+    cases: MAIN,
+    settings: { ...langfuse, flush_at: 50, otel_compression: 'none', as_text: true, ...EASED },
   },
   {
     id: 'langfuse-5-sample',
@@ -310,6 +347,14 @@ export const PYTHON_ARMS: readonly Arm[] = [
     settings: { ...langfuse, export: 'child' },
   },
   {
+    id: 'langfuse-5-child-flush-50',
+    title: 'Langfuse 5, child, flush_at 50',
+    what: 'The same in batches of 50.',
+    group: 'intervention',
+    cases: ['rag', 'longctx'],
+    settings: { ...langfuse, export: 'child', flush_at: 50, flush_interval: 30 },
+  },
+  {
     id: 'langfuse-5-no-gzip',
     title: 'Langfuse 5, gzip off',
     what: "Langfuse(otel_compression='none'); version 5 compresses each batch as installed, 3 and 4 do not.",
@@ -337,6 +382,27 @@ export const PYTHON_ARMS: readonly Arm[] = [
       cases: ['rag', 'agent'],
       settings: { ...langfuse, flush_at: 50, flush_interval: 30 },
       sinkLatencyMs: ms,
+    }),
+  ),
+
+  {
+    id: 'untraced-own-text',
+    title: 'untraced, text of its own',
+    what: 'The service without tracing builds the messages anew for the model.',
+    group: 'baseline',
+    cases: ['rag'],
+    settings: { tracer: 'untraced', own_text: true },
+  },
+  ...(['langfuse', 'file', 'offpath'] as const).map(
+    (tracer): Arm => ({
+      id: `${tracer === 'langfuse' ? 'langfuse-5' : tracer}-own-text`,
+      title: `${TITLES[tracer]}, text of its own`,
+      what: 'The generation has strings of its own: nothing of it is known from the root.',
+      group: tracer === 'langfuse' ? 'style' : 'elsewhere',
+      cases: ['rag'],
+      against: 'untraced-own-text',
+      settings: { tracer, own_text: true },
+      ...(tracer === 'offpath' && { beside: 'relay' }),
     }),
   ),
 

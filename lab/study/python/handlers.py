@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 import httpx
 from settings import Settings
-from split import account_in_hand
+from split import account_in_hand, timed
 from tracers import Tracer
 
 MODEL = "Qwen/Qwen3-8B"
@@ -56,16 +57,17 @@ Handler = Callable[[Service, Any, dict[str, Any]], Awaitable[str]]
 
 async def chat(service: Service, client: Any, body: dict[str, Any]) -> str:
     messages = body["messages"]
+    recorded = value_of(service, messages)
     if service.settings.attached == "prompt":
         fetch_prompt(service.tracer.client)
     with client.start_as_current_observation(
-        name="api.chat.completions", input=messages, metadata={"user": body["user"]}
+        name="api.chat.completions", input=recorded, metadata={"user": body["user"]}
     ) as root:
         with client.start_as_current_observation(
             name="search.documents", as_type="retriever", input=messages[-1]["content"]
         ) as retriever:
             await asyncio.sleep(0.004)
-            retriever.update(output=body["documents"])
+            retriever.update(output=value_of(service, body["documents"]))
         if service.settings.attached == "logs":
             write_log(body["user"])
         if service.settings.attached == "langchain":
@@ -73,19 +75,29 @@ async def chat(service: Service, client: Any, body: dict[str, Any]) -> str:
             from attached import answer_through_langchain
 
             answer = await answer_through_langchain(service, messages)
+        elif service.settings.own_text:
+            # As a service has them that builds its prompt from parts.
+            messages = json.loads(json.dumps(messages))
+            answer = await generate(service, client, messages, messages)
         else:
-            answer = await generate(service, client, messages)
+            answer = await generate(service, client, messages, recorded)
         root.update(output=answer)
     return answer
 
 
-async def generate(service: Service, client: Any, messages: list[dict[str, str]]) -> str:
+def value_of(service: Service, value: Any) -> Any:
+    """What is recorded of a value: itself, or its text. Langfuse makes a text of it too, but with escapes, and as a tree it
+    searches it for media."""
+    return timed(json.dumps, value, ensure_ascii=False) if service.settings.as_text else value
+
+
+async def generate(service: Service, client: Any, messages: list[dict[str, str]], recorded: Any) -> str:
     generation = client.start_observation(
         name="vllm.chat.completion",
         as_type="generation",
         model=MODEL,
         model_parameters=PARAMETERS,
-        input=messages,
+        input=recorded,
     )
     answer, usage = await service.ask(messages)
     generation.update(output=answer, usage_details=usage)
@@ -109,14 +121,16 @@ def write_log(user: str) -> None:
 
 async def agent(service: Service, client: Any, body: dict[str, Any]) -> str:
     messages, steps = body["messages"], body["steps"]
+    recorded = value_of(service, messages)
     with client.start_as_current_observation(
-        name="agent.run", as_type="agent", input=messages, metadata={"user": body["user"]}
+        name="agent.run", as_type="agent", input=recorded, metadata={"user": body["user"]}
     ) as root:
-        answer = await generate(service, client, messages)
+        answer = await generate(service, client, messages, recorded)
         for number, step in enumerate(steps):
             if not service.settings.few:
-                with client.start_as_current_observation(name=step["name"], input=step["input"]) as span:
-                    span.update(output=step["output"])
+                given = value_of(service, step["input"])
+                with client.start_as_current_observation(name=step["name"], input=given) as span:
+                    span.update(output=value_of(service, step["output"]))
             if number % STEPS_IN_A_ROW == 0:
                 await asyncio.sleep(0)
         root.update(output=answer)

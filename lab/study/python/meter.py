@@ -42,9 +42,10 @@ class Meter:
     def begin(self) -> None:
         self._late_ms = array("d")
         self._stalls = []
+        # First: it collects, which the probe would wait for.
+        self._collector.begin()
         self._probe = _GilProbe()
         self._probe.start()
-        self._collector.begin()
         self._rss_pages = self._all_rss_pages()
         self._rss_due = 0.0
         self._main_ns = time.thread_time_ns()
@@ -91,10 +92,11 @@ class Meter:
         self._late_ms.append(late_ms)
         if late_ms > _STALL_MS:
             self._stalls.append((time.time() * 1000, late_ms))
+        # Before memory is looked at: reading a file gives the GIL up, and who takes it then holds the loop as well.
+        self._schedule()
         if now >= self._rss_due:
             self._rss_due = now + 0.1
             self._rss_pages = max(self._rss_pages, self._all_rss_pages())
-        self._schedule()
 
     def _all_rss_pages(self) -> int:
         return rss_pages() + self._child_rss_pages()

@@ -54,6 +54,8 @@ def make_service(request: dict[str, Any]) -> Service:
     if settings.gc_freeze:
         gc.collect()
         gc.freeze()
+    if settings.gc_threshold is not None:
+        gc.set_threshold(settings.gc_threshold)
     return Service(settings, tracer, upstream, executor)
 
 

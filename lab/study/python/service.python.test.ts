@@ -163,6 +163,28 @@ test.runIf(command)('a log line is an update of the span', async () => {
   expect(message).toContain('step 19 of the answer for user-7: 4 documents kept')
 })
 
+test.runIf(command).each(['/chat', '/agent'])(
+  '%s: values as text arrive as the same values',
+  async (path) => {
+    const trees = await run({ tracer: 'langfuse' }, path)
+    const texts = await run({ tracer: 'langfuse', as_text: true }, path)
+    const inputs = (spans: readonly CapturedSpan[]) =>
+      spans.map(({ attributes }) => JSON.parse(`${attributes['langfuse.observation.input']}`))
+    expect(shapeOf(texts.spans)).toEqual(shapeOf(trees.spans))
+    const generations = (spans: readonly CapturedSpan[]) =>
+      spans.filter(({ name }) => name === 'vllm.chat.completion')
+    expect(inputs(generations(texts.spans))).toEqual(inputs(generations(trees.spans)))
+  },
+)
+
+test.runIf(command)('text of its own is the same text', async () => {
+  const { figures, spans } = await run({ tracer: 'langfuse', own_text: true }, '/chat')
+  expect(figures.recorded).toBe(24)
+  const input = attributeOf(spans, 'vllm.chat.completion', 'input')
+  expect(JSON.parse(input)).toEqual(body.messages)
+  expect(attributeOf(spans, 'api.chat.completions', 'input')).toBe(input)
+})
+
 test.runIf(command)('a flush at the end of each request waits', async () => {
   const { figures } = await run({ tracer: 'langfuse', flush_each_request: true }, '/chat')
   expect(figures.split.flushUs).toBeGreaterThan(100)

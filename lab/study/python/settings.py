@@ -25,11 +25,17 @@ class Settings:
     switch_interval_ms: float | None = None
     #: gc.freeze() when all is imported: full collections then leave that alone.
     gc_freeze: bool = False
+    #: gc.set_threshold: objects more after which the collector looks. 700 is that of Python 3.11.
+    gc_threshold: int | None = None
     #: Where batches are encoded and posted.
     export: Literal["thread", "child"] = "thread"
     #: langfuse 5 compresses with gzip unless it is told not to.
     otel_compression: Literal["none"] | None = None
     media: Literal["base64", "bytes"] = "base64"
+    #: `/chat`, `/agent`: values are handed over as JSON text, which the SDK takes as it is.
+    as_text: bool = False
+    #: `/chat`: the generation's messages are strings of their own, with the text of the root's.
+    own_text: bool = False
     #: `/jobs`: whether threads get the context of their submitter.
     executor: Literal["plain", "context"] = "plain"
     #: `/chat`: what is used beside.

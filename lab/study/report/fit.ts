@@ -1,6 +1,7 @@
 import { median } from '../../apparatus/statistics.ts'
 import { CASES, type CaseName } from '../cases.ts'
-import type { Cell, Stall } from '../results.ts'
+import { isCollection } from '../delays.ts'
+import type { Cell } from '../results.ts'
 import { type Draws, type Estimate, estimate } from './bootstrap.ts'
 
 /** A batch, and how long it held the loop. */
@@ -82,17 +83,6 @@ export function pairBatches(cells: readonly Cell[]): { points: BatchStall[]; uns
     }
   }
   return { points, unseen }
-}
-
-/** Whether the garbage collector ran in most of a stall. */
-function isCollection([endedAt, ms]: Stall, pauses: readonly Stall[]): boolean {
-  const beganAt = endedAt - ms
-  let collectedMs = 0
-  for (const [pauseEndedAt, pauseMs] of pauses) {
-    const overlap = Math.min(endedAt, pauseEndedAt) - Math.max(beganAt, pauseEndedAt - pauseMs)
-    collectedMs += Math.max(0, overlap)
-  }
-  return collectedMs > ms / 2
 }
 
 /** Undefined of fewer than ten batches with a stall, or of batches that are all of a size. */
