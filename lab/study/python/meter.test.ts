@@ -29,8 +29,8 @@ test.runIf(command)('sees the loop held while it looks at memory, which gives th
     meter.begin()
     meter._all_rss_pages = lambda: time.sleep(0.05) or 1
     await asyncio.sleep(0.3)`)
-  expect(stalls.length).toBeGreaterThanOrEqual(1)
-  for (const [, ms] of stalls) expect(ms).toBeGreaterThan(40)
+  // It looks ten times a second.
+  expect(stalls.filter(([, ms]) => ms > 40).length).toBeGreaterThanOrEqual(2)
 })
 
 test.runIf(command)('does not wait for the GIL because of a collection of its own', () => {
