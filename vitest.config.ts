@@ -40,7 +40,7 @@ function project(groupOrder: number, testTimeout: number, test: Test): TestProje
 }
 
 function unit(name: string, include: string[], but: string[] = []): TestProjectConfiguration {
-  return project(1, 40_000, { name, include, exclude: [...never, killLoops, ...but] })
+  return project(1, 20_000, { name, include, exclude: [...never, killLoops, ...but] })
 }
 
 const config: ViteUserConfig = defineConfig({

@@ -319,7 +319,8 @@ class StartRelay(unittest.TestCase):
             app = self.app()
             self.assertIsNone(app.started["url"])
             told = "\n".join(app.logs)
-            self.assertRegex(told, "WARNING relay: offpath: another relay writes to the store .*; stop it")
+            warning = "WARNING relay: offpath: another relay writes to the store .*; stop it, or name another store.dir"
+            self.assertRegex(told, warning)
             self.assertNotIn("waits for its end", told)
             app.end()
 

@@ -236,7 +236,7 @@ describe('values', () => {
   }))
 
   // A store for each run: 15 s on a busy machine.
-  test('any value within JSON is what a plain reader makes of it', { timeout: 120_000 }, () => {
+  test('any value within JSON is what a plain reader makes of it', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(fc.array(value, { minLength: 1, maxLength: 5 }), (values) => {
         expect(fieldsOf([FIELD.output, { values }])).toEqual({
