@@ -1,5 +1,8 @@
 import type { Batch, Stall } from './results.ts'
 
+/** A longer delay of the loop is a stall, ms. */
+export const STALL_MS = 10
+
 /** Whether the garbage collector ran in most of a stall. */
 export function isCollection([endedAt, ms]: Stall, pauses: readonly Stall[]): boolean {
   const beganAt = endedAt - ms

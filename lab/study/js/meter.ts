@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs'
 import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
+import { STALL_MS } from '../delays.ts'
 import type { ServiceFigures, Spread, Stall } from '../results.ts'
 import type { ChildUsage } from './tracers/tracer.ts'
 
 const TICK_MS = 1
-const STALL_MS = 10
 const DELAY_MS = 2
 const PAUSE_MS = 1
 /** The largest are kept. */

@@ -8,6 +8,7 @@ import { leastSquares, pairBatches } from './fit.ts'
 import { readLatencies } from './latencies.ts'
 import { syntheticResults } from './synthetic.ts'
 import type { Timeline } from './timeline.ts'
+import { fitText } from './words.ts'
 
 const results = syntheticResults()
 const findings = findingsOf(results)
@@ -228,6 +229,14 @@ describe('a batch', () => {
       [1, 15, 15],
     ])
     expect(unseen).toBe(1)
+  })
+
+  test('is told of with what was noted in its run', () => {
+    const [some] = cellsOf('sdk-5', 'rag') as [Cell]
+    const service = { ...some.service, delays: [] }
+    const noted = findingsOf({ ...results, cells: [{ ...some, service }] })
+    expect(fitText(noted)).toContain('delays of 2 ms and more')
+    expect(fitText(findings)).toContain('Batches without a stall above 10 ms have no place')
   })
 
   test('does not answer for the garbage collector', () => {

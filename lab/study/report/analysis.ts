@@ -47,6 +47,8 @@ export interface Findings {
   readonly sweeps: readonly SweepRow[]
   /** By arm, over its cells in cases and in the sweep over sizes. */
   readonly fits: readonly Fit[]
+  /** Delays of 2 ms and more were noted, and not stalls alone. */
+  readonly hasDelays: boolean
   readonly attributed: readonly Attributed[]
   /** Of the longest stall with an SDK as installed. */
   readonly timeline: Timeline | undefined
@@ -75,6 +77,7 @@ export function findingsOf(results: Results): Findings {
       ...sweepOf('rates', (cell) => cell.perSecond, cells, arms, draws),
     ],
     fits: arms.flatMap((arm) => (isFitted(arm) ? fitsOf(arm.id, cells, draws) : [])),
+    hasDelays: cells.some(({ service }) => service.delays !== undefined),
     attributed: attributions.map(attributedOf),
     timeline: timelineOf(inCases.filter((cell) => armOf(arms, cell.arm)?.group === 'installed')),
     arms,

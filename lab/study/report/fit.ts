@@ -1,6 +1,6 @@
 import { median } from '../../apparatus/statistics.ts'
 import { CASES, type CaseName } from '../cases.ts'
-import { isCollection } from '../delays.ts'
+import { isCollection, STALL_MS } from '../delays.ts'
 import type { Cell } from '../results.ts'
 import { type Draws, type Estimate, estimate } from './bootstrap.ts'
 
@@ -48,7 +48,6 @@ export interface FittedLine {
 }
 
 const LEAST_POINTS = 10
-const STALL_MS = 10
 
 /**
  * Each batch with the stalls that ended after the batch before it had arrived and before it had itself: it is built,

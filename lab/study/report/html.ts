@@ -22,7 +22,7 @@ import {
   aboutOf,
   attributedText,
   caseText,
-  FIT_TEXT,
+  fitText,
   KINDS_TEXT,
   methodOf,
   QUICK_TEXT,
@@ -134,7 +134,7 @@ function sectionsOf(findings: Findings, method: string): Section[] {
       body:
         fits.length === 0
           ? ''
-          : `${paragraph(FIT_TEXT)}${fits.map(figure).join('')}${folded('In figures', table(fitTable(findings)))}${kinds.rows.length === 0 ? '' : folded('By kind of text', `${paragraph(KINDS_TEXT)}${table(kinds)}`)}`,
+          : `${paragraph(fitText(findings))}${fits.map(figure).join('')}${folded('In figures', table(fitTable(findings)))}${kinds.rows.length === 0 ? '' : folded('By kind of text', `${paragraph(KINDS_TEXT)}${table(kinds)}`)}`,
     },
     sweepSection(findings, 'sizes'),
     sweepSection(findings, 'rates'),

@@ -18,7 +18,7 @@ import {
   aboutOf,
   attributedText,
   caseText,
-  FIT_TEXT,
+  fitText,
   KINDS_TEXT,
   methodOf,
   QUICK_TEXT,
@@ -44,7 +44,7 @@ export function asMarkdown(findings: Findings, method: string): string {
       ? []
       : [
           '## Bytes of a batch against the stall',
-          escaped(FIT_TEXT),
+          escaped(fitText(findings)),
           table(fitTable(findings)),
           ...(kindsTable(findings).rows.length === 0
             ? []

@@ -35,8 +35,12 @@ export const SWEEPS: Readonly<Record<SweepRow['part'], string>> = {
 export const QUICK_TEXT =
   'A quick run: it shows that all works and which way figures point. None of them is to quote.'
 
-export const FIT_TEXT =
-  'Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. Noted are stalls above 10 ms, and in JavaScript for the longest also delays of 2 ms and more. Batches without one have no place on the lines and are counted; those that arrived after the load are left out. So are stalls of the garbage collector, and services that did not deliver all: stalls of a lost batch would count for the next. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.'
+export function fitText({ hasDelays }: Findings): string {
+  const noted = hasDelays
+    ? 'Noted are stalls above 10 ms, and for the longest also delays of 2 ms and more. Batches without one'
+    : 'Batches without a stall above 10 ms'
+  return `Each batch with the stalls that ended between the arrival of the batch before it and its own: the longest, and all together; least squares lines over all cases and sizes. ${noted} have no place on the lines and are counted; those that arrived after the load are left out. So are stalls of the garbage collector, and services that did not deliver all: stalls of a lost batch would count for the next. Where a service hardly keeps up, its stalls are of the queue and not of a batch: a line with a small r² says nothing. MB: 10⁶ bytes, decompressed.`
+}
 
 export const KINDS_TEXT =
   'The same by the kind of text that a batch holds, where there are two: what a MB costs differs between them, and one line through both says less than two. Batches of one size have no line: for them the median of the longest stall for each MB.'
