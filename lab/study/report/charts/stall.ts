@@ -1,3 +1,4 @@
+import { shown } from '../format.ts'
 import type { Window } from '../timeline.ts'
 import { apart, linearScale, spanScale, xAxis, yAxis } from './scales.ts'
 import { box, line, path, svgOf, textAt, textWidth, WIDTH } from './svg.ts'
@@ -69,7 +70,7 @@ function namesOf(window: Window, at: (seconds: number) => number): string[] {
   const longest = window.stalls.toSorted((a, b) => b.ms - a.ms)[0]
   const parts: string[] = []
   if (longest !== undefined) {
-    const text = `${longest.ms.toFixed(0)} ms`
+    const text = shown(longest.ms, 'ms')
     // Not over the name of the axis.
     const x = Math.max(LEFT + 130 + textWidth(text), at(longest.to) - 6)
     parts.push(textAt(x, LAG_TOP - 6, text, 'end', 'strong'))
