@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, vi } from 'vitest'
 import { startLangfuseServer } from '../../../../test/langfuse-server/server.ts'
 import type { LangfuseServer } from '../../../../test/langfuse-server/types.ts'
 import { deliveringTo, type Sandbox, sandbox } from '../cli/cli.fixture.ts'
+import { RUN_FLAGS } from '../testing/run-flags.ts'
 import type { RelayStatus } from './start-relay.ts'
 
 /** A process of app.child.ts. */
@@ -83,13 +84,7 @@ function startApp(
   env: Record<string, string>,
   before: readonly string[],
 ): App {
-  const command = [
-    ...before,
-    process.execPath,
-    '--conditions=offpath-source',
-    APP,
-    JSON.stringify(options),
-  ]
+  const command = [...before, process.execPath, ...RUN_FLAGS, APP, JSON.stringify(options)]
   const child = spawn(command[0] as string, command.slice(1), {
     cwd: box.dir,
     env: { ...box.env, ...env },

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { RUN_FLAGS } from '../testing/run-flags.ts'
 
 /** What a command line printed and how it ended. */
 interface Ended {
@@ -37,7 +38,6 @@ export interface Sandbox {
 
 const BIN = join(import.meta.dirname, '../../bin/offpath.js')
 const APP = join(import.meta.dirname, 'app.child.ts')
-const NODE = [process.execPath, '--conditions=offpath-source'] as const
 
 export function sandbox(variables: Record<string, string> = {}): Sandbox {
   const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -54,7 +54,11 @@ export function sandbox(variables: Record<string, string> = {}): Sandbox {
     ...variables,
   }
   const run = (file: string, args: readonly string[]): Running => {
-    const child = spawn(NODE[0], [NODE[1], file, ...args], { cwd: dir, env, stdio: 'pipe' })
+    const child = spawn(process.execPath, [...RUN_FLAGS, file, ...args], {
+      cwd: dir,
+      env,
+      stdio: 'pipe',
+    })
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
     const exit = once(child, 'exit')
     return {
@@ -77,7 +81,11 @@ export function sandbox(variables: Record<string, string> = {}): Sandbox {
     dir,
     env,
     offpath: async (...args) => {
-      const child = spawn(NODE[0], [NODE[1], BIN, ...args], { cwd: dir, env, stdio: 'pipe' })
+      const child = spawn(process.execPath, [...RUN_FLAGS, BIN, ...args], {
+        cwd: dir,
+        env,
+        stdio: 'pipe',
+      })
       child.stdin.end()
       const [stdout, stderr, [code]] = await Promise.all([
         text(child.stdout),
