@@ -34,6 +34,7 @@ tuned, and finds what ran while it stood still. Writes lab/results/<study>.json,
   --arm <a,b>      and what they are compared with
   --case <a,b>     of ${CASE_NAMES.join(', ')}
   --sweeps         sizes and rates alone, which a whole run ends with: of some arms, or of those asked for
+  --slow           half the requests a second in chat, rag, vi and agent, in twice the time: where the lab says so
   --bodies <file>  your own requests in the place of the cases: a line of JSON each, {"messages":[…],"documents":…}
   --rounds <n>
   --seconds <n>    measured, of each cell
@@ -85,7 +86,7 @@ function rawResults(): string[] {
 await runProgram(USAGE, async () => {
   const line = readCommandLine(
     [...Object.keys(STUDIES), 'report', 'figures'],
-    ['quick', 'sweeps', 'json'],
+    ['quick', 'sweeps', 'slow', 'json'],
     ['arm', 'case', 'bodies', 'rounds', 'seconds', 'rate', 'seed', 'out', 'file'],
   )
   if (line.word === 'report') return render(line.text('file'))
@@ -95,6 +96,7 @@ await runProgram(USAGE, async () => {
   const options: StudyOptions = {
     quick: line.has('quick'),
     sweeps: sweepsAlone(line),
+    slow: line.has('slow'),
     arms: line.names('arm', ids),
     cases: line.names('case', CASE_NAMES),
     bodies: ownRequests(line.text('bodies')),

@@ -14,7 +14,7 @@ const ARMS = [
   arm('handler', { cases: ['chat'] }),
 ]
 const WHOLE: StudyOptions = {
-  ...{ quick: false, sweeps: false, seed: 1 },
+  ...{ quick: false, sweeps: false, slow: false, seed: 1 },
   ...{ arms: undefined, cases: undefined, bodies: undefined },
   ...{ rounds: undefined, seconds: undefined, perSecond: undefined },
 }
@@ -67,6 +67,19 @@ test('a part of the run has no sweeps', () => {
   for (const part of [{ quick: true }, { arms: ['sdk'] }, { cases: ['rag' as const] }]) {
     expect(cellsOf(part).filter((cell) => !cell.includes('cases'))).toEqual([])
   }
+})
+
+test('a slow machine is asked for half where many are asked for, as often in all', () => {
+  const load = (slow: boolean): string[] => {
+    const asked = { ...WHOLE, cases: ['rag', 'longctx'] as const, rounds: 1, slow }
+    const arms = [arm('untraced', { cases: ['rag', 'longctx'] })]
+    const plans = planOfCells(arms, asked).filter(({ again }) => !again)
+    return plans.map(({ case: name, perSecond, seconds }) => `${name} ${perSecond} ${seconds}`)
+  }
+  expect(load(false).toSorted()).toEqual(['longctx 20 50', 'rag 100 10'])
+  expect(load(true).toSorted()).toEqual(['longctx 20 50', 'rag 50 20'])
+  const rates = new Set(cellsOf({ sweeps: true, slow: true }).map((cell) => cell.split(' ')[2]))
+  expect(rates).toEqual(new Set(['4', '16', '64', '256', '50', '25', '75']))
 })
 
 describe('the sweeps alone', () => {

@@ -1,7 +1,7 @@
 import { seededRandom } from '../../examples/vllm-simulator/text.ts'
 import { shuffled } from '../apparatus/statistics.ts'
 import type { Arm } from './arms.ts'
-import { CASES, type CaseName } from './cases.ts'
+import { CASES, type Case, type CaseName } from './cases.ts'
 import type { CellPlan } from './cell.ts'
 
 /** What is asked of a run. */
@@ -9,6 +9,8 @@ export interface StudyOptions {
   readonly quick: boolean
   /** Sizes and rates in the place of the cases; with `arms` of these, else of those that are marked so. */
   readonly sweeps: boolean
+  /** Half the requests a second where a case asks for many, in twice the time. */
+  readonly slow: boolean
   /** Undefined: all that belong to the run. */
   readonly arms: readonly string[] | undefined
   readonly cases: readonly CaseName[] | undefined
@@ -26,6 +28,9 @@ const QUICK_CASES: readonly CaseName[] = ['rag', 'longctx']
 /** Of the case's own seconds. */
 const QUICK_SHARE = 0.5
 const QUICK_MOST_S = 10
+
+/** Of these and more a second a slow machine gets half. */
+const MANY = 50
 
 /** A batch of Langfuse's goes each 5 s. */
 const SWEPT_S = 10
@@ -58,7 +63,7 @@ export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPl
       const seed = options.seed * 1000 + round
       const shared = { part: 'cases', case: name, round, path, language, characters } as const
       const lanes = lanesOf(arms, name).map((lane) => {
-        const load = lane.arm.load ?? CASES[name]
+        const load = lane.arm.load ?? loadOf(CASES[name], options.slow)
         const perSecond = options.perSecond ?? load.perSecond
         const seconds = options.seconds ?? usualSeconds(load.seconds, options.quick)
         const bodies = name === 'own' ? options.bodies : undefined
@@ -79,6 +84,11 @@ function casesOf({ cases, quick, bodies }: StudyOptions): CaseName[] {
   const wished = cases ?? (quick ? QUICK_CASES : undefined)
   const all = (Object.keys(CASES) as CaseName[]).filter((name) => name !== 'own')
   return all.filter((name) => wished?.includes(name) ?? true)
+}
+
+function loadOf({ perSecond, seconds }: Case, slow: boolean): Pick<Case, 'perSecond' | 'seconds'> {
+  const isHalved = slow && perSecond >= MANY
+  return isHalved ? { perSecond: perSecond / 2, seconds: seconds * 2 } : { perSecond, seconds }
 }
 
 function usualSeconds(seconds: number, quick: boolean): number {
@@ -108,7 +118,8 @@ function sweeps(arms: readonly Arm[], options: StudyOptions, random: () => numbe
       plans.push(...shuffled(cells, random))
     }
     for (const size of shuffled(SIZES.characters, random)) add('sizes', size, SIZES.perSecond)
-    for (const rate of shuffled(RATES.perSecond, random)) add('rates', RATES.characters, rate)
+    const rates = RATES.perSecond.map((rate) => (options.slow ? rate / 2 : rate))
+    for (const rate of shuffled(rates, random)) add('rates', RATES.characters, rate)
   }
   return plans
 }
