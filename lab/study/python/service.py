@@ -101,12 +101,13 @@ def endpoint_of(path: str, handler: Handler, service: Service, split: Split, cou
         counts.requests += 1
         counts.recorded += observations_of(path, body, service.settings) + tracer.of_framework
         account = split.next_account()
+        # Always: after a large body uvicorn reads on within the request's context, and the connection's next request begins in it.
+        account_in_hand.set(account)
         if account is None:
             answer = await handler(service, client, body)
             await tracer.hand_over(client)
         else:
             http.state.account = account
-            account_in_hand.set(account)
             answer = await handler(service, TimedClient(client, account), body)
             await tracer.hand_over(client, account.call)
         return {"answer": answer}
@@ -222,4 +223,5 @@ def main() -> None:
         os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../../examples/vllm-simulator/server.ts'
@@ -112,6 +113,46 @@ test.runIf(command)('what a service says of itself', async () => {
   expect(figures.gil?.maxMs).toBeGreaterThan(0)
   expect(figures.rssMb).toBeGreaterThan(20)
   expect(figures.threads).toBe(1)
+})
+
+// As uvicorn has them on a connection, when it could not read on before the answer.
+const IN_ONE_CONTEXT = `
+import asyncio
+from types import SimpleNamespace
+from service import Counts, endpoint_of
+from split import Split, timed
+
+class Tracer:
+    of_framework = 0
+    def for_request(self):
+        return None
+    async def hand_over(self, client, call=None):
+        pass
+
+class Http:
+    state = SimpleNamespace()
+    async def json(self):
+        return {}
+
+async def handler(service, client, body):
+    timed(lambda: None)
+
+split = Split()
+split.begin()
+service = SimpleNamespace(tracer=Tracer(), settings=SimpleNamespace(tracer="any"))
+endpoint = endpoint_of("/chat", handler, service, split, Counts())
+
+async def requests():
+    for _ in range(20):
+        await endpoint(Http())
+
+asyncio.run(requests())
+print([len(account.calls) for account in split._accounts])
+`
+
+test.runIf(command)('of requests that share a context each eighth is timed, by itself', () => {
+  const options = { cwd: import.meta.dirname, encoding: 'utf8' } as const
+  expect(execFileSync(python, ['-c', IN_ONE_CONTEXT], options)).toBe('[1, 1]\n')
 })
 
 test.runIf(command).each([
