@@ -30,7 +30,7 @@ const USAGE = `Usage: npm run lab -- js|python [flags]
 Measures a chat service without tracing and with Langfuse's SDK, OpenTelemetry's and Offpath, as installed and
 tuned, and finds what ran while it stood still. Writes lab/results/<study>.json, .md, .html and a picture of a stall. An hour and more.
 
-  --quick          the main arms in two cases: three minutes
+  --quick          the main arms in two cases, at the rates of --slow: three minutes
   --arm <a,b>      and what they are compared with
   --case <a,b>     of ${CASE_NAMES.join(', ')}
   --sweeps         sizes and rates alone, which a whole run ends with: of some arms, or of those asked for

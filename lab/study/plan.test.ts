@@ -69,15 +69,16 @@ test('a part of the run has no sweeps', () => {
   }
 })
 
-test('a slow machine is asked for half where many are asked for, as often in all', () => {
-  const load = (slow: boolean): string[] => {
-    const asked = { ...WHOLE, cases: ['rag', 'longctx'] as const, rounds: 1, slow }
+test('a slow machine, and any in a quick run, is asked for half where many are asked for', () => {
+  const load = (options: Partial<StudyOptions>): string[] => {
+    const asked = { ...WHOLE, cases: ['rag', 'longctx'] as const, rounds: 1, ...options }
     const arms = [arm('untraced', { cases: ['rag', 'longctx'] })]
     const plans = planOfCells(arms, asked).filter(({ again }) => !again)
     return plans.map(({ case: name, perSecond, seconds }) => `${name} ${perSecond} ${seconds}`)
   }
-  expect(load(false).toSorted()).toEqual(['longctx 20 50', 'rag 100 10'])
-  expect(load(true).toSorted()).toEqual(['longctx 20 50', 'rag 50 20'])
+  expect(load({}).toSorted()).toEqual(['longctx 20 50', 'rag 100 10'])
+  expect(load({ slow: true }).toSorted()).toEqual(['longctx 20 50', 'rag 50 20'])
+  expect(load({ quick: true }).toSorted()).toEqual(['longctx 20 10', 'rag 50 7'])
   const rates = new Set(cellsOf({ sweeps: true, slow: true }).map((cell) => cell.split(' ')[2]))
   expect(rates).toEqual(new Set(['4', '16', '64', '256', '50', '25', '75']))
 })

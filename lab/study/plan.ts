@@ -9,7 +9,7 @@ export interface StudyOptions {
   readonly quick: boolean
   /** Sizes and rates in the place of the cases; with `arms` of these, else of those that are marked so. */
   readonly sweeps: boolean
-  /** Half the requests a second where a case asks for many, in twice the time. */
+  /** Half the requests a second where a case asks for many, in twice the time; so has a quick run, for any machine. */
   readonly slow: boolean
   /** Undefined: all that belong to the run. */
   readonly arms: readonly string[] | undefined
@@ -26,11 +26,14 @@ export interface StudyOptions {
 
 const QUICK_CASES: readonly CaseName[] = ['rag', 'longctx']
 /** Of the case's own seconds. */
-const QUICK_SHARE = 0.5
+const QUICK_SHARE = 0.35
 const QUICK_MOST_S = 10
 
 /** Of these and more a second a slow machine gets half. */
 const MANY = 50
+
+/** The part of its thread's time from which on an untraced service has too little left for what tracing adds: take `slow`. */
+export const BUSY_SHARE = 0.38
 
 /** A batch of Langfuse's goes each 5 s. */
 const SWEPT_S = 10
@@ -63,7 +66,7 @@ export function planOfCells(arms: readonly Arm[], options: StudyOptions): CellPl
       const seed = options.seed * 1000 + round
       const shared = { part: 'cases', case: name, round, path, language, characters } as const
       const lanes = lanesOf(arms, name).map((lane) => {
-        const load = lane.arm.load ?? loadOf(CASES[name], options.slow)
+        const load = lane.arm.load ?? loadOf(CASES[name], options.slow || options.quick)
         const perSecond = options.perSecond ?? load.perSecond
         const seconds = options.seconds ?? usualSeconds(load.seconds, options.quick)
         const bodies = name === 'own' ? options.bodies : undefined

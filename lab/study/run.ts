@@ -6,7 +6,7 @@ import type { Arm } from './arms.ts'
 import { createBesides, whyNot } from './beside.ts'
 import { CASES, type CaseName } from './cases.ts'
 import { type CellPlan, runCell, type Stage, type Watch } from './cell.ts'
-import { chosenArms, durationOf, planOfCells, type StudyOptions } from './plan.ts'
+import { BUSY_SHARE, chosenArms, durationOf, planOfCells, type StudyOptions } from './plan.ts'
 import type { Attribution, Cell, Results, Study } from './results.ts'
 
 /** What a study in one language brings. */
@@ -112,6 +112,7 @@ export async function runStudy(
       if (cell === undefined) continue
       cells.push(cell)
       progress(`${at + 1} of ${total}: ${shown(cell)}`)
+      if (isBusy(cell)) progress('this machine is slow for that many requests: take --slow')
       keep(results())
     }
     for (const [at, plan] of profiled.entries()) {
@@ -213,6 +214,11 @@ function sourceVersion(): Record<string, string> {
   } catch {
     return {}
   }
+}
+
+function isBusy({ arm, part, perSecond, service }: Cell): boolean {
+  const share = (service.mainUs * perSecond) / 1e6
+  return arm === 'untraced' && part === 'cases' && share > BUSY_SHARE
 }
 
 function shown(cell: Cell): string {

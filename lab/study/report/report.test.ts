@@ -84,6 +84,17 @@ test('a run of some arms says so in its title', () => {
   expect(markdown).toMatch(/^# .*: Python\n/)
 })
 
+test('a case that fills its thread untraced already says so, and what to do', () => {
+  const slower = results.cells.map((cell) => {
+    const mainUs = cell.case === 'rag' && cell.arm === 'untraced' ? 4200 : cell.service.mainUs
+    return { ...cell, service: { ...cell.service, mainUs } }
+  })
+  const busy = renderReport({ ...results, cells: slower })
+  const hint = /Untraced the service takes 42 % of its thread’s time here: .* --slow /g
+  for (const report of [busy.markdown, busy.html]) expect(report.match(hint)).toHaveLength(1)
+  for (const report of [markdown, html]) expect(report).not.toContain('--slow')
+})
+
 test('the picture of a stall stands alone', () => {
   const { stall = '' } = renderReport(results)
   expect(stall).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/)

@@ -1,4 +1,5 @@
 import type { ArmGroup } from '../arms.ts'
+import { BUSY_SHARE } from '../plan.ts'
 import type { Study } from '../results.ts'
 import type { Findings, Row, SweepRow } from './analysis.ts'
 import type { Attributed, Part } from './attribution.ts'
@@ -127,7 +128,18 @@ export function caseText(findings: Findings, name: string): string {
     noise === undefined
       ? 'The A/A pair did not run here: nothing is marked as noise.'
       : `Noise floor: ${parts.join(', ')}.`,
+    ...busyText(findings, name, facts?.perSecond ?? 0),
   ].join(' ')
+}
+
+/** Where the machine is too slow for the rate: what then piles up is not what an arm costs. */
+function busyText({ rows }: Findings, name: string, perSecond: number): string[] {
+  const untraced = rows.find((row) => row.case === name && row.id === 'untraced')
+  const share = ((untraced?.figures.cpu_main_us?.value ?? 0) * perSecond) / 1e6
+  if (share <= BUSY_SHARE) return []
+  return [
+    `Untraced the service takes ${shown(share, 'share')} of its thread’s time here: with what tracing adds requests may pile up. --slow asks for half as many.`,
+  ]
 }
 
 export function attributedText(
