@@ -147,7 +147,7 @@ export const PYTHON_ARMS: readonly Arm[] = [
   {
     id: 'langfuse-5-text',
     title: 'Langfuse 5, values as text',
-    what: 'As installed, with values as json.dumps(…, ensure_ascii=False): the SDK neither escapes a text nor looks into it for media.',
+    what: 'As installed, with values as json.dumps(…, ensure_ascii=False): the SDK neither escapes nor copies a text at the call.',
     group: 'tuned',
     cases: ['rag', 'vi'],
     settings: { ...langfuse, as_text: true },

@@ -86,8 +86,7 @@ async def chat(service: Service, client: Any, body: dict[str, Any]) -> str:
 
 
 def value_of(service: Service, value: Any) -> Any:
-    """What is recorded of a value: itself, or its text. Langfuse makes a text of it too, but with escapes, and as a tree it
-    searches it for media."""
+    """What is recorded of a value: itself, or its text. Langfuse makes a text of it too, but with escapes, and of a copy."""
     return timed(json.dumps, value, ensure_ascii=False) if service.settings.as_text else value
 
 
