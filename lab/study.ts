@@ -115,6 +115,8 @@ await runProgram(USAGE, async () => {
   mkdirSync(dirname(file), { recursive: true })
   const keep = (results: Results): void => writeFileSync(file, JSON.stringify(results))
   const results = await runStudy(language, options, command, progress, keep)
+  // With what the last cell was skipped for, if it was.
+  keep(results)
   for (const written of writeReport(file)) console.log(relative(process.cwd(), written))
   if (line.has('json')) console.log(JSON.stringify(results))
 })
