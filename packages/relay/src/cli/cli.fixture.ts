@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -53,12 +53,10 @@ export function sandbox(variables: Record<string, string> = {}): Sandbox {
     OFFPATH_SERVICE: 'chat-api',
     ...variables,
   }
+  const node = (file: string, args: readonly string[]): ChildProcessWithoutNullStreams =>
+    spawn(process.execPath, [...RUN_FLAGS, file, ...args], { cwd: dir, env, stdio: 'pipe' })
   const run = (file: string, args: readonly string[]): Running => {
-    const child = spawn(process.execPath, [...RUN_FLAGS, file, ...args], {
-      cwd: dir,
-      env,
-      stdio: 'pipe',
-    })
+    const child = node(file, args)
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
     const exit = once(child, 'exit')
     return {
@@ -81,11 +79,7 @@ export function sandbox(variables: Record<string, string> = {}): Sandbox {
     dir,
     env,
     offpath: async (...args) => {
-      const child = spawn(process.execPath, [...RUN_FLAGS, BIN, ...args], {
-        cwd: dir,
-        env,
-        stdio: 'pipe',
-      })
+      const child = node(BIN, args)
       child.stdin.end()
       const [stdout, stderr, [code]] = await Promise.all([
         text(child.stdout),
