@@ -71,6 +71,7 @@ test('what is not there is told with what is', async () => {
   expect(await refusal('js', '--arm', 'langfuse-9')).toContain(
     '--arm langfuse-9: there are untraced',
   )
+  expect(await refusal('js', '--slow', '--rate', '20')).toContain('--slow with --rate: one or the')
   expect(await refusal('js', '--case', 'own')).toContain('--case own: there are chat, rag')
   expect(await refusal('report', '--file', 'nowhere.json')).toBe(
     '--file nowhere.json: no such file',

@@ -61,6 +61,12 @@ function ownRequests(file: string | undefined): string | undefined {
   return file
 }
 
+function slowly(line: CommandLine): boolean {
+  if (line.has('slow') && line.text('rate') !== undefined)
+    throw new UsageError('--slow with --rate: one or the other')
+  return line.has('slow')
+}
+
 /** They have sizes and rates of their own. */
 function sweepsAlone(line: CommandLine): boolean {
   if (!line.has('sweeps')) return false
@@ -96,7 +102,7 @@ await runProgram(USAGE, async () => {
   const options: StudyOptions = {
     quick: line.has('quick'),
     sweeps: sweepsAlone(line),
-    slow: line.has('slow'),
+    slow: slowly(line),
     arms: line.names('arm', ids),
     cases: line.names('case', CASE_NAMES),
     bodies: ownRequests(line.text('bodies')),

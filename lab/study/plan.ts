@@ -32,9 +32,6 @@ const QUICK_MOST_S = 10
 /** Of these and more a second a slow machine gets half. */
 const MANY = 50
 
-/** The part of its thread's time from which on an untraced service has too little left for what tracing adds: take `slow`. */
-export const BUSY_SHARE = 0.38
-
 /** A batch of Langfuse's goes each 5 s. */
 const SWEPT_S = 10
 const SIZES = { perSecond: 20, characters: [4, 16, 64, 256].map((kb) => kb * 1024) }

@@ -4,9 +4,10 @@ import { startModel } from '../apparatus/processes.ts'
 import { UsageError } from '../command-line.ts'
 import type { Arm } from './arms.ts'
 import { createBesides, whyNot } from './beside.ts'
+import { busyShare } from './busy.ts'
 import { CASES, type CaseName } from './cases.ts'
 import { type CellPlan, runCell, type Stage, type Watch } from './cell.ts'
-import { BUSY_SHARE, chosenArms, durationOf, planOfCells, type StudyOptions } from './plan.ts'
+import { chosenArms, durationOf, planOfCells, type StudyOptions } from './plan.ts'
 import type { Attribution, Cell, Results, Study } from './results.ts'
 
 /** What a study in one language brings. */
@@ -112,7 +113,7 @@ export async function runStudy(
       if (cell === undefined) continue
       cells.push(cell)
       progress(`${at + 1} of ${total}: ${shown(cell)}`)
-      if (isBusy(cell)) progress('this machine is slow for that many requests: take --slow')
+      if (isBusy(cell)) progress('slow for that many requests: take --slow, or --rate')
       keep(results())
     }
     for (const [at, plan] of profiled.entries()) {
@@ -217,8 +218,8 @@ function sourceVersion(): Record<string, string> {
 }
 
 function isBusy({ arm, part, perSecond, service }: Cell): boolean {
-  const share = (service.mainUs * perSecond) / 1e6
-  return arm === 'untraced' && part === 'cases' && share > BUSY_SHARE
+  const isOfCase = arm === 'untraced' && part === 'cases'
+  return isOfCase && busyShare(service.mainUs, perSecond) !== undefined
 }
 
 function shown(cell: Cell): string {

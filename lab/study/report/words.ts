@@ -1,5 +1,5 @@
 import type { ArmGroup } from '../arms.ts'
-import { BUSY_SHARE } from '../plan.ts'
+import { busyShare } from '../busy.ts'
 import type { Study } from '../results.ts'
 import type { Findings, Row, SweepRow } from './analysis.ts'
 import type { Attributed, Part } from './attribution.ts'
@@ -135,10 +135,10 @@ export function caseText(findings: Findings, name: string): string {
 /** Where the machine is too slow for the rate: what then piles up is not what an arm costs. */
 function busyText({ rows }: Findings, name: string, perSecond: number): string[] {
   const untraced = rows.find((row) => row.case === name && row.id === 'untraced')
-  const share = ((untraced?.figures.cpu_main_us?.value ?? 0) * perSecond) / 1e6
-  if (share <= BUSY_SHARE) return []
+  const share = busyShare(untraced?.figures.cpu_main_us?.value ?? 0, perSecond)
+  if (share === undefined) return []
   return [
-    `Untraced the service takes ${shown(share, 'share')} of its thread’s time here: with what tracing adds requests may pile up. --slow asks for half as many.`,
+    `Untraced the service takes ${shown(share, 'share')} of its thread’s time here: with what tracing adds requests may pile up. --slow asks for half as many, --rate for as many as you say.`,
   ]
 }
 
